@@ -1,0 +1,242 @@
+"""The nouns every part of spillway shares, as frozen records.
+
+They are ``msgspec.Struct`` rather than dataclasses because several are made for every request and a frozen
+dataclass costs five times as much to build (decision 0003). Durations are seconds (``_s``), sizes are tokens
+or bytes as named, money is ``Decimal`` US dollars (``_usd``). ``None`` always means "unknown", never zero.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+__all__ = [
+    "Attempt",
+    "Bill",
+    "BreakerState",
+    "Capability",
+    "Choice",
+    "Deadlines",
+    "Decision",
+    "Grade",
+    "ModelFacts",
+    "NodeSnapshot",
+    "Objective",
+    "Operation",
+    "Outcome",
+    "Rates",
+    "RequestFacts",
+    "Side",
+    "TokenGrade",
+    "Usage",
+]
+
+Side = Literal["local", "cloud"]
+"""Where an upstream runs: on hardware the owner paid for, or at a provider who bills by the token."""
+
+Operation = Literal["chat", "completion", "embedding"]
+
+Capability = Literal["chat", "completion", "embedding", "tools", "schema", "images"]
+"""What a request may need and a model may offer. A model whose capabilities are unknown is not excluded."""
+
+TokenGrade = Literal["reported", "counted", "estimated"]
+"""How a token count came about: the upstream's usage, a real tokenizer, or our estimator."""
+
+Grade = Literal["measured", "vendor", "derived", "guess"]
+"""How a figure of the physical or financial world came about."""
+
+BreakerState = Literal["closed", "half_open", "open"]
+
+
+class Rates(Struct, frozen=True):
+    """What one provider charges for one model at one moment, in USD per million tokens.
+
+    A rate that is ``None`` is unknown, and a request that used such tokens has an unknown price.
+    ``above`` holds dearer tiers: pairs of (input tokens above which it applies, rates), ascending.
+    """
+
+    input_usd_per_mtok: Decimal | None
+    output_usd_per_mtok: Decimal | None
+    cache_read_usd_per_mtok: Decimal | None = None
+    cache_write_usd_per_mtok: Decimal | None = None
+    request_usd: Decimal = Decimal(0)
+    above: tuple[tuple[int, Rates], ...] = ()
+    source: str = "unknown"
+    grade: Grade = "vendor"
+
+
+class Objective(Struct, frozen=True):
+    """What a caller may expect: limits in seconds and the share of requests that must keep them."""
+
+    name: str = "default"
+    ttft_s: float | None = None
+    total_s: float | None = None
+    attainment_ratio: float = 0.95
+
+
+class RequestFacts(Struct, frozen=True, kw_only=True):
+    """All that routing may know of one request; carries no prompt text."""
+
+    request_id: str
+    operation: Operation
+    model: str
+    """As the client asked: ``auto``, ``local``, ``cloud``, ``NODE/MODEL``, an alias or a model's own name."""
+    fallback_models: tuple[str, ...] = ()
+    is_stream: bool = False
+    wants_usage: bool = False
+    input_tokens: int = 0
+    input_grade: TokenGrade = "estimated"
+    max_output_tokens: int | None = None
+    choices: int = 1
+    needs: frozenset[Capability] = frozenset()
+    pin: Side | None = None
+    is_private: bool = False
+    task: str | None = None
+    objective: Objective | None = None
+    """The request's own objective from its headers; ``None`` lets configuration decide by ``slo_class``."""
+    slo_class: str = "default"
+    body_bytes: int = 0
+    key_name: str | None = None
+
+    @property
+    def must_stay_local(self) -> bool:
+        """Whether no byte of this request may leave the owner's hardware."""
+        return self.is_private or self.pin == "local"
+
+
+class ModelFacts(Struct, frozen=True):
+    """One model as one upstream serves it."""
+
+    name: str
+    """The name the upstream knows it by."""
+    context_tokens: int | None = None
+    """Tokens one sequence may hold, prompt and answer together, per slot."""
+    capabilities: frozenset[Capability] | None = None
+    rates: Rates | None = None
+    """List price for a cloud model; ``None`` for a local one or when the price is unknown."""
+    remote_host: str | None = None
+    """Set when a "local" server only passes this model on to somebody else's machine."""
+
+
+class NodeSnapshot(Struct, frozen=True):
+    """One upstream, node or cloud, as the rules see it at one moment."""
+
+    name: str
+    side: Side
+    models: tuple[ModelFacts, ...]
+    is_up: bool = True
+    breaker: BreakerState = "closed"
+    is_draining: bool = False
+    in_flight: int = 0
+    """Requests sent and unfinished, by the gateway's own count."""
+    slots: int | None = None
+    """Sequences the node works on at once; ``None`` when unknown or without limit (clouds)."""
+    service_s: float | None = None
+    """Typical seconds one request holds a slot, from recent traffic; ``None`` before the first answer."""
+    first_token_s: float | None = None
+    """Typical seconds to the first token once a slot is free; ``None`` before the first answer."""
+    local_usd_per_s: Decimal | None = None
+    """Energy and amortisation of one busy second of the whole node; ``None`` for clouds or when unknown."""
+
+
+class Deadlines(Struct, frozen=True):
+    """How long the relay waits, in seconds: for a connection, the first token, between tokens, altogether."""
+
+    connect_s: float = 5.0
+    first_token_s: float = 120.0
+    stall_s: float = 60.0
+    total_s: float = 600.0
+
+
+class Choice(Struct, frozen=True):
+    """One upstream and the model to ask it for."""
+
+    upstream: str
+    side: Side
+    model: str
+
+
+class Decision(Struct, frozen=True):
+    """An ordered plan with its reasons. The relay follows it and never chooses."""
+
+    choices: tuple[Choice, ...]
+    """First upstream, then alternates, best first; never empty."""
+    reasons: tuple[str, ...]
+    """Stable codes from ``routing.reasons``, in the order the rules spoke."""
+    deadlines: Deadlines = Deadlines()
+    hedge_delay_s: float | None = None
+    gates: tuple[str, ...] = ()
+
+
+class Usage(Struct, frozen=True):
+    """Tokens of one answer. ``input_tokens`` includes cached ones, ``output_tokens`` includes reasoning."""
+
+    input_tokens: int | None = None
+    output_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    grade: TokenGrade = "reported"
+
+
+class Bill(Struct, frozen=True):
+    """What one attempt or request cost, split by kind; a part that is ``None`` is unknown."""
+
+    cost_usd: Decimal | None
+    """The whole: price for a cloud, energy plus amortisation for a node."""
+    price_usd: Decimal | None = None
+    energy_usd: Decimal | None = None
+    amortisation_usd: Decimal | None = None
+
+
+class Attempt(Struct, frozen=True, kw_only=True):
+    """One try at one upstream, as it ended. Times are seconds after the request was accepted."""
+
+    index: int
+    upstream: str
+    side: Side
+    model: str
+    model_reported: str | None = None
+    started_s: float
+    first_token_s: float | None = None
+    """When the first content token arrived; ``None`` when none did."""
+    ended_s: float
+    status: int | None = None
+    """HTTP status of the upstream; ``None`` when it never answered."""
+    finish_reason: str | None = None
+    error_code: str | None = None
+    usage: Usage | None = None
+    in_flight: int = 1
+    """Requests sharing the upstream when this one was sent, itself included: its share of the node's time."""
+    kind: Literal["first", "retry", "failover", "hedge", "shadow", "continuation"] = "first"
+
+
+class Outcome(Struct, frozen=True, kw_only=True):
+    """One request as it ended: what the ledger, the SLO record and the evidence learn from."""
+
+    facts: RequestFacts
+    accepted_wall_s: float
+    """When the request was accepted, seconds since the epoch."""
+    total_s: float
+    """From accepted to the moment before the last byte was released."""
+    ttft_s: float | None = None
+    """From accepted to the first content token leaving the gateway, queueing included."""
+    overhead_s: float | None = None
+    """Time spent in the gateway itself before the first attempt was sent."""
+    attempts: tuple[Attempt, ...] = ()
+    reasons: tuple[str, ...] = ()
+    status: int
+    """HTTP status the client saw; 499 when it hung up before one was sent."""
+    result: Literal["ok", "error", "cancelled", "cut"]
+    """``cut``: bytes were sent but the answer never finished."""
+    error_code: str | None = None
+    response_bytes: int = 0
+    prompt_text: str | None = None
+    completion_text: str | None = None
+
+    @property
+    def last(self) -> Attempt | None:
+        """The attempt whose bytes the client saw, or the last that failed."""
+        return self.attempts[-1] if self.attempts else None
