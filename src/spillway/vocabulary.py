@@ -151,11 +151,12 @@ class Deadlines(Struct, frozen=True):
 
 
 class Choice(Struct, frozen=True):
-    """One upstream and the model to ask it for."""
+    """One upstream, the model to ask it for, and how long to be patient with it."""
 
     upstream: str
     side: Side
     model: str
+    deadlines: Deadlines = Deadlines()
 
 
 class Decision(Struct, frozen=True):
@@ -165,7 +166,9 @@ class Decision(Struct, frozen=True):
     """First upstream, then alternates, best first; never empty."""
     reasons: tuple[str, ...]
     """Stable codes from ``routing.reasons``, in the order the rules spoke."""
-    deadlines: Deadlines = Deadlines()
+    total_s: float = 600.0
+    """Seconds all attempts together may take."""
+    max_attempts: int = 3
     hedge_delay_s: float | None = None
     gates: tuple[str, ...] = ()
 

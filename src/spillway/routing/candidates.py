@@ -1,0 +1,93 @@
+"""Upstream and model pairs that a requested name stands for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from spillway.errors import ModelNotFound, PinUnsatisfiable
+from spillway.routing import reasons
+from spillway.routing.policy import Policy
+from spillway.vocabulary import ModelFacts, NodeSnapshot, RequestFacts, Side
+
+__all__ = ["Candidate", "named"]
+
+
+class Candidate(NamedTuple):
+    """One upstream that might answer with one of its models."""
+
+    node: NodeSnapshot
+    model: ModelFacts
+    rank: int
+    """Position of the name it stands for in the caller's list of names: lower is preferred."""
+
+
+def named(
+    facts: RequestFacts, nodes: Sequence[NodeSnapshot], policy: Policy, said: list[str]
+) -> list[Candidate]:
+    """The candidates for the names asked for, in the caller's order; ModelNotFound when nothing serves them.
+
+    ``said`` receives the reason code.
+    """
+    found: list[Candidate] = []
+    for rank, name in enumerate((facts.model, *facts.fallback_models)):
+        matched, reason = _match(policy.aliases.get(name, name), nodes, policy)
+        if matched and reason not in said:
+            said.append(reason)
+        found.extend(Candidate(node, model, rank) for node, model in matched)
+    if not found and facts.must_stay_local:
+        raise PinUnsatisfiable(
+            f"it must stay local, and no local node serves {facts.model[:200]!r}", param="model"
+        )
+    if not found:
+        raise ModelNotFound(_advice(facts.model, nodes, policy), param="model")
+    return found
+
+
+Pair = tuple[NodeSnapshot, ModelFacts]
+_SIDES: dict[str, Side] = {"local": "local", "cloud": "cloud"}
+
+
+def _match(name: str, nodes: Sequence[NodeSnapshot], policy: Policy) -> tuple[list[Pair], str]:
+    if name == "auto":
+        return _pairs(nodes), reasons.NAME_AUTO
+    if name in _SIDES:
+        return _pairs(_on_side(nodes, _SIDES[name])), reasons.NAME_SIDE
+    upstream, _, model = name.partition("/")
+    if model and (pairs := _forced(upstream, model, nodes)):
+        return pairs, reasons.NAME_NODE
+    pairs = [(node, known) for node in nodes for known in node.models if known.name == name]
+    if name in policy.substitutable and any(node.side == "cloud" for node, _ in pairs):
+        return [*_pairs(_on_side(nodes, "local")), *pairs], reasons.SUBSTITUTED
+    return pairs, reasons.NAME_MODEL
+
+
+def _pairs(nodes: Iterable[NodeSnapshot]) -> list[Pair]:
+    return [(node, model) for node in nodes for model in node.models]
+
+
+def _on_side(nodes: Iterable[NodeSnapshot], side: Side) -> list[NodeSnapshot]:
+    return [node for node in nodes if node.side == side]
+
+
+def _forced(upstream: str, model: str, nodes: Iterable[NodeSnapshot]) -> list[Pair]:
+    """A cloud may be asked for a model that is not listed in the configuration: providers have many."""
+    for node in nodes:
+        if node.name == upstream:
+            known = [(node, facts) for facts in node.models if facts.name == model]
+            if known or node.side == "local":
+                return known
+            return [(node, ModelFacts(model))]
+    return []
+
+
+def _advice(name: str, nodes: Sequence[NodeSnapshot], policy: Policy) -> str:
+    if not nodes:
+        return "no upstream is configured or was found: start a local server or configure a cloud"
+    known = [model.name for node in nodes for model in node.models]
+    known += [f"{node.name}/{model.name}" for node in nodes for model in node.models]
+    known += ["auto", "local", "cloud", *policy.aliases]
+    near = difflib.get_close_matches(name[:200], known, n=1)
+    hint = f"did you mean {near[0]}?" if near else "GET /v1/models lists what there is"
+    return f"no upstream serves the model {name[:200]!r}: {hint}"

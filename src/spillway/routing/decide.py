@@ -1,0 +1,246 @@
+"""The routing policy: eight numbered rules, each of which removes candidates or stops with an error.
+
+1. **pin**: a private or pinned request keeps one side only; none left is an error, never a call elsewhere.
+2. **name**: a named upstream, model or alias keeps what serves it; ``auto`` keeps all.
+3. **capability**: context window, tools, schema, images, embeddings, and the owner's token budgets.
+4. **quality**: local stays only where configuration or measured evidence trusts it with the task class.
+5. **health**: down, breaker open, draining, or a cloud passthrough posing as local.
+6. **slo**: full nodes and nodes that would be late move to the end of the plan.
+7. **cost**: what is left is ordered: local before cloud (its hardware is paid for), then by price.
+8. **plan**: first choice, alternates, deadlines.
+
+Rules 4 and 6 and the token budgets are about *preferring* a cloud: where nothing but local is left they step
+back, since a slow answer from the owner's machine beats none. The same code runs in gateway and planner.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+
+from spillway.errors import CapabilityMissing, ContextTooLong, NoUpstream, PinUnsatisfiable
+from spillway.routing import reasons
+from spillway.routing.candidates import Candidate, named
+from spillway.routing.policy import Evidence, Policy
+from spillway.slo.predict import predict
+from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, Objective, RequestFacts
+
+__all__ = ["decide"]
+
+DEFAULT_OUTPUT_TOKENS = 256
+"""Answer length assumed for ordering by price when the request sets no limit (guess)."""
+RETRY_AFTER_S = 5.0
+"""When to come back after everything was down: probes run every few seconds (guess)."""
+
+
+def decide(
+    facts: RequestFacts, evidence: Evidence, snapshots: Sequence[NodeSnapshot], policy: Policy
+) -> Decision:
+    """The plan for one request; a RequestError leaf when no upstream may or can answer it."""
+    said: list[str] = []
+    nodes = _pin(facts, snapshots, said)  # 1
+    left = named(facts, nodes, policy, said)  # 2
+    left = _capability(facts, left, policy, said)  # 3
+    left = _quality(facts, left, evidence, policy, said)  # 4
+    left = _health(facts, left, said)  # 5
+    left, late = _slo(facts, left, policy, said)  # 6
+    left = _cost(facts, left) + _cost(facts, late)  # 7
+    return _plan(left, policy, said)  # 8
+
+
+def _pin(facts: RequestFacts, nodes: Sequence[NodeSnapshot], said: list[str]) -> Sequence[NodeSnapshot]:
+    if facts.must_stay_local:
+        said.append(reasons.PRIVATE if facts.is_private else reasons.PINNED_LOCAL)
+        kept = [node for node in nodes if node.side == "local"]
+        if not kept:
+            raise PinUnsatisfiable("it must stay local, and no local node is configured or was found")
+        return kept
+    if facts.pin == "cloud":
+        said.append(reasons.PINNED_CLOUD)
+        return [node for node in nodes if node.side == "cloud"]
+    return nodes
+
+
+def _capability(
+    facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
+) -> list[Candidate]:
+    able = [c for c in left if c.model.capabilities is None or facts.needs <= c.model.capabilities]
+    if not able:
+        needed = ", ".join(sorted(facts.needs))
+        raise _none_left(
+            facts, CapabilityMissing(f"no upstream of that name offers: {needed}", param="model")
+        )
+    if len(able) < len(left):
+        said.append(reasons.CAPABILITY)
+    room_tokens = facts.input_tokens + (facts.max_output_tokens or 0)
+    fits = [c for c in able if c.model.context_tokens is None or _fits(facts, c, room_tokens)]
+    if not fits:
+        largest = max(c.model.context_tokens or 0 for c in able)
+        sentence = (
+            f"prompt and answer need about {room_tokens} tokens ({facts.input_grade}), "
+            f"and the largest context that may be used holds {largest}"
+        )
+        raise ContextTooLong(sentence, param="messages")
+    if len(fits) < len(able):
+        said.append(reasons.CONTEXT)
+    return _within_budget(facts, fits, policy, said)
+
+
+def _fits(facts: RequestFacts, candidate: Candidate, room_tokens: int) -> bool:
+    """An estimate that is only a little over is let through: the engine counts exactly and says so."""
+    margin = 1.0 if facts.input_grade != "estimated" else 0.8
+    limit = candidate.model.context_tokens
+    return limit is None or room_tokens * margin <= limit
+
+
+def _within_budget(
+    facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
+) -> list[Candidate]:
+    """Budgets guide ``auto``; a caller who names a node or pins it has decided otherwise."""
+    if facts.must_stay_local or not _is_open_choice(left):
+        return left
+    if facts.input_tokens > policy.max_local_input_tokens:
+        return _clouds_or_all(left, reasons.INPUT_BUDGET, said)
+    if (facts.max_output_tokens or 0) > policy.max_local_output_tokens:
+        return _clouds_or_all(left, reasons.OUTPUT_BUDGET, said)
+    return left
+
+
+def _quality(
+    facts: RequestFacts, left: list[Candidate], evidence: Evidence, policy: Policy, said: list[str]
+) -> list[Candidate]:
+    task = facts.task
+    if task is None or facts.must_stay_local or not _is_open_choice(left):
+        return left
+
+    def is_trusted(candidate: Candidate) -> bool:
+        verdict = evidence.allows_local(task, candidate.node.name, candidate.model.name)
+        return task in policy.local_tasks if verdict is None else verdict
+
+    kept = [c for c in left if c.node.side == "cloud" or is_trusted(c)]
+    if len(kept) < len(left):
+        said.append(reasons.TASK)
+    return kept
+
+
+def _health(facts: RequestFacts, left: list[Candidate], said: list[str]) -> list[Candidate]:
+    kept: list[Candidate] = []
+    for candidate in left:
+        ailment = _ailment(candidate)
+        if ailment is None:
+            kept.append(candidate)
+        elif ailment not in said:
+            said.append(ailment)
+    if not kept:
+        why = "; ".join(reasons.MEANING[code] for code in said if code in _AILMENTS)
+        if facts.must_stay_local:
+            raise PinUnsatisfiable(f"it must stay local, and {why}", retry_after_s=RETRY_AFTER_S)
+        raise NoUpstream(f"nothing can answer now: {why}", retry_after_s=RETRY_AFTER_S)
+    return kept
+
+
+_AILMENTS = (reasons.DOWN, reasons.BREAKER, reasons.DRAINING, reasons.PASSTHROUGH)
+
+
+def _ailment(candidate: Candidate) -> str | None:
+    node = candidate.node
+    if not node.is_up:
+        return reasons.DOWN
+    if node.breaker == "open":
+        return reasons.BREAKER
+    if node.is_draining:
+        return reasons.DRAINING
+    if node.side == "local" and candidate.model.remote_host:
+        return reasons.PASSTHROUGH
+    return None
+
+
+def _slo(
+    facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
+) -> tuple[list[Candidate], list[Candidate]]:
+    objective = facts.objective or policy.objectives.get(facts.slo_class)
+    in_time: list[Candidate] = []
+    late: list[Candidate] = []
+    for candidate in left:
+        delay = _delay(candidate.node, objective, policy) if candidate.node.side == "local" else None
+        if delay is None:
+            in_time.append(candidate)
+            continue
+        late.append(candidate)
+        if delay not in said:
+            said.append(delay)
+    return in_time, late
+
+
+def _delay(node: NodeSnapshot, objective: Objective | None, policy: Policy) -> str | None:
+    """Why the node would be late; an idle node never is: it is tried, and the attempt teaches us."""
+    if node.in_flight == 0:
+        return None
+    if node.slots is not None and node.in_flight >= node.slots * (1.0 + policy.queue_per_slot):
+        return reasons.FULL
+    if objective is None:
+        return None
+    expected = predict(node)
+    if objective.ttft_s is not None and expected.ttft_s is not None and expected.ttft_s > objective.ttft_s:
+        return reasons.SLO_TTFT
+    if (
+        objective.total_s is not None
+        and expected.total_s is not None
+        and expected.total_s > objective.total_s
+    ):
+        return reasons.SLO_TOTAL
+    return None
+
+
+def _cost(facts: RequestFacts, left: list[Candidate]) -> list[Candidate]:
+    if len(left) < 2:
+        return left
+    return sorted(left, key=_order(facts))
+
+
+def _order(facts: RequestFacts) -> Callable[[Candidate], tuple[int, int, float, float]]:
+    def key(candidate: Candidate) -> tuple[int, int, float, float]:
+        node = candidate.node
+        if node.side == "local":
+            return (candidate.rank, 0, node.in_flight / (node.slots or 1), 0.0)
+        price = _price_usd(facts, candidate)
+        return (candidate.rank, 1, float(price is None), float(price or 0))
+
+    return key
+
+
+def _price_usd(facts: RequestFacts, candidate: Candidate) -> Decimal | None:
+    rates = candidate.model.rates
+    if rates is None or rates.input_usd_per_mtok is None or rates.output_usd_per_mtok is None:
+        return None
+    output_tokens = facts.max_output_tokens or DEFAULT_OUTPUT_TOKENS
+    return facts.input_tokens * rates.input_usd_per_mtok + output_tokens * rates.output_usd_per_mtok
+
+
+def _plan(left: list[Candidate], policy: Policy, said: list[str]) -> Decision:
+    choices: list[Choice] = []
+    taken: set[tuple[str, int]] = set()
+    for node, model, rank in left:
+        if (node.name, rank) in taken:
+            continue  # a name that means several models of one upstream means the first listed
+        taken.add((node.name, rank))
+        deadlines = policy.deadlines.get(node.name, _DEADLINES)
+        choices.append(Choice(node.name, node.side, model.name, deadlines))
+    if choices[0].side == "local":
+        said.append(reasons.LOCAL_FIRST)
+    elif len(left) > 1:
+        said.append(reasons.CHEAPEST_CLOUD)
+    return Decision(tuple(choices), tuple(said), total_s=policy.total_s, max_attempts=policy.max_attempts)
+
+
+_DEADLINES = Deadlines()
+
+
+def _is_open_choice(left: list[Candidate]) -> bool:
+    """Whether both sides are still possible, so that preferring one means something."""
+    return any(c.node.side == "local" for c in left) and any(c.node.side == "cloud" for c in left)
+
+
+def _clouds_or_all(left: list[Candidate], reason: str, said: list[str]) -> list[Candidate]:
+    said.append(reason)
+    return [c for c in left if c.node.side == "cloud"]

@@ -1,0 +1,44 @@
+"""What the owner decided beforehand, as plain values for the rules, and the seam to measured evidence."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from msgspec import Struct
+
+from spillway.vocabulary import Deadlines, Objective
+
+__all__ = ["Evidence", "NoEvidence", "Policy"]
+
+
+class Evidence(Protocol):
+    """What has been measured about answers per task class and model."""
+
+    def allows_local(self, task: str, upstream: str, model: str) -> bool | None:
+        """Whether that model may answer that task class; ``None`` leaves it to configuration."""
+        ...
+
+
+class NoEvidence:
+    """Nothing measured: configuration decides."""
+
+    def allows_local(self, task: str, upstream: str, model: str) -> bool | None:
+        """Always ``None``."""
+        return None
+
+
+class Policy(Struct, frozen=True):
+    """The owner's settings as the rules need them."""
+
+    aliases: dict[str, str] = {}
+    substitutable: frozenset[str] = frozenset()
+    """Cloud model names for which a local model may answer."""
+    local_tasks: frozenset[str] = frozenset({"extraction", "classification", "routing", "short_generation"})
+    max_local_input_tokens: int = 8000
+    max_local_output_tokens: int = 1000
+    queue_per_slot: float = 1.0
+    max_attempts: int = 3
+    total_s: float = 600.0
+    objectives: dict[str, Objective] = {}
+    deadlines: dict[str, Deadlines] = {}
+    """By upstream; the defaults of ``Deadlines`` for one that is missing."""

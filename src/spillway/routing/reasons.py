@@ -1,0 +1,57 @@
+"""The stable codes a ``Decision`` gives as its reasons, with what each one means to a person."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["MEANING"]
+
+PRIVATE: Final = "private"
+PINNED_LOCAL: Final = "pinned_local"
+PINNED_CLOUD: Final = "pinned_cloud"
+NAME_AUTO: Final = "name_auto"
+NAME_SIDE: Final = "name_side"
+NAME_NODE: Final = "name_node"
+NAME_MODEL: Final = "name_model"
+SUBSTITUTED: Final = "substituted"
+CONTEXT: Final = "context_too_small"
+CAPABILITY: Final = "capability_missing"
+INPUT_BUDGET: Final = "input_over_local_budget"
+OUTPUT_BUDGET: Final = "output_over_local_budget"
+TASK: Final = "task_not_local"
+DOWN: Final = "node_down"
+BREAKER: Final = "breaker_open"
+DRAINING: Final = "node_draining"
+PASSTHROUGH: Final = "cloud_passthrough"
+FULL: Final = "node_full"
+SLO_TTFT: Final = "slo_ttft"
+SLO_TOTAL: Final = "slo_total"
+LOCAL_FIRST: Final = "local_first"
+CHEAPEST_CLOUD: Final = "cheapest_cloud"
+NO_LOCAL: Final = "no_local"
+
+MEANING: Final[dict[str, str]] = {
+    PRIVATE: "the request is private, so only local nodes were considered",
+    PINNED_LOCAL: "the caller pinned it to local nodes",
+    PINNED_CLOUD: "the caller pinned it to clouds",
+    NAME_AUTO: "the caller left the choice to spillway",
+    NAME_SIDE: "the caller asked for this side",
+    NAME_NODE: "the caller named the upstream",
+    NAME_MODEL: "the caller named the model",
+    SUBSTITUTED: "configuration lets a local model answer for the cloud model that was asked for",
+    CONTEXT: "prompt and answer do not fit a slot of some node",
+    CAPABILITY: "some upstream cannot do what the request needs (tools, schema, images, embeddings)",
+    INPUT_BUDGET: "the prompt is longer than routing.max_local_input_tokens",
+    OUTPUT_BUDGET: "the answer may be longer than routing.max_local_output_tokens",
+    TASK: "this task class is not trusted to local nodes",
+    DOWN: "some node does not answer its probe",
+    BREAKER: "some upstream failed repeatedly and is left alone for a moment",
+    DRAINING: "some node is being drained",
+    PASSTHROUGH: 'some "local" model is served by a remote host',
+    FULL: "the slots of some node and their queue are taken",
+    SLO_TTFT: "some node would be late with its first token",
+    SLO_TOTAL: "some node would finish too late",
+    LOCAL_FIRST: "a local node can take it, and its hardware is paid for",
+    CHEAPEST_CLOUD: "it goes to the cloud with the lowest list price",
+    NO_LOCAL: "no local node was left",
+}

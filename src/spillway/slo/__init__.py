@@ -1,0 +1,1 @@
+"""Latency objectives, and what a node is predicted to do."""
