@@ -101,6 +101,11 @@ class RequestError(SpillwayError):
         self.upstream = upstream
         self.retry_after_s = retry_after_s
 
+    def to_body(self) -> dict[str, dict[str, str | None]]:
+        """OpenAI's error object; ``upstream`` is there when the fault is not ours."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return {"error": error if self.upstream is None else {**error, "upstream": self.upstream}}
+
 
 class InvalidRequest(RequestError):
     """The body or a header is wrong."""

@@ -67,9 +67,7 @@ def _capability(
     able = [c for c in left if c.model.capabilities is None or facts.needs <= c.model.capabilities]
     if not able:
         needed = ", ".join(sorted(facts.needs))
-        raise _none_left(
-            facts, CapabilityMissing(f"no upstream of that name offers: {needed}", param="model")
-        )
+        raise CapabilityMissing(f"no upstream that may answer this offers: {needed}", param="model")
     if len(able) < len(left):
         said.append(reasons.CAPABILITY)
     room_tokens = facts.input_tokens + (facts.max_output_tokens or 0)

@@ -1,0 +1,25 @@
+"""The seam between the relay and an upstream's protocol."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from spillway.engines.http_client import Exchange
+from spillway.engines.payload import Payload
+from spillway.vocabulary import Deadlines, Operation
+
+__all__ = ["Engine"]
+
+
+class Engine(Protocol):
+    """Speaks to one upstream."""
+
+    async def open(
+        self, operation: Operation, payload: Payload, model: str, *, is_stream: bool, deadlines: Deadlines
+    ) -> Exchange:
+        """Sends one request; returns once status and headers are there. Raises ``WireError``."""
+        ...
+
+    async def close(self) -> None:
+        """Closes idle connections."""
+        ...

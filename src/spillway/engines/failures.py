@@ -1,0 +1,109 @@
+"""Everything that can go wrong at an upstream, mapped once: what to tell the caller, and whether to go on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from spillway.engines.http_client import ConnectFailed, PeerClosed, PeerMalformed, PeerTimeout, WireError
+from spillway.errors import UpstreamFailed, UpstreamTimeout
+
+__all__ = ["Failure", "from_status", "from_wire", "nonsense"]
+
+
+class Failure(Struct, frozen=True):
+    """One failed attempt."""
+
+    code: str
+    """Stable, from the gateway's own list."""
+    sentence: str
+    """What happened, for a person; no prompt text."""
+    may_fail_over: bool = True
+    """Whether another upstream might do better; a bad request is bad everywhere."""
+    counts_against: bool = True
+    """Whether it tells something about the upstream's health."""
+    is_timeout: bool = False
+    retry_after_s: float | None = None
+    status: int | None = None
+    body: bytes | None = None
+    """The upstream's own error body, kept when it is to be returned as it is."""
+
+    def to_error(self, upstream: str) -> UpstreamFailed:
+        """The error the caller gets when nothing else is left to try."""
+        leaf = UpstreamTimeout if self.is_timeout else UpstreamFailed
+        return leaf(
+            f"{upstream}: {self.sentence}",
+            code=self.code,
+            upstream=upstream,
+            retry_after_s=self.retry_after_s,
+        )
+
+
+def from_wire(error: WireError) -> Failure:
+    """The failure behind an exchange that got no complete answer."""
+    match error:
+        case ConnectFailed():
+            return Failure("upstream_unreachable", str(error))
+        case PeerTimeout():
+            return Failure("upstream_timeout", str(error), is_timeout=True)
+        case PeerClosed():
+            return Failure("upstream_closed", str(error))
+        case PeerMalformed():
+            return Failure("upstream_malformed", str(error))
+        case _:
+            return Failure("upstream_failed", str(error))
+
+
+def nonsense(what: str) -> Failure:
+    """The failure of a 200 that holds no answer."""
+    return Failure("upstream_malformed", what)
+
+
+def from_status(status: int, body: bytes, retry_after: bytes | None) -> Failure:
+    """The failure behind a complete answer whose status is not 200.
+
+    Authentication and unknown models are faults of this upstream's configuration, so another may do; an
+    overlong prompt may fit elsewhere; any other 4xx is the caller's own and is returned as it came.
+    """
+    code = _code_of(body)
+    if code in _CONTEXT_CODES or (status == 400 and b"context" in body and b"length" in body):
+        return Failure("context_length_exceeded", "the prompt is too long for it", True, False,
+                       status=status, body=body)  # fmt: skip
+    if status == 429:
+        return Failure("upstream_rate_limited", "it limits our rate (429)", counts_against=False,
+                       retry_after_s=_seconds(retry_after), status=status)  # fmt: skip
+    if status in (401, 403):
+        return Failure("upstream_refused_key", f"it refuses our key ({status}): check its api_key",
+                       status=status)  # fmt: skip
+    if status == 404:
+        return Failure("upstream_unknown_model", "it does not know the model or route (404)", True, False,
+                       status=status, body=body)  # fmt: skip
+    if status == 503 and b"oading" in body:
+        return Failure("upstream_loading", "it is loading its model (503)", counts_against=False,
+                       retry_after_s=_seconds(retry_after), status=status)  # fmt: skip
+    if status >= 500 or status in (408, 409) or status < 400:
+        return Failure("upstream_failed", f"it answered {status}", retry_after_s=_seconds(retry_after),
+                       status=status)  # fmt: skip
+    return Failure(code or "upstream_rejected", f"it rejects the request ({status})", False, False,
+                   status=status, body=body)  # fmt: skip
+
+
+_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+
+
+def _code_of(body: bytes) -> str | None:
+    try:
+        error: Any = msgspec.json.decode(body).get("error")
+        code = error.get("code") if isinstance(error.get("code"), str) else error.get("type")
+    except (msgspec.MsgspecError, AttributeError, RecursionError):
+        return None
+    return code if isinstance(code, str) else None
+
+
+def _seconds(value: bytes | None) -> float | None:
+    try:
+        return max(0.0, float(value)) if value is not None else None
+    except ValueError:
+        return None  # an HTTP date: rare, and only advice

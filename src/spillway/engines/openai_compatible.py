@@ -1,0 +1,50 @@
+"""The OpenAI protocol, as every engine and cloud here speaks it; differences are facts, not code."""
+
+from __future__ import annotations
+
+from spillway.engines.http_client import Exchange, HttpClient, Origin, request_head
+from spillway.engines.payload import Payload
+from spillway.vocabulary import Deadlines, Operation
+
+__all__ = ["OpenAICompatible"]
+
+PATHS: dict[Operation, str] = {
+    "chat": "/chat/completions",
+    "completion": "/completions",
+    "embedding": "/embeddings",
+}
+
+
+class OpenAICompatible:
+    """One upstream reached at ``url`` (up to and including ``/v1``)."""
+
+    def __init__(self, url: str, api_key: str | None, *, reuses_after_stream: bool = True) -> None:
+        """``reuses_after_stream`` is False for llama.cpp: it closes after each stream although it promises
+        to keep the connection, so a pooled client would lose requests (decision 0005)."""
+        origin = Origin.parse(url)
+        prefix = "/v1" if origin.scheme == "unix" else ""
+        headers = [(b"content-type", b"application/json"), (b"user-agent", b"spillway")]
+        if api_key:
+            headers.append((b"authorization", b"Bearer " + api_key.encode()))
+        self.client = HttpClient(origin)
+        self._reuses_after_stream = reuses_after_stream
+        self._heads = {
+            operation: request_head("POST", prefix + path, origin, headers)
+            for operation, path in PATHS.items()
+        }
+
+    async def open(
+        self, operation: Operation, payload: Payload, model: str, *, is_stream: bool, deadlines: Deadlines
+    ) -> Exchange:
+        """Sends one request; returns once status and headers are there. Raises ``WireError``."""
+        return await self.client.send(
+            self._heads[operation],
+            payload.bytes_for(model),
+            connect_s=deadlines.connect_s,
+            head_s=deadlines.first_token_s if is_stream else deadlines.total_s,
+            may_reuse=self._reuses_after_stream or not is_stream,
+        )
+
+    async def close(self) -> None:
+        """Closes idle connections."""
+        await self.client.close()

@@ -1,0 +1,1 @@
+"""What is up and how busy: upstreams, their probes, breakers and in-flight counts."""

@@ -1,0 +1,1 @@
+"""Carries out a decision: attempts, failover, and bytes from the upstream to the client."""

@@ -1,0 +1,40 @@
+"""The client's side of one request, and the one place that knows whether it has already seen something."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+__all__ = ["Client", "Send"]
+
+Send = Callable[[MutableMapping[str, Any]], Awaitable[None]]
+"""ASGI's ``send``."""
+Headers = list[tuple[bytes, bytes]]
+
+
+class Client:
+    """Retry, failover and error pages ask ``has_committed`` before they act."""
+
+    __slots__ = ("_send", "bytes_sent", "has_committed", "status")
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.has_committed = False
+        self.status = 0
+        self.bytes_sent = 0
+
+    async def begin(self, status: int, headers: Headers) -> None:
+        """Sends status and headers; from here on nothing can be taken back."""
+        self.has_committed = True
+        self.status = status
+        await self._send({"type": "http.response.start", "status": status, "headers": headers})
+
+    async def write(self, data: bytes) -> None:
+        """Sends a piece of the body, waiting while the client is slower than the upstream."""
+        self.bytes_sent += len(data)
+        await self._send({"type": "http.response.body", "body": data, "more_body": True})
+
+    async def end(self, data: bytes = b"") -> None:
+        """Sends the last piece."""
+        self.bytes_sent += len(data)
+        await self._send({"type": "http.response.body", "body": data})

@@ -1,0 +1,63 @@
+"""The headers and fields that tell a caller where an answer came from and what it cost."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+from spillway.relay.run import Run, total_usd
+from spillway.vocabulary import Bill, Choice
+
+__all__ = ["cost_fields", "response_headers", "usd"]
+
+Headers = list[tuple[bytes, bytes]]
+PASSED_ON = (b"openai-", b"x-ratelimit-")
+"""Upstream headers with these beginnings reach the client."""
+
+
+@lru_cache(maxsize=1024)
+def _origin(upstream: str, side: str, reasons: tuple[str, ...]) -> Headers:
+    return [
+        (b"x-spillway-upstream", upstream.encode()),
+        (b"x-spillway-side", side.encode()),
+        (b"x-spillway-reason", ",".join(reasons).encode()),
+    ]
+
+
+def response_headers(run: Run, choice: Choice, upstream_headers: Headers, content_type: bytes) -> Headers:
+    """All headers of an answer from ``choice`` but its length and cost."""
+    headers = [
+        (b"content-type", content_type),
+        (b"x-request-id", run.job.facts.request_id.encode("latin-1")),
+        *_origin(choice.upstream, choice.side, run.job.decision.reasons),
+        (b"x-spillway-overhead-ms", b"%.2f" % (1000 * (run.first_sent_s or 0.0))),
+    ]
+    if choice.side == "cloud":
+        headers += [pair for pair in upstream_headers if pair[0].startswith(PASSED_ON)]
+    return headers
+
+
+def usd(amount: Decimal | None) -> bytes:
+    """An amount for a header: plain digits, or ``unknown``."""
+    return b"unknown" if amount is None else f"{amount:.12f}".rstrip("0").rstrip(".").encode()
+
+
+def cost_fields(run: Run, choice: Choice, bill: Bill) -> dict[str, Any]:
+    """What is merged into ``usage`` for a client that asked for it; unknown amounts are null."""
+    total = total_usd(run.bills)
+    return {
+        "cost": None if total is None else float(total),
+        "cost_details": {
+            "price_usd": None if bill.price_usd is None else float(bill.price_usd),
+            "energy_usd": None if bill.energy_usd is None else float(bill.energy_usd),
+            "amortisation_usd": None if bill.amortisation_usd is None else float(bill.amortisation_usd),
+        },
+        "spillway": {
+            "upstream": choice.upstream,
+            "side": choice.side,
+            "reasons": list(run.job.decision.reasons),
+            "attempts": len(run.attempts),
+            "request_id": run.job.facts.request_id,
+        },
+    }

@@ -1,0 +1,104 @@
+"""One request while it runs: its attempts, what they cost, and the record it leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable
+from decimal import Decimal
+from typing import Literal
+
+from msgspec import Struct
+
+from spillway.clock import Clock
+from spillway.engines.payload import Payload
+from spillway.relay.books import Books
+from spillway.relay.commit import Client
+from spillway.vocabulary import Attempt, Bill, Decision, Outcome, RequestFacts
+
+__all__ = ["Job", "Run", "total_usd"]
+
+Result = Literal["ok", "error", "cancelled", "cut"]
+
+
+class Job(Struct, frozen=True):
+    """One accepted request, ready to be carried out."""
+
+    facts: RequestFacts
+    payload: Payload
+    decision: Decision
+    accepted_s: float
+    """Monotonic."""
+    accepted_wall_s: float
+    prompt_text: str | None = None
+    """Only where the owner turned ``capture`` on."""
+
+
+def total_usd(bills: list[Bill]) -> Decimal | None:
+    """The sum over all attempts; unknown as soon as one is."""
+    total = Decimal(0)
+    for bill in bills:
+        if bill.cost_usd is None:
+            return None
+        total += bill.cost_usd
+    return total
+
+
+class Run:
+    """Collects attempts and settles the outcome exactly once."""
+
+    def __init__(self, job: Job, client: Client, books: Books, clock: Clock) -> None:
+        self.job = job
+        self.client = client
+        self.attempts: list[Attempt] = []
+        self.bills: list[Bill] = []
+        self.ttft_s: float | None = None
+        self.first_sent_s: float | None = None
+        self._books = books
+        self._clock = clock
+        self._is_settled = False
+
+    def elapsed_s(self) -> float:
+        """Seconds since the request was accepted."""
+        return self._clock.monotonic_s() - self.job.accepted_s
+
+    def remaining_s(self, limit_s: float) -> float:
+        """``limit_s``, or what is left of the time for all attempts when that is less."""
+        return max(0.001, min(limit_s, self.job.decision.total_s - self.elapsed_s()))
+
+    def note_attempt(self, attempt: Attempt) -> Bill:
+        """Adds an attempt as it ended; returns its bill."""
+        bill = self._books.bill(attempt)
+        self.attempts.append(attempt)
+        self.bills.append(bill)
+        return bill
+
+    def settle(
+        self, result: Result, status: int, error_code: str | None = None, text: str | None = None
+    ) -> Awaitable[object]:
+        """Records the request; await it before the end of the answer is released."""
+        self._is_settled = True
+        return self._books.settle(self._outcome(result, status, error_code, text), self.bills)
+
+    def note_cancelled(self, error_code: str = "client_closed") -> None:
+        """Records a request that its caller gave up, unless it had been settled already."""
+        if self._is_settled:
+            return
+        self._is_settled = True
+        status = self.client.status or 499
+        self._books.note(self._outcome("cancelled", status, error_code, None), self.bills)
+
+    def _outcome(self, result: Result, status: int, error_code: str | None, text: str | None) -> Outcome:
+        return Outcome(
+            facts=self.job.facts,
+            accepted_wall_s=self.job.accepted_wall_s,
+            total_s=self.elapsed_s(),
+            ttft_s=self.ttft_s,
+            overhead_s=self.first_sent_s,
+            attempts=tuple(self.attempts),
+            reasons=self.job.decision.reasons,
+            status=status,
+            result=result,
+            error_code=error_code,
+            response_bytes=self.client.bytes_sent,
+            prompt_text=self.job.prompt_text,
+            completion_text=text,
+        )
