@@ -80,6 +80,9 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     """All that routing may know of one request; carries no prompt text."""
 
     request_id: str
+    """Ours, unique: the key of the ledger."""
+    client_request_id: str | None = None
+    """The caller's own ``x-request-id``; nothing stops a caller from sending one twice."""
     operation: Operation
     model: str
     """As the client asked: ``auto``, ``local``, ``cloud``, ``NODE/MODEL``, an alias or a model's own name."""
@@ -99,6 +102,11 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     slo_class: str = "default"
     body_bytes: int = 0
     key_name: str | None = None
+
+    @property
+    def shown_id(self) -> str:
+        """What the caller gets back as ``x-request-id``: its own, else ours."""
+        return self.client_request_id or self.request_id
 
     @property
     def must_stay_local(self) -> bool:

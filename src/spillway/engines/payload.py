@@ -10,7 +10,7 @@ _SPLIT = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _OPTIONS = msgspec.json.Decoder(dict[str, object])
 _ENCODE = msgspec.json.Encoder().encode
 
-OURS = ("models",)
+OURS = ("models", "usage")
 """Body fields that speak to the gateway and never reach an upstream."""
 
 

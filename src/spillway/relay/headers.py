@@ -29,7 +29,7 @@ def response_headers(run: Run, choice: Choice, upstream_headers: Headers, conten
     """All headers of an answer from ``choice`` but its length and cost."""
     headers = [
         (b"content-type", content_type),
-        (b"x-request-id", run.job.facts.request_id.encode("latin-1")),
+        (b"x-request-id", run.job.facts.shown_id.encode("latin-1")),
         *_origin(choice.upstream, choice.side, run.job.decision.reasons),
         (b"x-spillway-overhead-ms", b"%.2f" % (1000 * (run.first_sent_s or 0.0))),
     ]

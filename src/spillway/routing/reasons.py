@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-__all__ = ["MEANING"]
+__all__ = ["MEANING", "SPILLS"]
 
 PRIVATE: Final = "private"
 PINNED_LOCAL: Final = "pinned_local"
@@ -28,7 +28,6 @@ SLO_TTFT: Final = "slo_ttft"
 SLO_TOTAL: Final = "slo_total"
 LOCAL_FIRST: Final = "local_first"
 CHEAPEST_CLOUD: Final = "cheapest_cloud"
-NO_LOCAL: Final = "no_local"
 
 MEANING: Final[dict[str, str]] = {
     PRIVATE: "the request is private, so only local nodes were considered",
@@ -53,5 +52,12 @@ MEANING: Final[dict[str, str]] = {
     SLO_TOTAL: "some node would finish too late",
     LOCAL_FIRST: "a local node can take it, and its hardware is paid for",
     CHEAPEST_CLOUD: "it goes to the cloud with the lowest list price",
-    NO_LOCAL: "no local node was left",
 }
+
+SPILLS: Final = frozenset(
+    {
+        *(CONTEXT, CAPABILITY, INPUT_BUDGET, OUTPUT_BUDGET, TASK),
+        *(DOWN, BREAKER, DRAINING, PASSTHROUGH, FULL, SLO_TTFT, SLO_TOTAL),
+    }
+)
+"""The codes that say why a request which might have gone local went to a cloud."""

@@ -1,0 +1,194 @@
+"""The gateway as an ASGI application: all routes, and the order of a request's way through the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from msgspec import Struct
+
+from spillway.api.auth import KeyRing
+from spillway.api.body import ClientGone, Receive, read_body
+from spillway.api.envelope import send_error, send_json
+from spillway.api.facts import Ids, new_ids, parse_request
+from spillway.api.hangup import HangupWatch
+from spillway.api.pages import model_card, model_list, node_list
+from spillway.clock import Clock
+from spillway.errors import InternalError, MethodNotAllowed, ModelNotFound, NoUpstream, NotFound, RequestError
+from spillway.fleet.registry import Fleet
+from spillway.relay.books import Books
+from spillway.relay.commit import Client, Send
+from spillway.relay.relay import Relay
+from spillway.relay.run import Job, Run
+from spillway.routing import Evidence, Policy, decide
+from spillway.telemetry.metrics import Metrics
+from spillway.vocabulary import Decision, Operation
+
+__all__ = ["Gateway", "Limits"]
+
+logger = logging.getLogger("spillway.api")
+
+Scope = MutableMapping[str, Any]
+GENERATING: dict[str, Operation] = {
+    "/v1/chat/completions": "chat",
+    "/v1/completions": "completion",
+    "/v1/embeddings": "embedding",
+}
+
+
+class Limits(Struct, frozen=True):
+    """What a request body may be."""
+
+    max_body_bytes: int = 33_554_432
+    body_silence_s: float = 30.0
+
+
+class Gateway:
+    """Answers HTTP. Construct with all its parts; it owns none of them."""
+
+    def __init__(
+        self,
+        *,
+        fleet: Fleet,
+        policy: Policy,
+        evidence: Evidence,
+        relay: Relay,
+        books: Books,
+        keys: KeyRing,
+        metrics: Metrics,
+        clock: Clock,
+        limits: Limits,
+        captures: bool = False,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        self._fleet = fleet
+        self._policy = policy
+        self._evidence = evidence
+        self._relay = relay
+        self._books = books
+        self._keys = keys
+        self._metrics = metrics
+        self._clock = clock
+        self._limits = limits
+        self._captures = captures
+        self._is_ready = is_ready
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One HTTP request; every error becomes an OpenAI-shaped body here."""
+        if scope["type"] != "http":
+            return
+        client = Client(send)
+        headers = dict(scope["headers"])
+        ids = new_ids(headers)
+        try:
+            operation = GENERATING.get(scope["path"])
+            if operation is not None and scope["method"] == "POST":
+                await self._generate(operation, headers, ids, receive, client)
+            else:
+                await self._look_up(scope, headers, ids, client)
+        except RequestError as error:
+            self._metrics.note_refused(error.code)
+            await send_error(client, error, ids.shown)
+        except ClientGone:
+            self._metrics.note_refused("client_closed")
+        except Exception:
+            logger.exception("request %s failed inside the gateway", ids.own)
+            await send_error(client, InternalError(f"internal error; quote {ids.own}"), ids.shown)
+
+    async def _generate(
+        self, operation: Operation, headers: dict[bytes, bytes], ids: Ids, receive: Receive, client: Client
+    ) -> None:
+        """The way of every request that is answered by a model."""
+        accepted_s, accepted_wall_s = self._clock.monotonic_s(), self._clock.wall_s()
+        key_name = self._keys.name_of(headers)
+        raw = await read_body(
+            receive,
+            headers,
+            max_bytes=self._limits.max_body_bytes,
+            silence_s=self._limits.body_silence_s,
+        )
+        parsed = parse_request(operation, raw, headers, ids, key_name)
+        prompt_text = raw.decode("utf-8", "replace") if self._captures else None
+        job = Job(parsed.facts, parsed.payload, NO_DECISION, accepted_s, accepted_wall_s, prompt_text)
+        try:
+            decision = decide(parsed.facts, self._evidence, self._fleet.snapshots(), self._policy)
+        except RequestError as error:
+            await Run(job, client, self._books, self._clock).settle("error", error.status, error.code)
+            raise
+        job = Job(parsed.facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text)
+        await self._carry_out(job, client, receive)
+
+    async def _carry_out(self, job: Job, client: Client, receive: Receive) -> None:
+        watch = HangupWatch(receive)
+        try:
+            await self._relay.carry_out(job, client)
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if not watch.has_hung_up or task is None:
+                raise
+            task.uncancel()
+        finally:
+            watch.stop()
+
+    async def _look_up(self, scope: Scope, headers: dict[bytes, bytes], ids: Ids, client: Client) -> None:
+        """Everything that is answered without a model."""
+        path: str = scope["path"]
+        if path in GENERATING:
+            raise MethodNotAllowed(f"use POST for {path}")
+        page = self._open_pages().get(path)
+        if page is None:
+            self._keys.name_of(headers)
+            page = self._guarded_pages().get(path) or self._card(path)
+        if page is None:
+            raise NotFound(f"there is no {path[:200]!r} here; the API lives under /v1")
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(f"use GET for {path}")
+        await page(ids, client)
+
+    def _open_pages(self) -> dict[str, Page]:
+        return {"/health/live": self._live, "/health/ready": self._ready}
+
+    def _guarded_pages(self) -> dict[str, Page]:
+        return {"/v1/models": self._models, "/spillway/v1/nodes": self._nodes, "/metrics": self._scrape}
+
+    def _card(self, path: str) -> Page | None:
+        if not path.startswith("/v1/models/"):
+            return None
+        name = path.removeprefix("/v1/models/")
+
+        async def card(ids: Ids, client: Client) -> None:
+            found = model_card(name, self._fleet.snapshots(), self._policy)
+            if found is None:
+                raise ModelNotFound(f"no upstream serves the model {name[:200]!r}", param="model")
+            await send_json(client, 200, found, ids.shown)
+
+        return card
+
+    async def _live(self, ids: Ids, client: Client) -> None:
+        await send_json(client, 200, {"status": "live"}, ids.shown)
+
+    async def _ready(self, ids: Ids, client: Client) -> None:
+        if not self._is_ready():
+            raise NoUpstream("not ready: still starting or shutting down", code="not_ready")
+        await send_json(client, 200, {"status": "ready"}, ids.shown)
+
+    async def _models(self, ids: Ids, client: Client) -> None:
+        await send_json(client, 200, model_list(self._fleet.snapshots(), self._policy), ids.shown)
+
+    async def _nodes(self, ids: Ids, client: Client) -> None:
+        await send_json(client, 200, node_list(self._fleet.snapshots()), ids.shown)
+
+    async def _scrape(self, ids: Ids, client: Client) -> None:
+        body = self._metrics.render()
+        headers = [
+            (b"content-type", b"text/plain; version=0.0.4; charset=utf-8"),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        await client.begin(200, headers)
+        await client.end(body)
+
+
+Page = Callable[[Ids, Client], Awaitable[None]]
+NO_DECISION = Decision((), ())

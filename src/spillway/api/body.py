@@ -1,0 +1,54 @@
+"""Reads a request body within its limits of size and silence."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any
+
+from spillway.errors import BodyTimeout, BodyTooLarge, InvalidRequest
+
+__all__ = ["ClientGone", "Receive", "read_body"]
+
+Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
+"""ASGI's ``receive``."""
+
+
+class ClientGone(Exception):
+    """The client closed its connection before it had sent the whole request."""
+
+
+async def read_body(
+    receive: Receive, headers: dict[bytes, bytes], *, max_bytes: int, silence_s: float
+) -> bytes:
+    """The whole body. BodyTooLarge, BodyTimeout or ClientGone otherwise."""
+    if b"content-encoding" in headers:
+        raise InvalidRequest("send the body uncompressed: content-encoding is not supported")
+    declared = headers.get(b"content-length", b"0")
+    if len(declared) > 18 or int(declared) > max_bytes:
+        raise _too_large(max_bytes)
+    pieces: list[bytes] = []
+    size = 0
+    while True:
+        piece, has_more = await _next_piece(receive, silence_s)
+        size += len(piece)
+        if size > max_bytes:
+            raise _too_large(max_bytes)
+        pieces.append(piece)
+        if not has_more:
+            return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+async def _next_piece(receive: Receive, silence_s: float) -> tuple[bytes, bool]:
+    try:
+        async with asyncio.timeout(silence_s):
+            message = await receive()
+    except TimeoutError:
+        raise BodyTimeout(f"the request body stopped arriving for {silence_s:g} s") from None
+    if message["type"] == "http.disconnect":
+        raise ClientGone
+    return message["body"], message["more_body"]
+
+
+def _too_large(max_bytes: int) -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is larger than {max_bytes} bytes (server.max_body_bytes)")

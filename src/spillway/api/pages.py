@@ -1,0 +1,64 @@
+"""Bodies of the endpoints that only look something up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from spillway.routing import Policy
+from spillway.vocabulary import ModelFacts, NodeSnapshot
+
+__all__ = ["model_card", "model_list", "node_list"]
+
+
+def model_list(nodes: Sequence[NodeSnapshot], policy: Policy) -> dict[str, Any]:
+    """``GET /v1/models``: the names a request may use."""
+    names = {"auto": "spillway", "local": "spillway", "cloud": "spillway"}
+    names |= dict.fromkeys(policy.aliases, "spillway")
+    cards = [_card(name, owner) for name, owner in names.items()]
+    cards += [_model(node, model) for node in nodes for model in node.models]
+    return {"object": "list", "data": cards}
+
+
+def model_card(name: str, nodes: Sequence[NodeSnapshot], policy: Policy) -> dict[str, Any] | None:
+    """``GET /v1/models/{name}``; ``None`` when there is none of that name, bare or as NODE/MODEL."""
+    for card in model_list(nodes, policy)["data"]:
+        if name in (card["id"], card["id"].partition("/")[2]):
+            return {**card, "id": name}
+    return None
+
+
+def node_list(nodes: Sequence[NodeSnapshot]) -> dict[str, Any]:
+    """``GET /spillway/v1/nodes``: every upstream as the rules see it; null is unknown."""
+    return {
+        "object": "list",
+        "data": [
+            {
+                "name": node.name,
+                "side": node.side,
+                "is_up": node.is_up,
+                "breaker": node.breaker,
+                "in_flight": node.in_flight,
+                "slots": node.slots,
+                "service_s": node.service_s,
+                "first_token_s": node.first_token_s,
+                "models": [model.name for model in node.models],
+            }
+            for node in nodes
+        ],
+    }
+
+
+def _model(node: NodeSnapshot, model: ModelFacts) -> dict[str, Any]:
+    card = _card(f"{node.name}/{model.name}", node.name)
+    card["spillway"] = {
+        "side": node.side,
+        "is_up": node.is_up,
+        "context_tokens": model.context_tokens,
+        "capabilities": sorted(model.capabilities) if model.capabilities is not None else None,
+    }
+    return card
+
+
+def _card(name: str, owner: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": owner}
