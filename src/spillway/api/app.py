@@ -12,11 +12,11 @@ from msgspec import Struct
 from spillway.api.auth import KeyRing
 from spillway.api.body import ClientGone, Receive, read_body
 from spillway.api.envelope import send_error, send_json
-from spillway.api.facts import Ids, new_ids, parse_request
+from spillway.api.facts import Ids, Parsed, new_ids, parse_request
 from spillway.api.hangup import HangupWatch
 from spillway.api.pages import model_card, model_list, node_list
 from spillway.clock import Clock
-from spillway.errors import InternalError, MethodNotAllowed, ModelNotFound, NoUpstream, NotFound, RequestError
+from spillway.errors import InternalError, MethodNotAllowed, ModelNotFound, NotFound, NoUpstream, RequestError
 from spillway.fleet.registry import Fleet
 from spillway.relay.books import Books
 from spillway.relay.commit import Client, Send
@@ -89,10 +89,9 @@ class Gateway:
             else:
                 await self._look_up(scope, headers, ids, client)
         except RequestError as error:
-            self._metrics.note_refused(error.code)
             await send_error(client, error, ids.shown)
         except ClientGone:
-            self._metrics.note_refused("client_closed")
+            logger.debug("request %s: the client left before its body was complete", ids.own)
         except Exception:
             logger.exception("request %s failed inside the gateway", ids.own)
             await send_error(client, InternalError(f"internal error; quote {ids.own}"), ids.shown)
@@ -102,15 +101,8 @@ class Gateway:
     ) -> None:
         """The way of every request that is answered by a model."""
         accepted_s, accepted_wall_s = self._clock.monotonic_s(), self._clock.wall_s()
-        key_name = self._keys.name_of(headers)
-        raw = await read_body(
-            receive,
-            headers,
-            max_bytes=self._limits.max_body_bytes,
-            silence_s=self._limits.body_silence_s,
-        )
-        parsed = parse_request(operation, raw, headers, ids, key_name)
-        prompt_text = raw.decode("utf-8", "replace") if self._captures else None
+        parsed = await self._accept(operation, headers, ids, receive)
+        prompt_text = parsed.payload.raw.decode("utf-8", "replace") if self._captures else None
         job = Job(parsed.facts, parsed.payload, NO_DECISION, accepted_s, accepted_wall_s, prompt_text)
         try:
             decision = decide(parsed.facts, self._evidence, self._fleet.snapshots(), self._policy)
@@ -119,6 +111,23 @@ class Gateway:
             raise
         job = Job(parsed.facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text)
         await self._carry_out(job, client, receive)
+
+    async def _accept(
+        self, operation: Operation, headers: dict[bytes, bytes], ids: Ids, receive: Receive
+    ) -> Parsed:
+        """Authenticates, reads and parses; a request refused here never becomes one in the ledger."""
+        try:
+            key_name = self._keys.name_of(headers)
+            raw = await read_body(
+                receive,
+                headers,
+                max_bytes=self._limits.max_body_bytes,
+                silence_s=self._limits.body_silence_s,
+            )
+            return parse_request(operation, raw, headers, ids, key_name)
+        except RequestError as error:
+            self._metrics.note_refused(error.code)
+            raise
 
     async def _carry_out(self, job: Job, client: Client, receive: Receive) -> None:
         watch = HangupWatch(receive)

@@ -13,7 +13,7 @@ WATCH_AFTER_S = 0.02
 
 
 class HangupWatch:
-    """Watches from ``WATCH_AFTER_S`` on until ``stop``; cancels the task that made it when the client goes."""
+    """Watches from ``WATCH_AFTER_S`` on until ``stop``; cancels the task that made it if the client goes."""
 
     __slots__ = ("_loop", "_receive", "_task", "_timer", "_watcher", "has_hung_up")
 
