@@ -124,7 +124,7 @@ class LiveAttempt:
         return attempt
 
     def abandon(self) -> Attempt:
-        """Notes that the caller hung up: the upstream is told to stop by closing its connection."""
+        """Notes that nobody wants the answer any more: closing its connection tells the upstream to stop."""
         attempt = self._attempt("client_closed", None, self.seen_usage(), self.tee.model, None)
         self._lease.release()
         self._end()

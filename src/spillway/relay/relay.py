@@ -63,10 +63,13 @@ class Relay:
             if not run.client.has_committed:
                 return error.failure
             await _break_off(run, choice, error.failure)
-        except asyncio.CancelledError:
+        except BaseException as error:
             if not live.is_over:
                 run.note_attempt(live.abandon())
-            run.note_cancelled()
+            if isinstance(error, asyncio.CancelledError):
+                run.note_unfinished("cancelled", "client_closed", 499)
+            else:
+                run.note_unfinished("error", "internal_error", 500)
             raise
         return None
 

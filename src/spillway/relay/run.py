@@ -78,13 +78,13 @@ class Run:
         self._is_settled = True
         return self._books.settle(self._outcome(result, status, error_code, text), self.bills)
 
-    def note_cancelled(self, error_code: str = "client_closed") -> None:
-        """Records a request that its caller gave up, unless it had been settled already."""
+    def note_unfinished(self, result: Result, error_code: str, status: int) -> None:
+        """Records a request whose end nobody waits for, unless it had been settled already."""
         if self._is_settled:
             return
         self._is_settled = True
-        status = self.client.status or 499
-        self._books.note(self._outcome("cancelled", status, error_code, None), self.bills)
+        outcome = self._outcome(result, self.client.status or status, error_code, None)
+        self._books.note(outcome, self.bills)
 
     def _outcome(self, result: Result, status: int, error_code: str | None, text: str | None) -> Outcome:
         return Outcome(
