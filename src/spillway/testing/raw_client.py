@@ -31,19 +31,27 @@ class Wire:
     """Pairs of (event loop time, piece), in order."""
 
     @property
+    def final(self) -> bytes:
+        """Everything after interim (1xx) heads."""
+        raw = self.raw
+        while raw.startswith(b"HTTP/1.1 1") and b"\r\n\r\n" in raw:
+            raw = raw.partition(b"\r\n\r\n")[2]
+        return raw
+
+    @property
     def status(self) -> int:
-        """The status, of the first head if there are several."""
-        return int(self.raw.split(b" ", 2)[1])
+        """The status of the final answer."""
+        return int(self.final.split(b" ", 2)[1])
 
     @property
     def head(self) -> bytes:
         """Status line and headers, lower-cased."""
-        return self.raw.partition(b"\r\n\r\n")[0].lower()
+        return self.final.partition(b"\r\n\r\n")[0].lower()
 
     @property
     def payload(self) -> bytes:
         """The body as sent, framing included."""
-        return self.raw.partition(b"\r\n\r\n")[2]
+        return self.final.partition(b"\r\n\r\n")[2]
 
     @property
     def body(self) -> bytes:
@@ -89,8 +97,8 @@ class Wire:
     @property
     def is_whole(self) -> bool:
         """Whether head and framing say that nothing is missing."""
-        head, found, payload = self.raw.partition(b"\r\n\r\n")
-        if not found or head.startswith(b"HTTP/1.1 1"):
+        head, found, payload = self.final.partition(b"\r\n\r\n")
+        if not found:
             return False
         if b"transfer-encoding: chunked" in head.lower():
             return payload.endswith(b"0\r\n\r\n")
