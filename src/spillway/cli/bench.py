@@ -1,0 +1,180 @@
+"""``spillway bench``: what a machine should do, from its figures alone."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from spillway.errors import ConfigError
+
+if TYPE_CHECKING:
+    from spillway.planner.catalogue import Quant
+    from spillway.planner.node_model import Machine, ModelShape, NodeModel
+
+__all__ = ["command"]
+
+
+def command(
+    predict: Annotated[
+        bool, typer.Option("--predict", help="Estimate from figures, without a node.")
+    ] = False,
+    bandwidth_gb_s: Annotated[float | None, typer.Option(help="Memory bandwidth in GB/s.", min=1e-3)] = None,
+    tflops: Annotated[
+        float | None, typer.Option(help="FP16 TFLOPS of the general units, as spec sheets list it.", min=1e-3)
+    ] = None,
+    memory_gb: Annotated[float | None, typer.Option(help="Memory for weights and cache.", min=1e-3)] = None,
+    family: Annotated[str | None, typer.Option(help="Kind of machine; inferred when left out.")] = None,
+    hardware: Annotated[str | None, typer.Option(help="Catalogue key instead of figures.")] = None,
+    weights_gb: Annotated[float | None, typer.Option(help="Size of the model file in GB.", min=1e-6)] = None,
+    params_b: Annotated[float | None, typer.Option(help="Billions of parameters.", min=1e-6)] = None,
+    active_params_b: Annotated[
+        float | None, typer.Option(help="Billions one token uses, for a mixture of experts.", min=1e-6)
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="Catalogue key instead of figures.")] = None,
+    quant: Annotated[str | None, typer.Option(help="q4, q8 or f16.")] = None,
+    kv_bytes_per_token: Annotated[float | None, typer.Option(help="Cache of one token.", min=0)] = None,
+    context: Annotated[int, typer.Option(help="Tokens in each cache while decoding.", min=0)] = 512,
+    prompt_tokens: Annotated[
+        int | None, typer.Option(help="Prompt length for prefill; the context if left out.", min=1)
+    ] = None,
+    cached_tokens: Annotated[int, typer.Option(help="Prompt tokens already in the cache.", min=0)] = 0,
+    batch: Annotated[int, typer.Option(help="Sequences decoded at once.", min=1)] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Say how fast a machine should be with a model.
+
+    Example: spillway bench --predict --bandwidth-gb-s 936 --tflops 35.6 --weights-gb 4.92 --json
+    """
+    if not predict:
+        raise ConfigError("bench needs --predict with figures of a machine and a model")
+    from spillway.planner.node_model import NodeModel, load_fit
+
+    machine, machine_note = _machine(hardware, bandwidth_gb_s, tflops, memory_gb, family)
+    shape, model_note = _model(model, quant, weights_gb, params_b, active_params_b, kv_bytes_per_token)
+    node = NodeModel(machine, shape, load_fit())
+    prompt = prompt_tokens or max(context, 1)
+    result = _result(node, batch, context, prompt, min(cached_tokens, prompt - 1))
+    result["assumptions"] = [note for note in (machine_note, model_note) if note]
+    typer.echo(json.dumps(result) if as_json else _text(result))
+
+
+def _machine(
+    key: str | None,
+    bandwidth_gb_s: float | None,
+    tflops: float | None,
+    memory_gb: float | None,
+    family: str | None,
+) -> tuple[Machine, str | None]:
+    """The machine asked about, and what had to be assumed of it."""
+    from spillway.planner.catalogue import load_machines
+    from spillway.planner.node_model import FAMILIES, Machine, infer_family
+
+    if key is not None:
+        machines = load_machines()
+        if key not in machines:
+            raise ConfigError(
+                f"--hardware {key!r} is not in the catalogue; it has {', '.join(sorted(machines))}"
+            )
+        return machines[key].machine, None
+    if bandwidth_gb_s is None or tflops is None:
+        raise ConfigError("--predict needs --bandwidth-gb-s and --tflops, or --hardware")
+    found = next((known for known in FAMILIES if known == family), None)
+    if family is not None and found is None:
+        raise ConfigError(f"--family {family!r} is unknown; use one of {', '.join(FAMILIES)}")
+    if found is not None:
+        return Machine(found, bandwidth_gb_s, tflops, memory_gb), None
+    inferred = infer_family(bandwidth_gb_s, tflops)
+    note = f"these figures look like {inferred}; --family says otherwise"
+    return Machine(inferred, bandwidth_gb_s, tflops, memory_gb), note
+
+
+def _model(
+    key: str | None,
+    quant: str | None,
+    weights_gb: float | None,
+    params_b: float | None,
+    active_params_b: float | None,
+    kv_bytes_per_token: float | None,
+) -> tuple[ModelShape, str | None]:
+    """The model asked about, and what had to be assumed of it."""
+    from spillway.planner.catalogue import load_models, shape_from_size
+    from spillway.planner.node_model import ModelShape
+
+    kind = _quant(quant)
+    if key is not None:
+        models = load_models()
+        if key not in models:
+            raise ConfigError(f"--model {key!r} is not in the catalogue; it has {', '.join(sorted(models))}")
+        return models[key].shape(kind or "q4"), None
+    if weights_gb is None:
+        raise ConfigError("--predict needs --weights-gb, or --model")
+    if params_b is None:
+        if active_params_b is not None:
+            raise ConfigError("--active-params-b needs --params-b beside it")
+        return shape_from_size(weights_gb, kv_bytes_per_token)
+    if active_params_b is not None and active_params_b > params_b:
+        raise ConfigError("--active-params-b must not exceed --params-b")
+    kv = 131_072.0 * (params_b / 8.03) ** 0.42 if kv_bytes_per_token is None else kv_bytes_per_token
+    is_quantised = kind != "f16" if kind else weights_gb / params_b < 1.6
+    shape = ModelShape(
+        params_b,
+        weights_gb,
+        kv,
+        active_params_b,
+        is_moe=active_params_b is not None,
+        is_quantised=is_quantised,
+    )
+    note = (
+        None if kv_bytes_per_token is not None else f"{kv:.0f} bytes of cache per token, as its size suggests"
+    )
+    return shape, note
+
+
+def _quant(name: str | None) -> Quant | None:
+    from spillway.planner.catalogue import BYTES_PER_PARAM
+
+    found = next((quant for quant in BYTES_PER_PARAM if quant == name), None)
+    if name is not None and found is None:
+        raise ConfigError(f"--quant {name!r} is unknown; use one of {', '.join(BYTES_PER_PARAM)}")
+    return found
+
+
+def _result(node: NodeModel, batch: int, context: int, prompt: int, cached: int) -> dict[str, Any]:
+    """The estimate with what it rests on; ``slots`` is ``None`` without a known memory."""
+    fit = node.fit
+    total = node.decode_tok_s(batch, context)
+    return {
+        "decode_tok_s": round(total, 3),
+        "prefill_tok_s": round(node.prefill_tok_s(prompt, cached), 3),
+        "grade": node.grade,
+        "decode_tok_s_per_sequence": round(total / batch, 3),
+        "prefill_ms": round(1e3 * node.prefill_s(prompt, cached), 3),
+        "batch": batch,
+        "context_tokens": context,
+        "prompt_tokens": prompt,
+        "cached_tokens": cached,
+        "slots": node.slots(max(context, prompt)),
+        "family": node.machine.family,
+        "params_b": round(node.model.params_b, 2),
+        "is_quantised": node.model.is_quantised,
+        "kv_bytes_per_token": round(node.model.kv_bytes_per_token),
+        "decode_error_ratio": fit.decode_error_ratio,
+        "prefill_error_ratio": fit.prefill_error_ratio,
+    }
+
+
+def _text(result: dict[str, Any]) -> str:
+    """The estimate for a person."""
+    lines = [
+        f"decode   {result['decode_tok_s']:10,.1f} tok/s  ± {result['decode_error_ratio']:.0%}"
+        f"  ({result['batch']} sequence(s), {result['context_tokens']:,} tokens of context)",
+        f"prefill  {result['prefill_tok_s']:10,.1f} tok/s  ± {result['prefill_error_ratio']:.0%}"
+        f"  ({result['prompt_tokens']:,} prompt tokens, {result['cached_tokens']:,} cached)",
+    ]
+    if result["slots"] is not None:
+        lines.append(f"slots    {result['slots']:10,}        what the memory holds at that length")
+    lines += [f"assumed: {note}" for note in result["assumptions"]]
+    lines.append("grade: derived; ± is the mean error on machines the fit had not seen")
+    return "\n".join(lines)

@@ -1,0 +1,270 @@
+"""Prefill and decode speed, memory and slots of one node from bandwidth, compute and model size.
+
+A roofline with the overheads that real engines show. One decode step for ``n`` sequences reads the weights
+once and every sequence's cache once, pays a launch cost per layer, and computes ``n`` columns; a prompt pays
+its multiplications plus attention, and never less than one pass over the weights per chunk. The coefficients
+are fitted on public measurements by ``training/node_model/fit.py`` and stand in ``catalogue/fit.json``;
+``docs/reference/node-model.md`` publishes how far they are off on machines the fit has not seen.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib.resources import files
+from typing import Literal, get_args
+
+from spillway.vocabulary import Grade
+
+__all__ = [
+    "FAMILIES",
+    "Family",
+    "Fit",
+    "Machine",
+    "ModelShape",
+    "NodeModel",
+    "infer_family",
+    "layers_from_params",
+    "load_fit",
+]
+
+Family = Literal["nvidia-gddr", "nvidia-hbm", "nvidia-unified", "apple", "amd-unified"]
+"""Machines that share efficiencies: by who makes the compute units and what memory feeds them."""
+
+FAMILIES: tuple[Family, ...] = get_args(Family)
+
+GB = 1e9
+CHUNK_TOKENS = 512
+"""Prompt tokens one prefill pass takes; the default of llama.cpp's ``--ubatch-size``."""
+MEMORY_SHARE = 0.9
+"""Share of the memory that weights and cache may fill; vLLM's default, and about what Metal allows."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The three figures of a machine that decide its speed, and its memory.
+
+    ``tflops`` is the FP16 rate of the general units as spec sheets list it (not the tensor-core figure).
+    ``memory_gb`` is ``None`` when unknown; slots are then unknown too.
+    """
+
+    family: Family
+    bandwidth_gb_s: float
+    tflops: float
+    memory_gb: float | None = None
+
+
+@dataclass(frozen=True)
+class ModelShape:
+    """One model at one quantisation.
+
+    ``active_params_b`` and ``weights_gb`` differ in meaning for mixtures of experts: all weights must fit,
+    but one token reads only the active share. ``layers`` is derived from the size where it is not known.
+    """
+
+    params_b: float
+    weights_gb: float
+    kv_bytes_per_token: float
+    active_params_b: float | None = None
+    is_moe: bool = False
+    layers: int | None = None
+    is_quantised: bool = True
+
+    @property
+    def active_b(self) -> float:
+        """Billions of parameters one token multiplies with."""
+        return self.active_params_b or self.params_b
+
+    @property
+    def active_ratio(self) -> float:
+        """Share of the weights one token reads, 0–1."""
+        return min(1.0, self.active_b / self.params_b)
+
+    @property
+    def layer_count(self) -> float:
+        """Layers, as given or as models of this size usually have."""
+        return float(self.layers) if self.layers else layers_from_params(self.active_b)
+
+    def read_gb(self, batch: float) -> float:
+        """Weight gigabytes one decode step of ``batch`` sequences reads.
+
+        Experts are taken as drawn independently: each sequence leaves ``1 - active_ratio`` untouched.
+        """
+        if not self.is_moe:
+            return self.weights_gb * self.active_ratio
+        return float(self.weights_gb * (1.0 - (1.0 - self.active_ratio) ** batch))
+
+
+def layers_from_params(params_b: float) -> float:
+    """Layers a dense transformer of that size has: 32 at 8 B, 80 at 70 B, and a power law between."""
+    return float(32.0 * (params_b / 8.03) ** 0.42)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Fitted coefficients; ``terms`` maps a name such as ``weights:apple`` to its value.
+
+    Decode, in milliseconds a step: ``weights`` per GB over TB/s (1 = every byte at the listed bandwidth),
+    ``layer`` per layer, ``expert_layer`` per layer of a mixture, ``unpack`` per GFLOP-ratio of quantised
+    weights, ``cache`` and ``cache_compute`` per GB of cache read. Prefill: ``quantised`` and ``float`` per
+    GFLOP over TFLOPS, ``attention`` per GB·token. ``column`` is what one more sequence of a batch costs, in
+    prompt tokens.
+    """
+
+    terms: Mapping[str, float]
+    prefill_exponents: tuple[float, float]
+    """NVIDIA only: prefill speed grows as ``tflops ** a · bandwidth ** b``, since the listed rate is not
+    that of the tensor cores which do the work."""
+    decode_error_ratio: float
+    """Mean absolute error of decode speed on machines left out of the fit."""
+    prefill_error_ratio: float
+
+    def term(self, name: str, family: Family) -> float:
+        """The coefficient of that name for the family, or the one all families share, or 0."""
+        return self.terms.get(f"{name}:{family}", self.terms.get(name, 0.0))
+
+
+@lru_cache(maxsize=1)
+def load_fit() -> Fit:
+    """The coefficients shipped with the package."""
+    text = files("spillway.planner.catalogue").joinpath("fit.json").read_text("utf-8")
+    raw = json.loads(text)
+    return Fit(
+        terms=raw["terms"],
+        prefill_exponents=(raw["prefill_exponents"][0], raw["prefill_exponents"][1]),
+        decode_error_ratio=raw["errors"]["decode_mean_absolute_ratio"],
+        prefill_error_ratio=raw["errors"]["prefill_mean_absolute_ratio"],
+    )
+
+
+def decode_features(machine: Machine, model: ModelShape, context_tokens: float) -> dict[str, float]:
+    """Milliseconds per unit coefficient of one decode step of one sequence; the fit's columns."""
+    cache_gb = model.kv_bytes_per_token * context_tokens / GB
+    return {
+        "weights": 1e3 * model.read_gb(1) / machine.bandwidth_gb_s,
+        "layer": model.layer_count,
+        "expert_layer": model.layer_count if model.is_moe else 0.0,
+        "unpack": model.active_b / machine.tflops if model.is_quantised else 0.0,
+        "cache": cache_gb,
+        "cache_compute": cache_gb / machine.tflops,
+    }
+
+
+def compute_rate(machine: Machine, exponents: tuple[float, float]) -> float:
+    """The TFLOPS that prefill speed is proportional to, on the scale of ``machine.tflops``."""
+    if not machine.family.startswith("nvidia"):
+        return machine.tflops
+    a, b = exponents
+    return float(machine.tflops**a * 30.0 ** (1 - a) * (machine.bandwidth_gb_s / 700.0) ** b)
+
+
+def prefill_features(
+    machine: Machine, model: ModelShape, mean_context_tokens: float, exponents: tuple[float, float]
+) -> dict[str, float]:
+    """Milliseconds per unit coefficient of one prompt token; the fit's columns."""
+    per_token = 2.0 * model.active_b / compute_rate(machine, exponents)
+    moe = (1.0 / model.active_ratio) if model.is_moe else 1.0
+    return {
+        "quantised": per_token if model.is_quantised else 0.0,
+        "float": 0.0 if model.is_quantised else per_token,
+        "attention": 1e3 * model.kv_bytes_per_token * mean_context_tokens / GB / machine.bandwidth_gb_s,
+        "moe_ratio": moe,
+    }
+
+
+@dataclass(frozen=True)
+class NodeModel:
+    """How long one machine with one model takes; the physics behind ``bench --predict`` and the simulator.
+
+    ``decode_scale`` and ``prefill_scale`` multiply the times and are 1 unless a measurement of this very
+    machine corrects the family (then ``grade`` is ``measured``).
+    """
+
+    machine: Machine
+    model: ModelShape
+    fit: Fit
+    decode_scale: float = 1.0
+    prefill_scale: float = 1.0
+    grade: Grade = "derived"
+
+    def decode_step_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
+        """Seconds one step takes that gives each of ``batch`` sequences one token.
+
+        ``context_tokens`` is the mean number of tokens in their caches.
+        """
+        machine, model, fit = self.machine, self.model, self.fit
+        f = decode_features(machine, model, context_tokens)
+        weights_ms = self._term("weights") * 1e3 * model.read_gb(batch) / machine.bandwidth_gb_s
+        cache_ms = self._term("cache") * f["cache"] + self._term("cache_compute") * f["cache_compute"]
+        floor_ms = self._term("weights") * 1e3 * f["cache"] / machine.bandwidth_gb_s
+        fixed_ms = sum(self._term(name) * f[name] for name in ("layer", "expert_layer", "unpack"))
+        columns_s = (batch - 1.0) * fit.terms["column"] * self._token_s()
+        total_ms = weights_ms + fixed_ms + batch * max(cache_ms, floor_ms)
+        return self.decode_scale * total_ms / 1e3 + columns_s
+
+    def decode_tok_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
+        """Tokens per second of the whole node, all ``batch`` sequences together."""
+        return batch / self.decode_step_s(batch, context_tokens)
+
+    def prefill_s(self, prompt_tokens: float, cached_tokens: float = 0.0) -> float:
+        """Seconds to read a prompt of which ``cached_tokens`` are already in the cache.
+
+        At least one token is always computed: its output is the first token.
+        """
+        cached = min(max(cached_tokens, 0.0), max(prompt_tokens - 1.0, 0.0))
+        fresh = max(prompt_tokens - cached, 1.0)
+        mean_context = cached + fresh / 2.0
+        attention_ms = self._term("attention") * self._prefill_columns(mean_context)["attention"]
+        compute_s = fresh * (self._token_s() + self.prefill_scale * attention_ms / 1e3)
+        passes = math.ceil(fresh / CHUNK_TOKENS)
+        return max(compute_s, passes * self.decode_step_s(1.0, cached))
+
+    def prefill_tok_s(self, prompt_tokens: float = 512.0, cached_tokens: float = 0.0) -> float:
+        """Prompt tokens per second, counting only those not already cached."""
+        fresh = max(prompt_tokens - cached_tokens, 1.0)
+        return fresh / self.prefill_s(prompt_tokens, cached_tokens)
+
+    def cache_tokens(self) -> float | None:
+        """Tokens the cache holds altogether; ``None`` without a known memory, 0 when weights do not fit."""
+        if self.machine.memory_gb is None:
+            return None
+        free_gb = self.machine.memory_gb * MEMORY_SHARE - self.model.weights_gb
+        if free_gb <= 0:
+            return 0.0
+        return free_gb * GB / self.model.kv_bytes_per_token
+
+    def slots(self, tokens_per_sequence: float, limit: int = 256) -> int | None:
+        """Sequences of that length the memory holds at once, at most ``limit``; ``None`` when unknown."""
+        tokens = self.cache_tokens()
+        if tokens is None:
+            return None
+        return min(limit, int(tokens // max(tokens_per_sequence, 1.0)))
+
+    def _term(self, name: str) -> float:
+        return self.fit.term(name, self.machine.family)
+
+    def _prefill_columns(self, mean_context: float) -> dict[str, float]:
+        return prefill_features(self.machine, self.model, mean_context, self.fit.prefill_exponents)
+
+    def _token_s(self) -> float:
+        """Seconds of pure multiplication one more prompt token costs."""
+        f = self._prefill_columns(0.0)
+        moe = math.pow(f["moe_ratio"], self.fit.terms["moe_exponent"])
+        base_ms = self._term("quantised") * f["quantised"] + self._term("float") * f["float"]
+        return self.prefill_scale * base_ms * moe / 1e3
+
+
+def infer_family(bandwidth_gb_s: float, tflops: float) -> Family:
+    """The family two figures suggest when nobody names it; an inference, so say that it was one.
+
+    In every machine of the measurements, Apple's have more than 27.5 GB/s per TFLOPS and NVIDIA's less;
+    unified-memory boxes pair much compute with less than 300 GB/s; only HBM gives more than 1,900 GB/s.
+    """
+    if bandwidth_gb_s / tflops >= 27.5:
+        return "apple"
+    if bandwidth_gb_s < 300 and tflops >= 29:
+        return "amd-unified" if tflops >= 45 else "nvidia-unified"
+    return "nvidia-hbm" if bandwidth_gb_s >= 1900 else "nvidia-gddr"

@@ -1,0 +1,122 @@
+"""The physics of one node: limits, directions and the published error."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spillway.planner.catalogue import load_machines, load_models
+from spillway.planner.node_model import (
+    FAMILIES,
+    Machine,
+    ModelShape,
+    NodeModel,
+    infer_family,
+    layers_from_params,
+    load_fit,
+)
+
+LLAMA_Q4 = ModelShape(8.03, 4.92, 131_072, layers=32)
+MIXTURE = ModelShape(30.5, 18.56, 98_304, 3.3, is_moe=True, layers=48)
+CARD = Machine("nvidia-gddr", 1008, 82.58, 24)
+
+
+def node(machine: Machine = CARD, model: ModelShape = LLAMA_Q4) -> NodeModel:
+    """A node model with the shipped fit."""
+    return NodeModel(machine, model, load_fit())
+
+
+def test_published_errors_meet_the_targets() -> None:
+    """The shipped fit carries cross-validated errors of at most 9 % for decode and 20 % for prefill."""
+    fit = load_fit()
+    assert 0 < fit.decode_error_ratio <= 0.09
+    assert 0 < fit.prefill_error_ratio <= 0.20
+
+
+@pytest.mark.parametrize(
+    ("machine", "model", "measured_tok_s", "off"),
+    [
+        (Machine("nvidia-gddr", 1008, 82.58), LLAMA_Q4, 130.6, 0.08),
+        (Machine("nvidia-gddr", 360, 26.73), LLAMA_Q4, 59.2, 0.08),
+        (Machine("apple", 800, 27.2), LLAMA_Q4, 78.8, 0.12),
+        (Machine("nvidia-hbm", 1940, 77.97), LLAMA_Q4, 140.6, 0.12),
+    ],
+)
+def test_decode_is_near_what_was_measured(
+    machine: Machine, model: ModelShape, measured_tok_s: float, off: float
+) -> None:
+    """On machines of the fit itself the prediction stays within the published error of the measurement."""
+    assert node(machine, model).decode_tok_s(1, 256) == pytest.approx(measured_tok_s, rel=off)
+
+
+@given(st.integers(1, 64), st.integers(0, 32_768))
+def test_decode_never_beats_the_memory(batch: int, context: int) -> None:
+    """No step is faster than reading weights and caches once at the listed bandwidth."""
+    for family in FAMILIES:
+        n = node(Machine(family, 500, 40))
+        read_gb = LLAMA_Q4.weights_gb + batch * context * LLAMA_Q4.kv_bytes_per_token / 1e9
+        assert n.decode_step_s(batch, context) >= read_gb / 500
+
+
+@given(st.integers(1, 63), st.integers(0, 32_000))
+def test_batches_give_more_tokens_but_slower_ones(batch: int, context: int) -> None:
+    """One more sequence raises the node's tokens per second and lengthens the step."""
+    n = node()
+    assert n.decode_step_s(batch + 1, context) > n.decode_step_s(batch, context)
+    assert n.decode_step_s(batch, context + 500) > n.decode_step_s(batch, context)
+    if batch < 8 and context < 2000:
+        assert n.decode_tok_s(batch + 1, context) > n.decode_tok_s(batch, context)
+
+
+def test_cached_prefix_saves_its_share_of_prefill() -> None:
+    """A prompt that is nearly all cached costs about one pass over the weights, never nothing."""
+    n = node()
+    cold, half, hot = (n.prefill_s(8192, cached) for cached in (0, 4096, 8192))
+    assert cold > half > hot
+    assert half > cold / 2  # the later half attends to the earlier one
+    assert hot == pytest.approx(n.decode_step_s(1, 8191), rel=0.01)
+
+
+def test_mixture_reads_more_experts_in_bigger_batches() -> None:
+    """A batch of one reads the active share of the weights; a large batch reads nearly all of them."""
+    assert MIXTURE.read_gb(1) == pytest.approx(18.56 * 3.3 / 30.5)
+    assert MIXTURE.read_gb(64) > 0.99 * MIXTURE.weights_gb
+    assert (
+        node(model=MIXTURE).decode_tok_s() > node(model=replace(MIXTURE, is_moe=False)).decode_tok_s() * 0.9
+    )
+    assert node(model=MIXTURE).decode_tok_s() > node().decode_tok_s()
+
+
+def test_slots_follow_from_memory() -> None:
+    """Slots are what is left beside the weights over the cache of one sequence; unknown memory is unknown."""
+    n = node()
+    free_gb = 24 * 0.9 - 4.92
+    assert n.slots(8192) == int(free_gb * 1e9 / 131_072 // 8192)
+    assert node(Machine("nvidia-gddr", 1008, 82.58)).slots(8192) is None
+    assert node(Machine("nvidia-gddr", 1008, 82.58, 4)).slots(8192) == 0
+
+
+def test_every_family_has_every_coefficient() -> None:
+    """No family lacks a term that would make its work free."""
+    for family in FAMILIES:
+        n = node(Machine(family, 500, 40))
+        floats = node(Machine(family, 500, 40), replace(LLAMA_Q4, is_quantised=False))
+        assert n.prefill_tok_s(512) < 50_000
+        assert floats.prefill_tok_s(512) < 50_000
+        assert n.prefill_s(4096) > 8 * n.prefill_s(512)
+
+
+def test_families_are_inferred_for_the_whole_catalogue() -> None:
+    """Bandwidth and compute alone name the right family for every machine in the catalogue."""
+    for entry in load_machines().values():
+        assert infer_family(entry.bandwidth_gb_s.value, entry.tflops.value) == entry.family, entry.key
+
+
+def test_layers_are_derived_within_a_fifth() -> None:
+    """The derived layer count is close to the published one of every dense model in the catalogue."""
+    for model in load_models().values():
+        if not model.is_moe and model.active_params_b is None:
+            assert layers_from_params(model.params_b.value) == pytest.approx(model.layers.value, rel=0.35)

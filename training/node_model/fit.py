@@ -1,0 +1,227 @@
+"""Fit the node model's coefficients on measured speeds and say how wrong they are on unseen machines.
+
+    python training/node_model/fit.py DATA/hardware_perf [--write]
+
+Every coefficient is a non-negative multiple of a physical term (``decode_features``, ``prefill_features``),
+found by least absolute relative error. Errors come from leaving out one machine at a time, all its rows, and
+predicting them; the exponents of prefill are chosen anew inside every such fold.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+from measurements import Row, load
+from numpy.typing import NDArray
+
+from spillway.planner.node_model import decode_features, prefill_features
+
+Array = NDArray[np.float64]
+Exponents = tuple[float, float]
+
+FIT_FILE = Path(__file__).parents[2] / "src/spillway/planner/catalogue/fit.json"
+
+DECODE_TERMS = (
+    "weights:nvidia-gddr", "weights:nvidia-hbm", "weights:nvidia-unified", "weights:apple",
+    "weights:amd-unified", "layer:nvidia-gddr", "layer:nvidia-hbm", "layer:nvidia-unified", "layer:apple",
+    "layer:amd-unified", "expert_layer", "unpack", "cache:nvidia", "cache:amd-unified", "cache_compute:apple",
+)  # fmt: skip
+PREFILL_TERMS = (
+    "quantised:nvidia", "float:nvidia", "quantised:apple", "float:apple", "quantised:amd-unified",
+    "attention:nvidia", "attention:apple", "attention:amd-unified",
+)  # fmt: skip
+NVIDIA = ("nvidia-gddr", "nvidia-hbm", "nvidia-unified")
+STANDINS = {"float:amd-unified": "quantised:amd-unified"}
+"""No measurement of 16-bit prefill on that machine is used; the quantised coefficient stands in."""
+SHARED = {"layer:nvidia-unified": "layer:nvidia-gddr", "layer:amd-unified": "layer:nvidia-gddr"}
+"""Too few machines to fit a launch cost of their own; they take the discrete cards'."""
+EXPONENT_GRID = tuple(product((0.4, 0.5, 0.6, 0.7), (0.0, 0.2, 0.4)))
+MOE_EXPONENT = 0.4
+COLUMN = 1.6
+"""Median of ``batching.py``: a decode column costs more than a prompt token of a full pass."""
+
+
+def applies(term: str, family: str) -> bool:
+    """Whether a term named ``name`` or ``name:family`` speaks of that family."""
+    _, _, scope = term.partition(":")
+    return not scope or scope == family or (scope == "nvidia" and family in NVIDIA)
+
+
+def columns(rows: Sequence[Row], terms: Sequence[str], exponents: Exponents | None) -> Array:
+    """The design matrix: milliseconds per unit of each term, one line per measurement."""
+    out = np.zeros((len(rows), len(terms)))
+    for i, row in enumerate(rows):
+        if exponents is None:
+            features = decode_features(row.machine, row.model, row.context_tokens)
+        else:
+            features = prefill_features(row.machine, row.model, row.context_tokens, exponents)
+            moe = features.pop("moe_ratio") ** MOE_EXPONENT
+            features["quantised"] *= moe
+            features["float"] *= moe
+        for j, term in enumerate(terms):
+            if applies(term, row.machine.family):
+                out[i, j] = features[term.partition(":")[0]]
+    return out
+
+
+def merge(matrix: Array, terms: Sequence[str]) -> tuple[Array, list[str]]:
+    """The matrix with shared terms added into the one they share, and the terms left."""
+    names = list(terms)
+    for own, shared in SHARED.items():
+        if own in names:
+            j = names.index(own)
+            matrix[:, names.index(shared)] += matrix[:, j]
+            matrix = np.delete(matrix, j, axis=1)
+            names.pop(j)
+    return matrix, names
+
+
+def solve(matrix: Array, times_ms: Array) -> Array:
+    """Non-negative coefficients of least absolute relative error, by reweighted least squares."""
+    scaled = matrix / times_ms[:, None]
+    active = [j for j in range(matrix.shape[1]) if scaled[:, j].any()]
+    while True:
+        weight = np.ones(len(times_ms))
+        for _ in range(80):
+            found = np.linalg.lstsq(scaled[:, active] * weight[:, None], weight, rcond=None)[0]
+            residual = np.abs(scaled[:, active] @ found - 1.0)
+            weight = 1.0 / np.sqrt(np.maximum(residual, 0.01))
+        if (found >= 0).all():
+            break
+        active.pop(int(np.argmin(found)))
+    out = np.zeros(matrix.shape[1])
+    out[active] = found
+    return out
+
+
+def speed_errors(matrix: Array, times_ms: Array, coefficients: Array) -> Array:
+    """Predicted over measured speed, minus one."""
+    return np.asarray(times_ms / (matrix @ coefficients) - 1.0)
+
+
+class Problem:
+    """One of the two fits: its rows, terms and, for prefill, the grid of exponents."""
+
+    def __init__(self, rows: Sequence[Row], terms: Sequence[str], grid: Sequence[Exponents] | None) -> None:
+        self.rows = rows
+        self.times_ms = np.array([1e3 / row.tok_s for row in rows])
+        self.names = np.array([row.machine_name for row in rows])
+        self.steady = np.array([row.is_steady for row in rows])
+        self.matrices: dict[Exponents | None, Array] = {}
+        for exponents in grid or (None,):
+            self.matrices[exponents], self.terms = merge(columns(rows, terms, exponents), terms)
+
+    def fit(self, use: NDArray[np.bool_]) -> tuple[Exponents | None, Array]:
+        """Exponents and coefficients of least error over the rows in ``use``."""
+
+        def error(item: tuple[Exponents | None, Array]) -> float:
+            matrix = self.matrices[item[0]]
+            return float(np.abs(speed_errors(matrix[use], self.times_ms[use], item[1])).mean())
+
+        found = [(e, solve(m[use], self.times_ms[use])) for e, m in self.matrices.items()]
+        return min(found, key=error)
+
+    def leave_one_out(self) -> Array:
+        """Error of every row predicted by a fit that never saw its machine; NaN where nothing can be said.
+
+        A family with a single machine cannot be predicted without it and is left out of the figures.
+        """
+        errors = np.full(len(self.rows), np.nan)
+        for name in sorted(set(self.names)):
+            out = self.names == name
+            family = self.rows[int(np.argmax(out))].machine.family
+            peers = [r for r in self.rows if r.machine.family == family and r.machine_name != name]
+            if not peers:
+                continue
+            exponents, coefficients = self.fit(~out & self.steady)
+            errors[out] = speed_errors(self.matrices[exponents][out], self.times_ms[out], coefficients)
+        return errors
+
+
+def in_sample(problem: Problem) -> Array:
+    """Error of every row predicted by the fit over all of them."""
+    exponents, coefficients = problem.fit(problem.steady)
+    return speed_errors(problem.matrices[exponents], problem.times_ms, coefficients)
+
+
+def report(title: str, problem: Problem, errors: Array) -> dict[str, float]:
+    """The summary figures, after printing one line per machine."""
+    print(f"\n{title}: leave one machine out")
+    per_machine = {}
+    for name in sorted(set(problem.names)):
+        mine = errors[problem.names == name]
+        if np.isnan(mine).all():
+            inside = in_sample(problem)[problem.names == name]
+            print(f"  {name:22} n={len(mine):3}  alone in its family; inside {np.abs(inside).mean():6.1%}")
+            continue
+        note = "" if problem.steady[problem.names == name].all() else "  (short of memory: not in the means)"
+        print(
+            f"  {name:22} n={len(mine):3}  error {np.abs(mine).mean():6.1%}  bias {mine.mean():+6.1%}{note}"
+        )
+        if not note:
+            per_machine[name] = float(np.abs(mine).mean())
+    judged = errors[problem.steady & ~np.isnan(errors)]
+    everything = errors[~np.isnan(errors)]
+    summary = {
+        "rows": len(judged),
+        "machines": len(per_machine),
+        "mean_absolute_ratio": round(float(np.abs(judged).mean()), 4),
+        "by_machine_ratio": round(float(np.mean(list(per_machine.values()))), 4),
+        "with_unsteady_ratio": round(float(np.abs(everything).mean()), 4),
+        "p90_ratio": round(float(np.quantile(np.abs(judged), 0.9)), 4),
+    }
+    print("  " + "  ".join(f"{key} {value}" for key, value in summary.items()))
+    return summary
+
+
+def spread(terms: Sequence[str], coefficients: Array) -> dict[str, float]:
+    """Coefficients by the names the node model looks up, shared ones repeated for each family."""
+    found = dict(zip(terms, (round(float(c), 5) for c in coefficients), strict=True))
+    for own, shared in SHARED.items():
+        if shared in found:
+            found[own] = found[shared]
+    for term in list(found):
+        name, _, scope = term.partition(":")
+        if scope == "nvidia":
+            value = found.pop(term)
+            found.update({f"{name}:{family}": value for family in NVIDIA})
+    found.update({own: found[other] for own, other in STANDINS.items() if other in found})
+    return found
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the errors; with ``--write`` replace the coefficients shipped with the package."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("data", type=Path, help="folder with local_throughput.dev.csv.gz and gpu_specs.csv")
+    parser.add_argument("--write", action="store_true", help="replace catalogue/fit.json")
+    options = parser.parse_args(arguments)
+    rows = load(options.data)
+    decode = Problem([row for row in rows if row.test == "tg"], DECODE_TERMS, None)
+    prefill = Problem([row for row in rows if row.test == "pp"], PREFILL_TERMS, EXPONENT_GRID)
+    decode_summary = report("decode", decode, decode.leave_one_out())
+    prefill_summary = report("prefill", prefill, prefill.leave_one_out())
+    _, decode_found = decode.fit(decode.steady)
+    exponents, prefill_found = prefill.fit(prefill.steady)
+    terms = spread(decode.terms, decode_found) | spread(prefill.terms, prefill_found)
+    terms |= {"moe_exponent": MOE_EXPONENT, "column": COLUMN}
+    print("\ncoefficients", json.dumps(terms, indent=1), "exponents", exponents)
+    if options.write:
+        result = {
+            "schema": "spillway.node-fit/1",
+            "terms": terms,
+            "prefill_exponents": exponents,
+            "errors": {f"decode_{k}": v for k, v in decode_summary.items()}
+            | {f"prefill_{k}": v for k, v in prefill_summary.items()},
+        }
+        FIT_FILE.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+
+
+if __name__ == "__main__":
+    main()
