@@ -176,6 +176,14 @@ def report(title: str, problem: Problem, errors: Array) -> dict[str, float]:
         "p90_ratio": round(float(np.quantile(np.abs(judged), 0.9)), 4),
     }
     print("  " + "  ".join(f"{key} {value}" for key, value in summary.items()))
+    first = problem.steady & ~np.isnan(errors) & np.array([row.source == "2024" for row in problem.rows])
+    by_machine = [
+        np.abs(errors[first & (problem.names == n)]).mean() for n in sorted(set(problem.names[first]))
+    ]
+    print(
+        f"  2024 collection only: rows {first.sum()}  machines {len(by_machine)}"
+        f"  mean_absolute_ratio {np.abs(errors[first]).mean():.4f}  by_machine_ratio {np.mean(by_machine):.4f}"
+    )
     return summary
 
 
