@@ -182,7 +182,8 @@ def report(title: str, problem: Problem, errors: Array) -> dict[str, float]:
     ]
     print(
         f"  2024 collection only: rows {first.sum()}  machines {len(by_machine)}"
-        f"  mean_absolute_ratio {np.abs(errors[first]).mean():.4f}  by_machine_ratio {np.mean(by_machine):.4f}"
+        f"  mean_absolute_ratio {np.abs(errors[first]).mean():.4f}"
+        f"  by_machine_ratio {np.mean(by_machine):.4f}"
     )
     return summary
 
