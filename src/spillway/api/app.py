@@ -13,7 +13,6 @@ from spillway.api.auth import KeyRing
 from spillway.api.body import ClientGone, Receive, read_body
 from spillway.api.envelope import send_error, send_json
 from spillway.api.facts import Ids, Parsed, new_ids, parse_request
-from spillway.api.hangup import HangupWatch
 from spillway.api.pages import model_card, model_list, node_list
 from spillway.clock import Clock
 from spillway.errors import InternalError, MethodNotAllowed, ModelNotFound, NotFound, NoUpstream, RequestError
@@ -31,6 +30,10 @@ __all__ = ["Gateway", "Limits"]
 logger = logging.getLogger("spillway.api")
 
 Scope = MutableMapping[str, Any]
+BODY_ARRIVED = "spillway.body_arrived"
+"""Set in the scope by our server when the whole body is there, which spares a timer."""
+HUNG_UP = "spillway.hung_up"
+"""Set in the scope by our server before it cancels the request of a client that is gone."""
 GENERATING: dict[str, Operation] = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "completion",
@@ -85,23 +88,32 @@ class Gateway:
         try:
             operation = GENERATING.get(scope["path"])
             if operation is not None and scope["method"] == "POST":
-                await self._generate(operation, headers, ids, receive, client)
+                await self._generate(operation, scope, headers, ids, receive, client)
             else:
                 await self._look_up(scope, headers, ids, client)
         except RequestError as error:
             await send_error(client, error, ids.shown)
         except ClientGone:
             logger.debug("request %s: the client left before its body was complete", ids.own)
+        except asyncio.CancelledError:
+            if not scope.get(HUNG_UP):
+                raise
         except Exception:
             logger.exception("request %s failed inside the gateway", ids.own)
             await send_error(client, InternalError(f"internal error; quote {ids.own}"), ids.shown)
 
     async def _generate(
-        self, operation: Operation, headers: dict[bytes, bytes], ids: Ids, receive: Receive, client: Client
+        self,
+        operation: Operation,
+        scope: Scope,
+        headers: dict[bytes, bytes],
+        ids: Ids,
+        receive: Receive,
+        client: Client,
     ) -> None:
         """The way of every request that is answered by a model."""
         accepted_s, accepted_wall_s = self._clock.monotonic_s(), self._clock.wall_s()
-        parsed = await self._accept(operation, headers, ids, receive)
+        parsed = await self._accept(operation, scope, headers, ids, receive)
         prompt_text = parsed.payload.raw.decode("utf-8", "replace") if self._captures else None
         job = Job(parsed.facts, parsed.payload, NO_DECISION, accepted_s, accepted_wall_s, prompt_text)
         try:
@@ -110,10 +122,10 @@ class Gateway:
             await Run(job, client, self._books, self._clock).settle("error", error.status, error.code)
             raise
         job = Job(parsed.facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text)
-        await self._carry_out(job, client, receive)
+        await self._relay.carry_out(job, client)
 
     async def _accept(
-        self, operation: Operation, headers: dict[bytes, bytes], ids: Ids, receive: Receive
+        self, operation: Operation, scope: Scope, headers: dict[bytes, bytes], ids: Ids, receive: Receive
     ) -> Parsed:
         """Authenticates, reads and parses; a request refused here never becomes one in the ledger."""
         try:
@@ -122,24 +134,12 @@ class Gateway:
                 receive,
                 headers,
                 max_bytes=self._limits.max_body_bytes,
-                silence_s=self._limits.body_silence_s,
+                silence_s=None if BODY_ARRIVED in scope else self._limits.body_silence_s,
             )
             return parse_request(operation, raw, headers, ids, key_name)
         except RequestError as error:
             self._metrics.note_refused(error.code)
             raise
-
-    async def _carry_out(self, job: Job, client: Client, receive: Receive) -> None:
-        watch = HangupWatch(receive)
-        try:
-            await self._relay.carry_out(job, client)
-        except asyncio.CancelledError:
-            task = asyncio.current_task()
-            if not watch.has_hung_up or task is None:
-                raise
-            task.uncancel()
-        finally:
-            watch.stop()
 
     async def _look_up(self, scope: Scope, headers: dict[bytes, bytes], ids: Ids, client: Client) -> None:
         """Everything that is answered without a model."""

@@ -19,9 +19,12 @@ class ClientGone(Exception):
 
 
 async def read_body(
-    receive: Receive, headers: dict[bytes, bytes], *, max_bytes: int, silence_s: float
+    receive: Receive, headers: dict[bytes, bytes], *, max_bytes: int, silence_s: float | None
 ) -> bytes:
-    """The whole body. BodyTooLarge, BodyTimeout or ClientGone otherwise."""
+    """The whole body. BodyTooLarge, BodyTimeout or ClientGone otherwise.
+
+    ``silence_s`` is ``None`` when it is known to be there already.
+    """
     if b"content-encoding" in headers:
         raise InvalidRequest("send the body uncompressed: content-encoding is not supported")
     declared = headers.get(b"content-length", b"0")
@@ -39,15 +42,22 @@ async def read_body(
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
 
-async def _next_piece(receive: Receive, silence_s: float) -> tuple[bytes, bool]:
-    try:
-        async with asyncio.timeout(silence_s):
-            message = await receive()
-    except TimeoutError:
-        raise BodyTimeout(f"the request body stopped arriving for {silence_s:g} s") from None
+async def _next_piece(receive: Receive, silence_s: float | None) -> tuple[bytes, bool]:
+    if silence_s is None:
+        message = await receive()
+    else:
+        message = await _in_time(receive, silence_s)
     if message["type"] == "http.disconnect":
         raise ClientGone
     return message["body"], message["more_body"]
+
+
+async def _in_time(receive: Receive, silence_s: float) -> MutableMapping[str, Any]:
+    try:
+        async with asyncio.timeout(silence_s):
+            return await receive()
+    except TimeoutError:
+        raise BodyTimeout(f"the request body stopped arriving for {silence_s:g} s") from None
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 import uvicorn
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from spillway.api.app import Gateway
+from spillway.api.app import BODY_ARRIVED, HUNG_UP, Gateway
 from spillway.errors import ConfigError, InvalidRequest, RequestError
 
 __all__ = ["GatewayServer", "bind"]
@@ -33,13 +34,50 @@ class HeadersTooLarge(RequestError):
     default_code = "headers_too_large"
 
 
+class HeadJoiner:
+    """A transport that sends a response head together with the first piece of its body.
+
+    uvicorn writes them apart and the loop sends each write at once, which costs a system call and often a
+    packet for every answer.
+    """
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+        self.abort = transport.abort
+        self.get_extra_info = transport.get_extra_info
+        self.is_closing = transport.is_closing
+        self.pause_reading = transport.pause_reading
+        self.resume_reading = transport.resume_reading
+        self.set_protocol = transport.set_protocol
+
+    def write(self, data: bytes) -> None:
+        """Keeps a head (``HTTP/1.1 200 …``, not an interim ``100``) until the next write."""
+        head, self._head = self._head, b""
+        if not head and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
+            self._head = data
+        else:
+            self._transport.write(head + data)
+
+    def close(self) -> None:
+        """Sends what is kept and closes."""
+        if self._head:
+            self.write(b"")
+        self._transport.close()
+
+
 class Http(HttpToolsProtocol):
-    """uvicorn's protocol with bounded heads: a client can neither fill memory with headers nor dawdle."""
+    """uvicorn's protocol with bounded heads, and with requests cancelled when their client hangs up."""
 
     _head_bytes = 0
     _pending_bytes = 0
     _is_refused = False
     _head_timer: asyncio.TimerHandle | None = None
+    _task: asyncio.Task[None] | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Keeps the transport, joined."""
+        super().connection_made(cast(asyncio.Transport, HeadJoiner(transport)))
 
     def on_message_begin(self) -> None:
         """A request starts: its head may take so long."""
@@ -78,10 +116,24 @@ class Http(HttpToolsProtocol):
         else:
             self._pending_bytes = 0
 
+    def on_message_complete(self) -> None:
+        """The body is whole."""
+        cast(dict[str, Any], self.scope)[BODY_ARRIVED] = True
+        super().on_message_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
-        """The connection is gone."""
+        """The client is gone: its running request is cancelled at once."""
         self._stop_head_timer()
         super().connection_lost(exc)
+        task, cycle = self._task, self.cycle
+        if task is not None and cycle is not None and not task.done() and not cycle.response_complete:
+            cast(dict[str, Any], cycle.scope)[HUNG_UP] = True
+            task.cancel()
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        task = self._task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def send_400_response(self, msg: str) -> None:
         """What the parser refused, in OpenAI's shape."""

@@ -139,7 +139,9 @@ class LiveAttempt:
             while await exchange.read(0.05):
                 pass
         except WireError:
-            exchange.abort()
+            pass
+        finally:
+            exchange.abort()  # does nothing to a complete one
 
     def seen_usage(self) -> Usage | None:
         """Usage as reported, else counted from what passed; ``None`` when nothing did."""
