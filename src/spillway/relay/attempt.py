@@ -6,7 +6,7 @@ from typing import Literal
 
 from spillway.clock import Clock
 from spillway.engines.failures import Failure, from_status, from_wire, nonsense
-from spillway.engines.http_client import Exchange, WireError
+from spillway.engines.http_client import Exchange, PeerTimeout, WireError
 from spillway.engines.usage import Answer, parse_answer
 from spillway.fleet.registry import Lease
 from spillway.relay.run import Job, Run
@@ -39,6 +39,7 @@ class LiveAttempt:
         self._exchange: Exchange | None = None
         self._started_s = run.elapsed_s()
         self._first_token_s: float | None = None
+        self._was_taken = False
         self.is_over = False
         if run.first_sent_s is None:
             run.first_sent_s = self._started_s
@@ -63,6 +64,10 @@ class LiveAttempt:
             if exchange.status != 200:
                 body = await exchange.body(MAX_ERROR_BYTES, self.run.remaining_s(choice.deadlines.stall_s))
                 raise AttemptFailed(from_status(exchange.status, body, exchange.header(b"retry-after")))
+            self._was_taken = True
+        except PeerTimeout as error:
+            self._was_taken = True
+            raise AttemptFailed(from_wire(error)) from error
         except WireError as error:
             raise AttemptFailed(from_wire(error)) from error
 
@@ -144,10 +149,15 @@ class LiveAttempt:
             exchange.abort()  # does nothing to a complete one
 
     def seen_usage(self) -> Usage | None:
-        """Usage as reported, else counted from what passed; ``None`` when nothing did."""
+        """Usage as reported, else estimated from what passed; ``None`` when the upstream did no work.
+
+        An upstream that took the request and then fell silent has read the prompt, and will bill it.
+        """
         tee, facts = self.tee, self.run.job.facts
-        if tee.usage is not None or tee.text_events == 0:
+        if tee.usage is not None:
             return tee.usage
+        if tee.text_events == 0 and not self._was_taken:
+            return None
         return Usage(facts.input_tokens, tee.text_events, grade="estimated")
 
     def _end(self) -> None:

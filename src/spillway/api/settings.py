@@ -1,0 +1,44 @@
+"""What the rules need, taken from the configuration."""
+
+from __future__ import annotations
+
+from spillway.config.schema import Config, DeadlineConfig, SloConfig
+from spillway.routing import Policy
+from spillway.vocabulary import Deadlines, Objective
+
+__all__ = ["policy_of"]
+
+
+def policy_of(config: Config) -> Policy:
+    """The owner's settings as plain values for ``routing.decide``."""
+    routing = config.routing
+    upstreams = (*config.nodes, *config.clouds)
+    deadlines = {upstream.name: _deadlines(upstream.deadlines) for upstream in upstreams}
+    substitutable = (
+        model.name for cloud in config.clouds for model in cloud.model_entries if model.substitute
+    )
+    return Policy(
+        aliases=dict(config.aliases),
+        substitutable=frozenset(substitutable),
+        local_tasks=frozenset(routing.local_tasks),
+        max_local_input_tokens=routing.max_local_input_tokens,
+        max_local_output_tokens=routing.max_local_output_tokens,
+        queue_per_slot=routing.queue_per_slot,
+        max_attempts=routing.max_attempts,
+        total_s=max((d.total_s for d in deadlines.values()), default=600.0),
+        objectives={name: _objective(name, slo) for name, slo in config.slo.items()},
+        deadlines=deadlines,
+    )
+
+
+def _deadlines(config: DeadlineConfig) -> Deadlines:
+    return Deadlines(config.connect_s, config.first_token_s, config.stall_s, config.total_s)
+
+
+def _objective(name: str, slo: SloConfig) -> Objective:
+    return Objective(
+        name,
+        None if slo.ttft_ms is None else slo.ttft_ms / 1000,
+        None if slo.total_ms is None else slo.total_ms / 1000,
+        slo.attainment,
+    )

@@ -1,0 +1,64 @@
+"""The ``spillway`` command: each subcommand is a module here with a ``command`` function, imported when used."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+from spillway.errors import SpillwayError
+
+__all__ = ["main"]
+
+COMMANDS = {
+    "up": "run the gateway",
+    "demo": "watch a real local model and a simulated cloud share traffic",
+    "check": "validate the configuration and reach every upstream",
+    "report": "what was spent, and what was saved",
+    "bench": "how fast a machine should be",
+    "classify": "which task class a request is",
+}
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def main() -> NoReturn:
+    """Runs the command line; exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 problem found."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """The exit code of one command line."""
+    import typer
+
+    app = typer.Typer(
+        name="spillway",
+        help="Local-first LLM gateway: local while fast, good and cheaper; the rest spills to the cloud.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_version)
+    wanted = next((word for word in arguments if not word.startswith("-")), None)
+    for name in [wanted] if wanted in COMMANDS else COMMANDS:
+        module = import_module(f"spillway.cli.{name}")
+        app.command(name)(module.command)
+    try:
+        return int(app(args=arguments, standalone_mode=True) or 0)
+    except SystemExit as stop:
+        return stop.code if isinstance(stop.code, int) else EXIT_FAILED
+    except SpillwayError as error:
+        print(f"spillway: {error.message}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+
+
+def _version(version: bool = False) -> None:
+    """Local-first LLM gateway: local while fast, good and cheaper; the rest spills to the cloud."""
+    if version:
+        from spillway import __version__
+
+        print(f"spillway {__version__}")
+        raise SystemExit(0)
