@@ -1,0 +1,265 @@
+"""The numbered rules, each alone and over a grid of inputs."""
+
+from __future__ import annotations
+
+import itertools
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from spillway.errors import (
+    CapabilityMissing,
+    ContextTooLong,
+    ModelNotFound,
+    NoUpstream,
+    PinUnsatisfiable,
+    RequestError,
+)
+from spillway.routing import NoEvidence, Policy, decide, reasons
+from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective, Rates, RequestFacts
+
+CHEAP = Rates(Decimal("0.15"), Decimal("0.60"))
+DEAR = Rates(Decimal("2.50"), Decimal("10"))
+
+
+def node(name: str = "mini", model: str = "qwen", **changes: Any) -> NodeSnapshot:
+    """A healthy local node with four slots."""
+    facts = changes.pop("facts", ModelFacts(model, context_tokens=4096))
+    return NodeSnapshot(**{"name": name, "side": "local", "models": (facts,), "slots": 4, **changes})
+
+
+def cloud(
+    name: str = "openai", model: str = "gpt-4o-mini", rates: Rates | None = CHEAP, **changes: Any
+) -> NodeSnapshot:
+    """A healthy cloud."""
+    facts = changes.pop("facts", ModelFacts(model, context_tokens=128_000, rates=rates))
+    return NodeSnapshot(**{"name": name, "side": "cloud", "models": (facts,), **changes})
+
+
+def facts(**changes: Any) -> RequestFacts:
+    """A short chat request for ``auto``."""
+    given = {"request_id": "r1", "operation": "chat", "model": "auto", "input_tokens": 100}
+    return RequestFacts(**{**given, **changes})
+
+
+def plan(request: RequestFacts, nodes: list[NodeSnapshot], policy: Policy | None = None) -> list[str]:
+    """Names of the upstreams in the order of the plan."""
+    decision = decide(request, NoEvidence(), nodes, policy or Policy())
+    return [choice.upstream for choice in decision.choices]
+
+
+def why(request: RequestFacts, nodes: list[NodeSnapshot], policy: Policy | None = None) -> tuple[str, ...]:
+    """The reasons of the plan."""
+    return decide(request, NoEvidence(), nodes, policy or Policy()).reasons
+
+
+def test_local_comes_first_and_the_cloud_is_the_alternate() -> None:
+    """An idle node that can do it is chosen; the cloud stays as alternate."""
+    assert plan(facts(), [cloud(), node()]) == ["mini", "openai"]
+
+
+@pytest.mark.parametrize("how", [{"is_private": True}, {"pin": "local"}])
+def test_rule_1_keeps_clouds_out_of_the_whole_plan(how: dict[str, Any]) -> None:
+    """A private or pinned request never has a cloud among its alternates."""
+    assert plan(facts(**how), [cloud(), node()]) == ["mini"]
+
+
+@pytest.mark.parametrize("how", [{"is_private": True}, {"pin": "local"}])
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        [cloud()],
+        [cloud(), node(is_up=False)],
+        [cloud(), node(breaker="open")],
+        [cloud(), node(facts=ModelFacts("qwen", remote_host="somewhere.example"))],
+    ],
+)
+def test_rule_1_fails_closed(how: dict[str, Any], nodes: list[NodeSnapshot]) -> None:
+    """With no local node left it is an error, never a cloud call."""
+    with pytest.raises(PinUnsatisfiable):
+        plan(facts(**how), nodes)
+
+
+def test_rule_1_refuses_a_cloud_model_by_name() -> None:
+    """Naming a cloud's model does not lift the pin."""
+    with pytest.raises(PinUnsatisfiable):
+        plan(facts(is_private=True, model="gpt-4o-mini"), [cloud(), node()])
+    with pytest.raises(PinUnsatisfiable):
+        plan(facts(is_private=True, model="openai/gpt-4o-mini"), [cloud(), node()])
+
+
+@pytest.mark.parametrize(
+    ("model", "expected"),
+    [
+        ("local", ["mini"]),
+        ("cloud", ["openai"]),
+        ("mini/qwen", ["mini"]),
+        ("qwen", ["mini"]),
+        ("gpt-4o-mini", ["openai"]),
+        ("openai/gpt-unlisted", ["openai"]),
+        ("fast", ["mini"]),
+    ],
+)
+def test_rule_2_names(model: str, expected: list[str]) -> None:
+    """Sides, NODE/MODEL, model names and aliases keep exactly what serves them."""
+    assert plan(facts(model=model), [node(), cloud()], Policy(aliases={"fast": "mini/qwen"})) == expected
+
+
+def test_rule_2_substitution_prefers_local_and_says_so() -> None:
+    """A cloud model marked substitutable may be answered locally."""
+    policy = Policy(substitutable=frozenset({"gpt-4o-mini"}))
+    assert plan(facts(model="gpt-4o-mini"), [node(), cloud()], policy) == ["mini", "openai"]
+    assert reasons.SUBSTITUTED in why(facts(model="gpt-4o-mini"), [node(), cloud()], policy)
+
+
+def test_rule_2_unknown_name_suggests_the_nearest() -> None:
+    """A typo is answered with the name that was probably meant."""
+    with pytest.raises(ModelNotFound, match="did you mean gpt-4o-mini"):
+        plan(facts(model="gpt-4o-mnii"), [node(), cloud()])
+
+
+def test_rule_2_fallback_models_keep_the_callers_order() -> None:
+    """OpenRouter's ``models`` are tried in order, whatever they cost."""
+    nodes = [cloud("a", "one", DEAR), cloud("b", "two", CHEAP)]
+    assert plan(facts(model="one", fallback_models=("two",)), nodes) == ["a", "b"]
+
+
+def test_rule_3_context_counts_prompt_and_answer() -> None:
+    """A node whose slot cannot hold both is left out, and the reason is given."""
+    request = facts(input_tokens=3000, max_output_tokens=2000, input_grade="counted")
+    assert plan(request, [node(), cloud()]) == ["openai"]
+    assert reasons.CONTEXT in why(request, [node(), cloud()])
+
+
+def test_rule_3_too_long_for_all_names_the_largest() -> None:
+    """When nothing holds the prompt the error says how much would fit."""
+    with pytest.raises(ContextTooLong, match="4096"):
+        plan(facts(input_tokens=10_000), [node()])
+
+
+def test_rule_3_capabilities() -> None:
+    """Tools need a model that offers them; unknown capabilities are given a chance."""
+    plain = node(facts=ModelFacts("qwen", capabilities=frozenset({"chat"})))
+    request = facts(needs=frozenset({"chat", "tools"}))
+    assert plan(request, [plain, cloud()]) == ["openai"]
+    with pytest.raises(CapabilityMissing, match="tools"):
+        plan(request, [plain])
+
+
+def test_rule_3_local_budgets_only_prefer() -> None:
+    """A long prompt goes to the cloud, but stays local where there is no cloud or it was pinned."""
+    long = facts(input_tokens=9000)
+    big = node(facts=ModelFacts("qwen", context_tokens=32_000))
+    assert plan(long, [big, cloud()]) == ["openai"]
+    assert plan(long, [big]) == ["mini"]
+    assert plan(facts(input_tokens=9000, pin="local"), [big, cloud()]) == ["mini"]
+
+
+def test_rule_4_untrusted_task_goes_to_the_cloud() -> None:
+    """A task class outside the trusted ones keeps clouds only, unless only local is left."""
+    assert plan(facts(task="reasoning"), [node(), cloud()]) == ["openai"]
+    assert plan(facts(task="extraction"), [node(), cloud()]) == ["mini", "openai"]
+    assert plan(facts(task="reasoning"), [node()]) == ["mini"]
+
+
+def test_rule_4_evidence_overrules_configuration() -> None:
+    """What was measured counts more than what was configured."""
+
+    class Trusting:
+        def allows_local(self, task: str, upstream: str, model: str) -> bool | None:
+            return True
+
+    decision = decide(facts(task="reasoning"), Trusting(), [node(), cloud()], Policy())
+    assert decision.choices[0].side == "local"
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"is_up": False}, reasons.DOWN),
+        ({"breaker": "open"}, reasons.BREAKER),
+        ({"is_draining": True}, reasons.DRAINING),
+        ({"facts": ModelFacts("qwen", remote_host="elsewhere.example")}, reasons.PASSTHROUGH),
+    ],
+)
+def test_rule_5_leaves_out_the_sick(change: dict[str, Any], reason: str) -> None:
+    """A node that is down, broken, draining or an impostor is not asked, and the reason says so."""
+    assert plan(facts(), [node(**change), cloud()]) == ["openai"]
+    assert reason in why(facts(), [node(**change), cloud()])
+
+
+def test_rule_5_nothing_left_is_unavailable() -> None:
+    """When everything is down the caller is told when to come back."""
+    with pytest.raises(NoUpstream) as caught:
+        plan(facts(), [node(is_up=False), cloud(breaker="open")])
+    assert caught.value.retry_after_s
+
+
+def test_rule_6_full_node_spills_but_remains_the_last_resort() -> None:
+    """Slots and queue taken: the cloud is first, the node last."""
+    assert plan(facts(), [node(in_flight=8), cloud()]) == ["openai", "mini"]
+    assert reasons.FULL in why(facts(), [node(in_flight=8), cloud()])
+
+
+def test_rule_6_late_first_token_spills() -> None:
+    """A node whose predicted first token misses the objective moves behind the cloud."""
+    busy = node(in_flight=5, service_s=4.0, first_token_s=0.5)
+    request = facts(objective=Objective("x", ttft_s=1.0))
+    assert plan(request, [busy, cloud()]) == ["openai", "mini"]
+    assert plan(facts(objective=Objective("x", ttft_s=10.0)), [busy, cloud()]) == ["mini", "openai"]
+
+
+def test_rule_6_idle_node_is_tried() -> None:
+    """An idle node gets its chance even when its record looks too slow."""
+    slow = node(in_flight=0, service_s=100.0, first_token_s=50.0)
+    assert plan(facts(objective=Objective("x", ttft_s=1.0)), [slow, cloud()]) == ["mini", "openai"]
+
+
+def test_rule_7_cheapest_cloud_first_unknown_price_last() -> None:
+    """Clouds are ordered by list price; one without a price comes last."""
+    nodes = [cloud("unknown", rates=None), cloud("dear", rates=DEAR), cloud("cheap", rates=CHEAP)]
+    assert plan(facts(), nodes) == ["cheap", "dear", "unknown"]
+
+
+def test_rule_7_least_loaded_node_first() -> None:
+    """Among local nodes the one with most room goes first."""
+    assert plan(facts(), [node("a", in_flight=3), node("b", in_flight=1)]) == ["b", "a"]
+
+
+def test_rule_8_one_model_for_each_upstream() -> None:
+    """``auto`` plans one attempt for an upstream that offers several models: its first."""
+    two = NodeSnapshot("openai", "cloud", (ModelFacts("m1"), ModelFacts("m2")))
+    decision = decide(facts(), NoEvidence(), [two], Policy())
+    assert [choice.model for choice in decision.choices] == ["m1"]
+
+
+def test_invariants_over_the_grid() -> None:
+    """Whatever the state: pins hold, the sick are never asked, reasons come from the list."""
+    states = [{}, {"is_up": False}, {"breaker": "open"}, {"in_flight": 9}]
+    requests = [
+        facts(model=model, pin=pin, is_private=private, task=task)
+        for model, pin, private, task in itertools.product(
+            ("auto", "local", "cloud", "qwen", "gpt-4o-mini", "nope"),
+            (None, "local", "cloud"),
+            (False, True),
+            (None, "reasoning"),
+        )
+        if not (private and pin == "cloud")
+    ]
+    planned = 0
+    for local_state, cloud_state, request in itertools.product(states, states, requests):
+        nodes = [node(**local_state), cloud(**cloud_state)]
+        sick = {n.name for n in nodes if not n.is_up or n.breaker == "open"}
+        try:
+            decision = decide(request, NoEvidence(), nodes, Policy())
+        except RequestError:
+            continue
+        planned += 1
+        sides = {choice.side for choice in decision.choices}
+        assert decision.choices
+        assert set(decision.reasons) <= set(reasons.MEANING)
+        assert sick.isdisjoint(choice.upstream for choice in decision.choices)
+        assert not (request.must_stay_local and "cloud" in sides)
+        assert not (request.pin == "cloud" and "local" in sides)
+    assert planned > 300
