@@ -109,6 +109,9 @@ class Answer:
     tool: tuple[str, str] | None = None
     """Name and JSON arguments of the one tool call to make instead of speaking."""
     fingerprint: str = "fp_fake"
+    created_s: int = CREATED_S
+    prompt_tokens: int | None = None
+    """Tokens of the prompt; ``None`` counts them by ``count_prompt_tokens``."""
 
     @property
     def model(self) -> str:
@@ -129,7 +132,8 @@ class Answer:
     @property
     def usage(self) -> Json:
         """Prompt, completion and total tokens."""
-        prompt = count_prompt_tokens(self.body)
+        counted = self.prompt_tokens
+        prompt = count_prompt_tokens(self.body) if counted is None else counted
         said = sum(len(pieces) for pieces in self.pieces)
         said = count_tokens(self.tool[1]) + 1 if self.tool else said
         return {"prompt_tokens": prompt, "completion_tokens": said, "total_tokens": prompt + said}

@@ -78,7 +78,7 @@ def _frame(answer: Answer, kind: str) -> Json:
     return {
         "id": answer.identifier,
         "object": kind,
-        "created": CREATED_S,
+        "created": answer.created_s,
         "model": answer.model,
         "system_fingerprint": answer.fingerprint,
     }
