@@ -1,8 +1,8 @@
 """A simulated cloud for the demo: knows the shop's answers, as slow as hosted models were, labels itself.
 
 It speaks OpenAI's chat API on loopback. Times to the first token and between tokens are drawn (seeded) from
-measured quantiles, ``data/cloud_latency.json``; the answers come from ``demo.shop``. Nothing it says or
-charges is real, and everything it sends says so: the header ``x-simulated: true`` and the ``system_fingerprint``.
+measured quantiles, ``data/cloud_latency.json``; the answers come from ``demo.shop``. Nothing it says is real
+or costs anything, and everything it sends says so: header ``x-simulated: true``, ``system_fingerprint``.
 
 As a child process: ``python -m spillway.demo.cloud --port 0`` prints one JSON line with its URL when ready.
 """
