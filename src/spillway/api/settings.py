@@ -12,8 +12,8 @@ __all__ = ["policy_of"]
 def policy_of(config: Config) -> Policy:
     """The owner's settings as plain values for ``routing.decide``."""
     routing = config.routing
-    upstreams = (*config.nodes, *config.clouds)
-    deadlines = {upstream.name: _deadlines(upstream.deadlines) for upstream in upstreams}
+    deadlines = {node.name: _deadlines(node.deadlines) for node in config.nodes}
+    deadlines |= {cloud.name: _deadlines(cloud.deadlines) for cloud in config.clouds}
     substitutable = (
         model.name for cloud in config.clouds for model in cloud.model_entries if model.substitute
     )

@@ -1,4 +1,4 @@
-"""The ``spillway`` command: each subcommand is a module here with a ``command`` function, imported when used."""
+"""The ``spillway`` command: each subcommand is a module here with a ``command``, imported when used."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EXIT_INTERRUPTED = 130
 
 
 def main() -> NoReturn:
-    """Runs the command line; exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 problem found."""
+    """Runs the command line; exits with 0 done, 1 failed, 2 wrong usage or settings, 3 problem found."""
     sys.exit(run(sys.argv[1:]))
 
 

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from spillway.clock import Clock
-from spillway.engines.failures import Failure, nonsense
+from spillway.engines.failures import Failure
 from spillway.engines.usage import with_cost
 from spillway.errors import UpstreamCut
 from spillway.fleet.registry import Fleet
@@ -92,25 +92,22 @@ async def _relay_whole(run: Run, live: LiveAttempt) -> None:
 
 
 async def _relay_stream(run: Run, live: LiveAttempt) -> None:
+    """Passes events on as they come; the first ones wait until the answer has really begun."""
     tee, client = live.tee, run.client
     pending = b""
     while not tee.is_done:
         events = await live.read()
-        if events is None:
-            events = tee.finish()
-            if not client.has_committed and not tee.is_complete:
-                raise AttemptFailed(nonsense("its stream ended without an answer"))
-            pending += events
-            break
-        if client.has_committed:
-            if events:
-                await client.write(events)
-            continue
-        pending += events
-        if tee.saw_content or tee.is_complete:
+        has_ended = events is None
+        pending += tee.finish() if events is None else events
+        if not client.has_committed and (tee.saw_content or tee.is_complete) and tee.error is None:
             await _commit_stream(run, live)
+        if client.has_committed and pending and not tee.is_done:
             await client.write(pending)
             pending = b""
+        if tee.error is not None:
+            raise AttemptFailed(Failure("upstream_failed", "it reported an error in its stream"))
+        if has_ended:
+            break
     await _end_stream(run, live, pending)
 
 
@@ -126,8 +123,6 @@ async def _end_stream(run: Run, live: LiveAttempt, pending: bytes) -> None:
     tee = live.tee
     if not tee.is_complete:
         raise AttemptFailed(Failure("upstream_cut", "its stream ended before the answer was finished"))
-    if not run.client.has_committed:
-        await _commit_stream(run, live)
     bill = run.note_attempt(live.succeed(live.seen_usage(), tee.model, tee.finish_reason))
     tail = pending
     if tee.held_usage is not None and run.job.facts.wants_usage:
