@@ -1,0 +1,165 @@
+"""Arrivals made from totals or from three numbers, with the daily shape and burstiness they assume."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.planner.workload import Floats, Ints, Total, Workload, WorkloadError
+from spillway.vocabulary import Grade
+
+__all__ = ["SHAPES", "Shape", "spread_totals", "synthesise"]
+
+DAY_S = 86_400.0
+MONTH_DAYS = 30
+INPUT_CV = 1.0
+OUTPUT_CV = 0.8
+"""Spread of prompt and answer lengths: Azure's conversation trace of 2023 has 0.98 and 0.80 (measured)."""
+BURST_CV = 1.2
+"""Spread of gaps between arrivals (Poisson: 1): ServeGen's clients have a median of 1.19 (measured)."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a day's and a week's requests are spread: relative weights, and how we know them."""
+
+    hours: tuple[float, ...]
+    """24 weights, midnight first, local time."""
+    days: tuple[float, ...] = (1, 1, 1, 1, 1, 1, 1)
+    """Seven weights, Monday first."""
+    grade: Grade = "guess"
+    source: str = ""
+
+
+SHAPES: Mapping[str, Shape] = {
+    "flat": Shape((1.0,) * 24, source="every hour alike"),
+    "consumer": Shape(
+        (
+            0.82, 0.67, 0.70, 0.64, 0.63, 0.68, 0.68, 0.83, 0.96, 1.12, 1.14, 1.12,
+            1.10, 1.09, 1.08, 1.03, 1.04, 1.11, 1.07, 1.24, 1.47, 1.39, 1.29, 1.07,
+        ),
+        grade="measured",
+        source="ServeGen, smallest language model, mean of eleven days (Apache-2.0)",
+    ),
+    "office": Shape(
+        (
+            0.10, 0.08, 0.08, 0.08, 0.10, 0.20, 0.50, 1.00, 1.90, 2.40, 2.50, 2.30,
+            1.80, 2.20, 2.40, 2.30, 2.00, 1.40, 0.80, 0.50, 0.35, 0.25, 0.20, 0.15,
+        ),
+        days=(1.2, 1.25, 1.25, 1.25, 1.15, 0.45, 0.45),
+        source="our picture of office hours",
+    ),
+}  # fmt: skip
+
+
+def synthesise(
+    requests_per_month: float,
+    input_tokens: float,
+    output_tokens: float,
+    shape: str = "consumer",
+    *,
+    days: float = MONTH_DAYS,
+    seed: int = 0,
+) -> Workload:
+    """A workload from three numbers: mean lengths are met exactly, the rest follows the named shape."""
+    count = round(requests_per_month * days / MONTH_DAYS)
+    if count < 1:
+        raise WorkloadError("there must be at least one request in the time planned for")
+    total = Total(0.0, days * DAY_S, count, round(input_tokens * count), round(output_tokens * count))
+    return spread_totals([total], shape, seed=seed)
+
+
+def spread_totals(
+    totals: Sequence[Total],
+    shape: str = "consumer",
+    *,
+    burst_cv: float = BURST_CV,
+    seed: int = 0,
+) -> Workload:
+    """Arrivals whose counts and token sums are exactly those of ``totals``.
+
+    Arrivals within a period are a gamma renewal process run on a clock that follows the shape; lengths are
+    log-normal. Everything assumed is said in ``notes``.
+    """
+    usable = [total for total in totals if total.requests > 0]
+    if not usable:
+        raise WorkloadError("the totals hold no request; nothing can be planned from them")
+    found = SHAPES.get(shape)
+    if found is None:
+        raise WorkloadError(f"shape {shape!r} is unknown; use one of {', '.join(SHAPES)}")
+    random = np.random.default_rng(seed)
+    start_s = min(total.start_s for total in usable)
+    names = sorted({total.model for total in usable})
+    times = [_times(total, found, burst_cv, random) - start_s for total in usable]
+    order = np.argsort(np.concatenate(times), kind="stable")
+    return Workload(
+        time_s=np.concatenate(times)[order],
+        input_tokens=np.concatenate([_lengths(t.input_tokens, t.requests, INPUT_CV, random) for t in usable])[
+            order
+        ],
+        output_tokens=np.concatenate(
+            [_lengths(t.output_tokens, t.requests, OUTPUT_CV, random) for t in usable]
+        )[order],
+        cached_tokens=_cached(usable, order),
+        model=np.repeat([names.index(t.model) for t in usable], [t.requests for t in usable]).astype(
+            np.int32
+        )[order],
+        models=tuple(names),
+        span_s=max(total.start_s + total.length_s for total in usable) - start_s,
+        start_wall_s=start_s if start_s > 1e8 else None,
+        grade="derived",
+        notes=(
+            f"arrivals made from totals: daily shape {shape!r} ({found.grade}: {found.source}), "
+            f"gaps with variation {burst_cv:g}, lengths log-normal with variation "
+            f"{INPUT_CV:g} (input) and {OUTPUT_CV:g} (output)",
+        ),
+    )
+
+
+def _times(total: Total, shape: Shape, burst_cv: float, random: np.random.Generator) -> Floats:
+    """Arrival times of one period, ascending."""
+    gaps = random.gamma(1.0 / burst_cv**2, burst_cv**2, total.requests + 1)
+    position = np.cumsum(gaps)
+    position = (position / position[-1])[:-1]
+    edges = np.linspace(
+        total.start_s, total.start_s + total.length_s, max(int(total.length_s // 3600), 1) + 1
+    )
+    middle = (edges[:-1] + edges[1:]) / 2
+    weight = np.array([_weight(shape, float(second)) for second in middle])
+    cumulative = np.concatenate([[0.0], np.cumsum(weight)]) / weight.sum()
+    return np.asarray(np.interp(position, cumulative, edges))
+
+
+def _weight(shape: Shape, second: float) -> float:
+    """Relative rate at that time; 1970-01-01 was a Thursday, an undated workload starts on a Monday."""
+    day = int(second // DAY_S) + (3 if second > 1e8 else 0)
+    return shape.hours[int(second // 3600) % 24] * shape.days[day % 7]
+
+
+def _lengths(total_tokens: int, count: int, cv: float, random: np.random.Generator) -> Ints:
+    """``count`` lengths of that spread which add up to the total exactly; each at least 1 if it can be."""
+    sigma = np.sqrt(np.log1p(cv**2))
+    raw = random.lognormal(0.0, sigma, count)
+    spare = total_tokens - count
+    if spare < 0:
+        out = np.zeros(count, dtype=np.int32)
+        out[random.choice(count, total_tokens, replace=False)] = 1
+        return out
+    share = raw / raw.sum() * spare
+    out = share.astype(np.int64)
+    short = int(spare - out.sum())
+    if short:
+        out[np.argsort(out - share)[:short]] += 1
+    return np.asarray(out + 1, dtype=np.int32)
+
+
+def _cached(totals: Sequence[Total], order: NDArray[np.intp]) -> Ints | None:
+    """The cached share of each period given to its requests alike; ``None`` when no total knows it."""
+    if all(total.cached_tokens is None for total in totals):
+        return None
+    mean = [(total.cached_tokens or 0) // total.requests for total in totals]
+    each = np.repeat(np.array(mean, dtype=np.int32), [total.requests for total in totals])
+    return np.asarray(each[order])

@@ -1,0 +1,186 @@
+"""What each kind of usage file calls its columns: one table row per format, code only where they differ."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from spillway.planner.readers.records import Source
+
+__all__ = ["FORMATS", "Format", "recognise"]
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of usage file. Each of our columns lists the names it goes by, best first.
+
+    ``marks`` are sets of names of which one each must be there for the format to be recognised. A format with
+    ``requests`` holds totals of periods instead of single requests. A row whose column has none of the values
+    in ``only``, or that lacks all of ``has``, is no model call: it belongs there, is counted and no fault.
+    ``unit_s`` is the length of one unit of a numeric time.
+    """
+
+    name: str
+    marks: tuple[tuple[str, ...], ...]
+    time: tuple[str, ...]
+    input_tokens: tuple[str, ...]
+    output_tokens: tuple[str, ...]
+    cached_tokens: tuple[str, ...] = ()
+    model: tuple[str, ...] = ()
+    cost: tuple[str, ...] = ()
+    currency: tuple[str, ...] = ()
+    requests: tuple[str, ...] = ()
+    end: tuple[str, ...] = ()
+    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    has: tuple[str, ...] = ()
+    unit_s: float | None = None
+
+    def columns(self, names: tuple[str, ...]) -> dict[str, str]:
+        """Our column → the file's, for those the file has."""
+        present = set(names)
+        ours = ("time", "input_tokens", "output_tokens", "cached_tokens", "model", "cost", "currency",
+                "requests", "end")  # fmt: skip
+        found = {}
+        for our in ours:
+            theirs = next((name for name in getattr(self, our) if name in present), None)
+            if theirs is not None:
+                found[our] = theirs
+        return found
+
+
+FORMATS: tuple[Format, ...] = (
+    Format(
+        name="mooncake",
+        marks=(("hash_ids",), ("input_length",)),
+        time=("timestamp",),
+        input_tokens=("input_length",),
+        output_tokens=("output_length",),
+        unit_s=1e-3,
+    ),
+    Format(
+        name="azure-llm-trace",
+        marks=(("TIMESTAMP",), ("ContextTokens",), ("GeneratedTokens",)),
+        time=("TIMESTAMP",),
+        input_tokens=("ContextTokens",),
+        output_tokens=("GeneratedTokens",),
+    ),
+    Format(
+        name="otel-genai",
+        marks=(("attributes", "gen_ai.usage.input_tokens"),),
+        time=("startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "Timestamp"),
+        input_tokens=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+        output_tokens=("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+        cached_tokens=("gen_ai.usage.cache_read.input_tokens",),
+        has=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.usage.output_tokens"),
+        model=("gen_ai.response.model", "gen_ai.request.model"),
+    ),
+    Format(
+        name="openai-usage-api",
+        marks=(("start_time",), ("num_model_requests",)),
+        time=("start_time",),
+        end=("end_time",),
+        requests=("num_model_requests",),
+        input_tokens=("input_tokens",),
+        output_tokens=("output_tokens",),
+        cached_tokens=("input_cached_tokens",),
+        model=("model",),
+    ),
+    Format(
+        name="openai-usage-legacy",
+        marks=(("n_context_tokens_total", "context_tokens_total"), ("n_requests", "requests_total")),
+        time=("aggregation_timestamp", "timestamp", "date"),
+        requests=("n_requests", "requests_total"),
+        input_tokens=("n_context_tokens_total", "context_tokens_total"),
+        output_tokens=("n_generated_tokens_total", "generated_tokens_total"),
+        cached_tokens=("n_cached_context_tokens_total", "cached_context_tokens_total"),
+        model=("snapshot_id", "model"),
+    ),
+    Format(
+        name="openai-cost",
+        marks=(("amount_value", "amount.value"), ("start_time",)),
+        time=("start_time",),
+        input_tokens=(),
+        output_tokens=(),
+        cost=("amount_value", "amount.value"),
+        currency=("amount_currency", "amount.currency"),
+    ),
+    Format(
+        name="openrouter-activity",
+        marks=(("date",), ("requests",), ("prompt_tokens", "promptTokens")),
+        time=("date",),
+        requests=("requests",),
+        input_tokens=("prompt_tokens", "promptTokens"),
+        output_tokens=("completion_tokens", "completionTokens"),
+        model=("model",),
+        cost=("usage",),
+    ),
+    Format(
+        name="openrouter",
+        marks=(("tokens_prompt", "native_tokens_prompt"), ("created_at",)),
+        time=("created_at",),
+        input_tokens=("native_tokens_prompt", "tokens_prompt"),
+        output_tokens=("native_tokens_completion", "tokens_completion"),
+        cached_tokens=("native_tokens_cached", "tokens_cached"),
+        model=("model_permaslug", "model"),
+        cost=("cost_total", "total_cost", "usage"),
+    ),
+    Format(
+        name="litellm",
+        marks=(("startTime",), ("prompt_tokens",), ("spend", "call_type", "api_key")),
+        time=("startTime",),
+        input_tokens=("prompt_tokens",),
+        output_tokens=("completion_tokens",),
+        cached_tokens=(
+            "metadata.usage_object.prompt_tokens_details.cached_tokens", "cache_read_input_tokens",
+        ),
+        model=("model",),
+        cost=("spend",),
+    ),
+    Format(
+        name="helicone",
+        marks=(("request_created_at",),),
+        time=("request_created_at",),
+        input_tokens=("prompt_tokens",),
+        output_tokens=("completion_tokens",),
+        cached_tokens=("prompt_cache_read_tokens",),
+        model=("response_model", "request_model", "model"),
+        cost=("cost", "cost_usd"),
+    ),
+    Format(
+        name="langfuse",
+        marks=(
+            ("start_time", "startTime"),
+            ("usage_details", "usageDetails", "usage_details.input", "usageDetails.input",
+             "promptTokens", "prompt_tokens"),
+            ("trace_id", "traceId"),
+        ),
+        time=("start_time", "startTime"),
+        input_tokens=("usage_details.input", "usageDetails.input", "inputUsage", "promptTokens",
+                      "prompt_tokens"),
+        output_tokens=("usage_details.output", "usageDetails.output", "outputUsage", "completionTokens",
+                       "completion_tokens"),
+        cached_tokens=("usage_details.input_cached_tokens", "usageDetails.input_cached_tokens"),
+        model=("provided_model_name", "providedModelName", "model"),
+        cost=("total_cost", "totalCost", "calculatedTotalCost"),
+        only={"type": frozenset({"GENERATION", "generation", ""})},
+    ),
+    Format(
+        name="spillway-ledger",
+        marks=(("reference_cost_usd",), ("input_tokens",)),
+        time=("accepted_wall_s", "accepted_at", "time"),
+        input_tokens=("input_tokens",),
+        output_tokens=("output_tokens",),
+        cached_tokens=("cache_read_tokens", "cached_tokens"),
+        model=("model_reported", "model"),
+        cost=("reference_cost_usd",),
+    ),
+)  # fmt: skip
+"""Most telling first: the first format whose marks are all there is taken."""
+
+
+def recognise(source: Source) -> Format | None:
+    """The format whose marks the file has, or ``None`` for a generic file."""
+    names = set(source.names)
+    return next(
+        (known for known in FORMATS if all(any(n in names for n in mark) for mark in known.marks)), None
+    )

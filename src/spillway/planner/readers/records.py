@@ -1,0 +1,196 @@
+"""Usage files as a stream of records with line numbers: CSV, JSON lines, JSON and SQLite, gzipped or not."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import json
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, Literal, cast
+
+from spillway.planner.readers.nested import expand
+from spillway.planner.workload import WorkloadError
+
+__all__ = ["Record", "Source", "open_source"]
+
+Kind = Literal["csv", "jsonl", "json", "sqlite"]
+Record = Mapping[str, Any]
+MAX_JSON_BYTES = 512 * 1024 * 1024
+"""A single JSON document is read whole, so it may not be larger; JSON lines may."""
+LIST_KEYS = ("data", "results", "observations", "generations", "requests", "items", "rows")
+"""Keys under which exports wrap their list."""
+
+JSON_CELLS = frozenset({"usage_details", "usageDetails", "metadata", "usage"})
+"""CSV columns in which exporters put JSON objects."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file, its kind and the names its first record has; nested names are joined by dots."""
+
+    path: Path
+    kind: Kind
+    names: tuple[str, ...]
+
+    def records(self) -> Iterator[tuple[int, Record | str]]:
+        """Pairs of (line, record); instead of a record the reason why a line is none.
+
+        Lines count from 1 as an editor shows them; for JSON and SQLite they are positions in the list.
+        """
+        if self.kind == "csv":
+            return _csv_records(self.path)
+        if self.kind == "jsonl":
+            return _json_lines(self.path)
+        if self.kind == "json":
+            return _json_list(self.path)
+        return _sqlite_rows(self.path)
+
+
+def open_source(path: Path) -> Source:
+    """The file's kind and first names, told by its content; ``WorkloadError`` when it is none we read."""
+    if not path.is_file():
+        raise WorkloadError(f"{path} does not exist or is not a file")
+    with path.open("rb") as raw:
+        if raw.read(16) == b"SQLite format 3\0":
+            return Source(path, "sqlite", _names(_sqlite_rows(path)))
+    with _text(path) as lines:
+        head = lines.read(65_536).lstrip("\ufeff \t\r\n")
+    if not head:
+        raise WorkloadError(f"{path} is empty: there is nothing to plan from")
+    kind = _kind(head)
+    names = _names(Source(path, kind, ()).records())
+    if not names and kind == "csv":
+        names = tuple(name.strip() for name in head.partition("\n")[0].split(","))
+    return Source(path, kind, names)
+
+
+def _kind(head: str) -> Kind:
+    if head[0] not in "{[":
+        return "csv"
+    first = head.partition("\n")[0]
+    try:
+        return "jsonl" if isinstance(json.loads(first), dict) and head.rstrip() != first.rstrip() else "json"
+    except ValueError:
+        return "json"
+
+
+def _names(records: Iterator[tuple[int, Record | str]]) -> tuple[str, ...]:
+    """Every name in the first hundred records: rows of JSON may leave some out."""
+    found: dict[str, None] = {}
+    for _, (_, record) in zip(range(100), records, strict=False):
+        if not isinstance(record, str):
+            found.update(dict.fromkeys(_flat_names(record)))
+    return tuple(found)
+
+
+def _flat_names(record: Record, prefix: str = "") -> Iterator[str]:
+    for name, value in record.items():
+        yield prefix + name
+        if isinstance(value, Mapping) and prefix.count(".") < 2:
+            yield from _flat_names(cast(Record, value), f"{prefix}{name}.")
+
+
+def _text(path: Path) -> IO[str]:
+    with path.open("rb") as raw:
+        is_gzip = raw.read(2) == b"\x1f\x8b"
+    if is_gzip:
+        return io.TextIOWrapper(gzip.open(path), encoding="utf-8", errors="replace", newline="")
+    return path.open(encoding="utf-8", errors="replace", newline="")
+
+
+def _csv_records(path: Path) -> Iterator[tuple[int, Record | str]]:
+    with _text(path) as lines:
+        first = lines.readline().lstrip("\ufeff")
+        delimiter = max(",;\t|", key=first.count)
+        header = next(csv.reader([first], delimiter=delimiter), [])
+        names = [name.strip() for name in header]
+        reader = csv.reader(lines, delimiter=delimiter)
+        width = len(names)
+        nested = [name for name in names if name in JSON_CELLS]
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except csv.Error as fault:
+                yield reader.line_num + 1, f"not CSV: {fault}"
+                continue
+            if len(cells) == width:
+                record: dict[str, Any] = dict(zip(names, cells, strict=True))
+                for name in nested:
+                    record[name] = _nested(record[name])
+                yield reader.line_num + 1, record
+            elif cells:
+                yield reader.line_num + 1, f"{len(cells)} cells where the header has {width}"
+
+
+def _nested(cell: str) -> Any:
+    """The object inside a cell that holds JSON, or the cell."""
+    if not cell.startswith("{"):
+        return cell
+    try:
+        return json.loads(cell)
+    except ValueError:
+        return cell
+
+
+def _json_lines(path: Path) -> Iterator[tuple[int, Record | str]]:
+    with _text(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                found = _object(line)
+                if isinstance(found, str):
+                    yield number, found
+                else:
+                    for record in expand(found):
+                        yield number, record
+
+
+def _object(line: str) -> Record | str:
+    try:
+        found = json.loads(line)
+    except ValueError:
+        return "not JSON"
+    return found if isinstance(found, dict) else "not a JSON object"
+
+
+def _json_list(path: Path) -> Iterator[tuple[int, Record | str]]:
+    if path.stat().st_size > MAX_JSON_BYTES:
+        raise WorkloadError(f"{path} is one very large JSON document; export it as JSON lines or CSV instead")
+    with _text(path) as text:
+        try:
+            found = json.load(text)
+        except ValueError as fault:
+            raise WorkloadError(f"{path} is not valid JSON: {fault}") from fault
+    for number, item in enumerate(_unwrap(found), 1):
+        if not isinstance(item, dict):
+            yield number, "not a JSON object"
+            continue
+        for record in expand(item):
+            yield number, record
+
+
+def _unwrap(found: Any) -> Iterable[Any]:
+    """The list inside a document: itself, or under a usual key, pages of pages flattened."""
+    if isinstance(found, list):
+        return found
+    for key in LIST_KEYS:
+        if isinstance(found.get(key), list):
+            return cast(list[Any], found[key])
+    return [found]
+
+
+def _sqlite_rows(path: Path) -> Iterator[tuple[int, Record | str]]:
+    with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
+        database.row_factory = sqlite3.Row
+        try:
+            rows = database.execute("SELECT * FROM requests")
+        except sqlite3.Error as fault:
+            raise WorkloadError(f"{path} is no spillway ledger: {fault}") from fault
+        for number, row in enumerate(rows, 1):
+            yield number, dict(row)

@@ -1,0 +1,225 @@
+"""Requests as columns: when each arrives and how many tokens it reads and writes.
+
+A workload comes from files (``readers``), from totals spread over time, or from three numbers. All times are
+seconds after the workload's start; the start itself is a date only when the source had dates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.errors import SpillwayError
+from spillway.vocabulary import Grade
+
+__all__ = [
+    "CHUNK_ROWS",
+    "BadRows",
+    "Chunk",
+    "ReadReport",
+    "Total",
+    "Workload",
+    "WorkloadError",
+    "collect",
+]
+
+CHUNK_ROWS = 65_536
+"""Rows a reader holds before it hands them on as arrays (2 MB)."""
+KEPT_LINES = 1000
+"""Line numbers remembered per kind of fault; beyond that only the count grows."""
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int32]
+
+
+class WorkloadError(SpillwayError):
+    """A usage file cannot be planned with; the sentence names file, line or column and what to do."""
+
+    exit_code = 2
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some requests as arrays of equal length, in the file's order.
+
+    ``time_s`` counts from 1970 when the file has dates, else from the file's own zero. ``cached_tokens`` are
+    those of the input a prefix cache held, -1 where unknown; ``model`` indexes the reader's list of names.
+    """
+
+    time_s: Floats
+    input_tokens: Ints
+    output_tokens: Ints
+    cached_tokens: Ints
+    model: Ints
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+@dataclass(frozen=True)
+class Total:
+    """What one period and model added up to; ``cached_tokens`` and ``cost_usd`` are ``None`` when unknown."""
+
+    start_s: float
+    length_s: float
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int | None = None
+    model: str = ""
+    cost_usd: Decimal | None = None
+
+
+@dataclass
+class BadRows:
+    """Rows that could not be used, by reason: how many, and the line numbers of the first thousand."""
+
+    counts: dict[str, int] = field(default_factory=dict)
+    lines: dict[str, list[int]] = field(default_factory=dict)
+
+    def add(self, reason: str, line: int) -> None:
+        """Count one more row with that fault."""
+        self.counts[reason] = self.counts.get(reason, 0) + 1
+        kept = self.lines.setdefault(reason, [])
+        if len(kept) < KEPT_LINES:
+            kept.append(line)
+
+    @property
+    def total(self) -> int:
+        """Rows that could not be used."""
+        return sum(self.counts.values())
+
+    def sentences(self) -> list[str]:
+        """One sentence per reason, most frequent first, with line numbers."""
+        out = []
+        for reason, count in sorted(self.counts.items(), key=lambda item: -item[1]):
+            shown = self.lines[reason][:5]
+            more = f" and {count - len(shown)} more" if count > len(shown) else ""
+            numbers = ", ".join(str(line) for line in shown)
+            out.append(f"{count} row(s) not used: {reason} (line {numbers}{more})")
+        return out
+
+
+@dataclass
+class ReadReport:
+    """What reading one source found; filled while its chunks are drawn."""
+
+    source: str
+    format: str
+    columns: Mapping[str, str] = field(default_factory=dict)
+    """Our column → the file's."""
+    rows: int = 0
+    bad: BadRows = field(default_factory=BadRows)
+    out_of_order: int = 0
+    zones: set[str] = field(default_factory=set)
+    models: list[str] = field(default_factory=list)
+    cost_usd: Decimal | None = None
+    """Sum of the costs in the file; ``None`` when a row that was used had none."""
+    notes: list[str] = field(default_factory=list)
+
+    def warnings(self) -> list[str]:
+        """What a person should know before trusting the plan, one sentence each."""
+        found = [f"{self.source}: {sentence}" for sentence in self.bad.sentences()]
+        if self.out_of_order:
+            found.append(f"{self.source}: {self.out_of_order} row(s) were out of order and have been sorted")
+        if len(self.zones) > 1:
+            names = ", ".join(sorted(self.zones))
+            found.append(f"{self.source}: times in several zones ({names}); all were brought to UTC")
+        return found + [f"{self.source}: {note}" for note in self.notes]
+
+
+@dataclass(frozen=True)
+class Workload:
+    """Requests sorted by arrival, with what is known of their origin."""
+
+    time_s: Floats
+    """Seconds after ``start_wall_s``, ascending, first at 0 or later."""
+    input_tokens: Ints
+    output_tokens: Ints
+    cached_tokens: Ints | None
+    """``None`` when no source knew of a prefix cache; else per request, 0 where unknown."""
+    model: Ints
+    models: tuple[str, ...]
+    span_s: float
+    """Length of time the requests stand for: first to last, or the periods they were made from."""
+    start_wall_s: float | None = None
+    """Seconds since 1970 of the start; ``None`` when the source had no dates."""
+    grade: Grade = "measured"
+    notes: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+    @property
+    def requests_per_month(self) -> float:
+        """Requests in 30 days at this workload's mean rate."""
+        return len(self) / self.span_s * 30 * 86_400
+
+    @property
+    def mean_input_tokens(self) -> float:
+        """Prompt tokens of the average request."""
+        return float(self.input_tokens.mean())
+
+    @property
+    def mean_output_tokens(self) -> float:
+        """Answer tokens of the average request."""
+        return float(self.output_tokens.mean())
+
+    def at_rate(self, factor: float) -> Workload:
+        """The same requests arriving ``factor`` times as fast."""
+        if factor <= 0:
+            raise ValueError("a rate must be positive")
+        return Workload(
+            self.time_s / factor, self.input_tokens, self.output_tokens, self.cached_tokens, self.model,
+            self.models, self.span_s / factor, self.start_wall_s, self.grade,
+            (*self.notes, f"arrivals sped up {factor:g} times"),
+        )  # fmt: skip
+
+
+def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
+    """All chunks as one sorted workload; ``WorkloadError`` when there is no usable row.
+
+    Draws the chunks to their end first, so ``reports`` are complete afterwards.
+    """
+    parts = list(chunks)
+    names = ", ".join(report.source for report in reports)
+    count = sum(len(part) for part in parts)
+    if not count:
+        faults = [sentence for report in reports for sentence in report.bad.sentences()]
+        why = f": {faults[0]}" if faults else ": it is empty"
+        raise WorkloadError(f"{names} holds no usable request{why}")
+    time_s = np.concatenate([part.time_s for part in parts])
+    _refuse_mixed_clocks(time_s, names)
+    order = np.argsort(time_s, kind="stable")
+    start = float(time_s[order[0]])
+    has_dates = start > 1e8
+    cached = np.concatenate([part.cached_tokens for part in parts])[order]
+    time_s = time_s[order] - start
+    models: list[str] = next((report.models for report in reports if report.models), [])
+    return Workload(
+        time_s=time_s,
+        input_tokens=np.concatenate([part.input_tokens for part in parts])[order],
+        output_tokens=np.concatenate([part.output_tokens for part in parts])[order],
+        cached_tokens=None if (cached < 0).all() else np.maximum(cached, 0).astype(np.int32),
+        model=np.concatenate([part.model for part in parts])[order],
+        models=tuple(models),
+        span_s=_span_s(time_s),
+        start_wall_s=start if has_dates else None,
+        notes=tuple(note for report in reports for note in report.warnings()),
+    )
+
+
+def _span_s(time_s: Floats) -> float:
+    """First to last arrival plus one mean gap, so that the rate is unbiased; a second for a lone request."""
+    last = float(time_s[-1])
+    return last * len(time_s) / (len(time_s) - 1) if len(time_s) > 1 and last > 0 else max(last, 1.0)
+
+
+def _refuse_mixed_clocks(time_s: Floats, names: str) -> None:
+    dated = time_s > 1e8
+    if dated.any() and not dated.all():
+        raise WorkloadError(f"{names}: some times are dates and some count from zero; plan them separately")

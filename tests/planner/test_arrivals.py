@@ -1,0 +1,78 @@
+"""Synthetic arrivals keep their promises: sums, rates, shape, burstiness, and the seed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from spillway.planner.arrivals import SHAPES, spread_totals, synthesise
+from spillway.planner.workload import Total, WorkloadError
+
+
+def test_means_and_count_are_met_exactly() -> None:
+    """A month of so many requests has that many, with the asked mean lengths."""
+    workload = synthesise(100_000, 2000, 500)
+    assert len(workload) == 100_000
+    assert workload.mean_input_tokens == 2000
+    assert workload.mean_output_tokens == 500
+    assert workload.requests_per_month == pytest.approx(100_000)
+    assert (np.diff(workload.time_s) >= 0).all()
+
+
+def test_same_seed_same_arrivals() -> None:
+    """The seed decides everything; another seed gives another month."""
+    one, two, other = (synthesise(1000, 100, 10, seed=seed) for seed in (7, 7, 8))
+    assert (one.time_s == two.time_s).all()
+    assert (one.input_tokens == two.input_tokens).all()
+    assert (one.time_s != other.time_s).any()
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_hours_follow_the_shape(shape: str) -> None:
+    """Each hour of the day gets its weight of the requests."""
+    workload = synthesise(400_000, 10, 10, shape, days=28)
+    hours = (workload.time_s // 3600).astype(int) % 24
+    share = np.bincount(hours, minlength=24) / len(workload)
+    weights = np.array(SHAPES[shape].hours)
+    assert np.abs(share - weights / weights.sum()).max() < 0.01
+
+
+def test_gaps_are_as_bursty_as_asked() -> None:
+    """With a flat shape the variation of gaps is the one asked for."""
+    for cv in (0.5, 1.0, 3.0):
+        total = Total(0.0, 86_400.0, 50_000, 500_000, 500_000)
+        gaps = np.diff(spread_totals([total], "flat", burst_cv=cv).time_s)
+        assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.1)
+
+
+@given(st.integers(1, 200), st.integers(0, 5000), st.integers(0, 5000))
+def test_sums_are_exact_for_any_total(requests: int, input_tokens: int, output_tokens: int) -> None:
+    """Token sums are kept to the last token, however few there are."""
+    workload = spread_totals([Total(0.0, 3600.0, requests, input_tokens, output_tokens, 0, "m")])
+    assert len(workload) == requests
+    assert workload.input_tokens.sum() == input_tokens
+    assert workload.output_tokens.sum() == output_tokens
+    assert workload.input_tokens.min() >= 0
+
+
+def test_faster_arrivals_keep_their_lengths() -> None:
+    """A sped-up workload has the same requests in a shorter time, and says so."""
+    workload = synthesise(1000, 100, 10)
+    fast = workload.at_rate(10)
+    assert fast.requests_per_month == pytest.approx(10_000)
+    assert fast.input_tokens is workload.input_tokens
+    assert "10 times" in fast.notes[-1]
+    with pytest.raises(ValueError, match="positive"):
+        workload.at_rate(0)
+
+
+def test_nothing_and_unknown_shapes_are_refused() -> None:
+    """No request at all and a shape nobody knows end in a sentence."""
+    with pytest.raises(WorkloadError, match="at least one request"):
+        synthesise(0, 1, 1)
+    with pytest.raises(WorkloadError, match="hold no request"):
+        spread_totals([Total(0.0, 1.0, 0, 0, 0)])
+    with pytest.raises(WorkloadError, match="use one of flat, consumer, office"):
+        synthesise(10, 1, 1, "weekend")
