@@ -151,14 +151,19 @@ class _Cells:
         self._cost_usd = Decimal(0)
         self._has_all_costs = "cost" in self.columns
         self._others = 0
+        self._are_all_calls = not self.format.only and not self.format.has
 
     def cell(self, record: Record, our: str) -> Any:
         """The file's value for our column, ``None`` where it has none."""
         theirs = self.columns.get(our)
-        return None if theirs is None else look_up(record, theirs)
+        if theirs is None:
+            return None
+        return record[theirs] if theirs in record else look_up(record, theirs)
 
     def belongs(self, record: Record) -> bool:
         """Whether the record is a model call at all; others are counted."""
+        if self._are_all_calls:
+            return True
         is_call = all(str(look_up(record, n) or "") in kept for n, kept in self.format.only.items())
         if self.format.has and all(look_up(record, name) is None for name in self.format.has):
             is_call = False
@@ -186,9 +191,9 @@ class _Cells:
 
     def money(self, record: Record) -> Decimal | None:
         """The record's cost in USD; ``WorkloadError`` when the file mixes currencies."""
-        currency = str(self.cell(record, "currency") or "usd").lower()
-        self._currencies.add(currency)
-        if self._currencies != {"usd"}:
+        if "currency" in self.columns:
+            self._currencies.add(str(self.cell(record, "currency") or "usd").lower())
+        if not self._currencies <= {"usd"}:
             names = ", ".join(sorted(self._currencies)).upper()
             raise WorkloadError(f"{self.report.source} states costs in {names}; convert them to USD first")
         return read_money(self.cell(record, "cost"))

@@ -31,6 +31,8 @@ WORDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "currency": (("currency",),),
     "requests": (("num", "requests"), ("request", "count"), ("requests",), ("calls",)),
 }  # fmt: skip
+LENGTHS_OF_TIME = frozenset({"delta", "interval", "duration", "gap", "elapsed", "latency", "ttft", "end"})
+"""A name with one of these words is no moment and no count."""
 NEEDED = ("time", "input_tokens", "output_tokens")
 UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9, "s": 1.0, "sec": 1.0, "seconds": 1.0}
 """What a numeric time column's last word says of its unit."""
@@ -42,10 +44,13 @@ def propose(names: tuple[str, ...]) -> dict[str, str]:
     Words are compared, not letters: ``totalPromptTokens`` says "prompt" and "tokens".
     """
     words = {name: set(_words(name)) for name in names}
+    words = {name: found for name, found in words.items() if not found & LENGTHS_OF_TIME}
     found: dict[str, str] = {}
     for our, sets in WORDS.items():
         for wanted in sets:
-            free = [name for name in names if name not in found.values() and words[name] >= set(wanted)]
+            free = [
+                name for name in names if name not in found.values() and words.get(name, set()) >= set(wanted)
+            ]
             if free:
                 found[our] = min(free, key=lambda name: len(words[name]))
                 break

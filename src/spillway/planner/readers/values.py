@@ -16,6 +16,8 @@ EPOCH_UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
 def read_tokens(cell: object, what: str) -> int:
     """A token count, 0 or more; ``what`` names it in the error."""
     if isinstance(cell, str):
+        if cell.isdecimal() and len(cell) < 10:
+            return int(cell)  # nearly every cell; the rest of this function is for the others
         cell = cell.strip().replace(",", "")
     if cell is None or cell == "":
         raise ValueError(f"no {what}")
@@ -34,11 +36,10 @@ def read_tokens(cell: object, what: str) -> int:
 
 def read_money(cell: object) -> Decimal | None:
     """An amount, or ``None`` for an empty cell; a leading dollar sign is fine."""
-    text = str(cell).strip().lstrip("$").replace(",", "") if cell is not None else ""
-    if not text:
+    if cell is None or cell == "":
         return None
     try:
-        amount = Decimal(text)
+        amount = Decimal(str(cell).strip().lstrip("$").replace(",", ""))
     except InvalidOperation:
         raise ValueError("cost is not a number") from None
     if not amount.is_finite():
@@ -60,6 +61,8 @@ class TimeReader:
         """Seconds since 1970, or since the file's zero for small numbers."""
         if isinstance(cell, str):
             text = cell.strip()
+            if "-" in text[1:] and ":" in text:
+                return self._date(text)
             try:
                 cell = float(text)
             except ValueError:
@@ -85,7 +88,7 @@ class TimeReader:
         if moment.tzinfo is None:
             self.zones.add("none given, taken as UTC")
             return moment.replace(tzinfo=UTC).timestamp()
-        self.zones.add("UTC" if moment.utcoffset() == UTC.utcoffset(None) else str(moment.tzinfo))
+        self.zones.add("UTC" if moment.tzinfo is UTC else str(moment.tzinfo))
         return moment.timestamp()
 
 
