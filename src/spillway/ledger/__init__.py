@@ -1,0 +1,1 @@
+"""What every request cost: prices, bills, and a database that holds each request and attempt."""
