@@ -158,6 +158,10 @@ class MethodNotAllowed(RequestError):
     type = "invalid_request_error"
     default_code = "method_not_allowed"
 
+    def __init__(self, message: str, *, allow: str) -> None:
+        super().__init__(message)
+        self.allow = allow
+
 
 class BodyTimeout(RequestError):
     """The client stopped sending in the middle of its body."""

@@ -10,12 +10,21 @@ from typing import Any
 from msgspec import Struct
 
 from spillway.api.auth import KeyRing
-from spillway.api.body import ClientGone, Receive, read_body
+from spillway.api.body import ClientGone, Receive, discard_rest, read_body
 from spillway.api.envelope import send_error, send_json
 from spillway.api.facts import Ids, Parsed, new_ids, parse_request
 from spillway.api.pages import model_card, model_list, node_list
 from spillway.clock import Clock
-from spillway.errors import InternalError, MethodNotAllowed, ModelNotFound, NotFound, NoUpstream, RequestError
+from spillway.errors import (
+    BodyTooLarge,
+    InternalError,
+    InvalidRequest,
+    MethodNotAllowed,
+    ModelNotFound,
+    NotFound,
+    NoUpstream,
+    RequestError,
+)
 from spillway.fleet.registry import Fleet
 from spillway.relay.books import Books
 from spillway.relay.commit import Client, Send
@@ -86,6 +95,8 @@ class Gateway:
         headers = dict(scope["headers"])
         ids = new_ids(headers)
         try:
+            if len(headers) < len(scope["headers"]):
+                _refuse_contradictions(scope["headers"])
             operation = GENERATING.get(scope["path"])
             if operation is not None and scope["method"] == "POST":
                 await self._generate(operation, scope, headers, ids, receive, client)
@@ -136,16 +147,29 @@ class Gateway:
                 max_bytes=self._limits.max_body_bytes,
                 silence_s=None if BODY_ARRIVED in scope else self._limits.body_silence_s,
             )
-            return parse_request(operation, raw, headers, ids, key_name)
+            parsed = parse_request(operation, raw, headers, ids, key_name)
+            self._check_slo_class(parsed.facts.slo_class)
         except RequestError as error:
             self._metrics.note_refused(error.code)
+            if isinstance(error, BodyTooLarge):
+                await discard_rest(receive)
             raise
+        return parsed
+
+    def _check_slo_class(self, name: str) -> None:
+        known = self._policy.objectives
+        if name != "default" and name not in known:
+            listed = ", ".join(known) or "none"
+            raise InvalidRequest(
+                f"x-spillway-slo-class {name[:64]!r} is not configured; known are {listed}",
+                param="x-spillway-slo-class",
+            )
 
     async def _look_up(self, scope: Scope, headers: dict[bytes, bytes], ids: Ids, client: Client) -> None:
         """Everything that is answered without a model."""
         path: str = scope["path"]
         if path in GENERATING:
-            raise MethodNotAllowed(f"use POST for {path}")
+            raise MethodNotAllowed(f"use POST for {path}", allow="POST")
         page = self._open_pages().get(path)
         if page is None:
             self._keys.name_of(headers)
@@ -153,7 +177,7 @@ class Gateway:
         if page is None:
             raise NotFound(f"there is no {path[:200]!r} here; the API lives under /v1")
         if scope["method"] not in ("GET", "HEAD"):
-            raise MethodNotAllowed(f"use GET for {path}")
+            raise MethodNotAllowed(f"use GET for {path}", allow="GET")
         await page(ids, client)
 
     def _open_pages(self) -> dict[str, Page]:
@@ -197,6 +221,15 @@ class Gateway:
         ]
         await client.begin(200, headers)
         await client.end(body)
+
+
+def _refuse_contradictions(headers: list[tuple[bytes, bytes]]) -> None:
+    """A header of ours sent twice with different values could open what the other one closed."""
+    seen: dict[bytes, bytes] = {}
+    for name, value in headers:
+        if name.startswith(b"x-spillway-") and seen.setdefault(name, value) != value:
+            shown = name.decode("latin-1")
+            raise InvalidRequest(f"header {shown} was sent twice with different values", param=shown)
 
 
 Page = Callable[[Ids, Client], Awaitable[None]]

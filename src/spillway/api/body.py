@@ -8,7 +8,10 @@ from typing import Any
 
 from spillway.errors import BodyTimeout, BodyTooLarge, InvalidRequest
 
-__all__ = ["ClientGone", "Receive", "read_body"]
+__all__ = ["ClientGone", "Receive", "discard_rest", "read_body"]
+
+DISCARD_S = 2.0
+DISCARD_BYTES = 256 * 1024 * 1024
 
 Receive = Callable[[], Awaitable[MutableMapping[str, Any]]]
 """ASGI's ``receive``."""
@@ -58,6 +61,20 @@ async def _in_time(receive: Receive, silence_s: float) -> MutableMapping[str, An
             return await receive()
     except TimeoutError:
         raise BodyTimeout(f"the request body stopped arriving for {silence_s:g} s") from None
+
+
+async def discard_rest(receive: Receive) -> None:
+    """Reads on for a moment, so that a client still sending can read why it was refused."""
+    size = 0
+    try:
+        async with asyncio.timeout(DISCARD_S):
+            while size < DISCARD_BYTES:
+                message = await receive()
+                if message["type"] == "http.disconnect" or not message["more_body"]:
+                    return
+                size += len(message["body"])
+    except TimeoutError:
+        return
 
 
 def _too_large(max_bytes: int) -> BodyTooLarge:

@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from spillway.errors import RequestError
+from spillway.errors import MethodNotAllowed, RequestError
 from spillway.relay.commit import Client
 
 __all__ = ["send_error", "send_json"]
@@ -19,7 +19,9 @@ async def send_error(client: Client, error: RequestError, request_id: str) -> No
     extra = []
     if error.retry_after_s is not None:
         extra.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))
-    if error.status in (408, 413, 431):
+    if isinstance(error, MethodNotAllowed):
+        extra.append((b"allow", error.allow.encode()))
+    if error.status in (408, 413):
         extra.append((b"connection", b"close"))  # the rest of the body was not read
     await send_json(client, error.status, error.to_body(), request_id, extra)
 

@@ -16,8 +16,8 @@ from spillway.vocabulary import Capability, Objective, Operation, RequestFacts, 
 
 __all__ = ["Ids", "Parsed", "new_ids", "parse_request"]
 
-Count = Annotated[int, Meta(ge=0)]
-Positive = Annotated[int, Meta(ge=1)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
+Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
 Texts = str | list[str | int | list[int]]
 """A text, several, or the same already as token ids."""
 
@@ -327,6 +327,8 @@ def _decode(decoder: msgspec.json.Decoder[Any], raw: bytes) -> Any:
     if not raw:
         raise InvalidRequest("the request body is empty; send a JSON object", code="invalid_json")
     try:
+        if not raw.isascii():
+            raw.decode()  # the decoder checks only what it keeps, and what it skips goes upstream
         return decoder.decode(raw)
     except msgspec.ValidationError as error:
         raise _invalid(str(error)) from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import sys
 from typing import Any, cast
@@ -24,6 +25,10 @@ HEAD_TIMEOUT_S = 20.0
 """Longest time between the first byte of a request and the end of its headers."""
 GRACE_S = 30
 """How long running answers may take after a signal to stop."""
+
+
+UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade:[^\r\n]*\r\n")
+"""An offer to speak HTTP/2 (Java's client makes it on every request) would make the parser drop the body."""
 
 
 class HeadersTooLarge(RequestError):
@@ -108,6 +113,8 @@ class Http(HttpToolsProtocol):
         """Parses; a head without an end is refused however it is cut into pieces."""
         if self._is_refused:
             return
+        if b"pgrade" in data and (self.cycle is None or self.cycle.response_complete):
+            data = UPGRADE.sub(b"", data, count=1)
         super().data_received(data)
         if self._head_timer is not None:
             self._pending_bytes += len(data)

@@ -117,6 +117,10 @@ class Fleet:
         self.upstreams = {upstream.name: upstream for upstream in upstreams}
         self._clock = clock
 
+    def add(self, upstream: Upstream) -> None:
+        """One more upstream, in the order of the configuration."""
+        self.upstreams[upstream.name] = upstream
+
     def snapshots(self) -> Sequence[NodeSnapshot]:
         """All upstreams as the rules see them now."""
         now_s = self._clock.monotonic_s()

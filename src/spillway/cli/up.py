@@ -1,0 +1,128 @@
+"""``spillway up``: run the gateway until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from spillway.api.assembly import Assembly
+    from spillway.config.schema import Config
+    from spillway.engines.identify import Found
+
+__all__ = ["command", "serve"]
+
+
+def command(
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration; default ./spillway.yaml if any.")
+    ] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", min=0, max=65535)] = None,
+    write_config: Annotated[
+        bool, typer.Option("--write-config", help="Write what was found to spillway.yaml and stop.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite an existing file.")] = False,
+    log_level: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "warning",
+) -> None:
+    """Run the gateway: local while fast, good and cheaper; the rest spills to the cloud.
+
+    Example: spillway up --port 4000
+    """
+    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _run(_main(config, host, port, write_config=write_config, force=force))
+
+
+async def _main(
+    path: Path | None, host: str | None, port: int | None, *, write_config: bool, force: bool
+) -> None:
+    from spillway.config.load import load_config
+
+    loaded = load_config(path, os.environ)
+    for warning in loaded.warnings:
+        typer.echo(f"spillway: {warning}", err=True)
+    settings = _with_listener(loaded.config, host, port)
+    found: dict[str, Found] = {}
+    if not settings.nodes and not settings.clouds:
+        settings, found = await _discover(settings)
+    if write_config:
+        _write(settings, loaded.path or Path("spillway.yaml"), force=force)
+        return
+    from spillway.api.assembly import Assembly
+
+    await serve(Assembly(settings, found=found))
+
+
+async def serve(assembly: Assembly) -> None:
+    """Serves until a signal comes; prints what there is to talk to and how."""
+    from spillway.api.server import GatewayServer, bind
+    from spillway.cli.banner import banner
+
+    server_settings = assembly.config.server
+    sock = bind(server_settings.host, server_settings.port)
+    try:
+        await assembly.start()
+        url = f"http://{server_settings.host}:{sock.getsockname()[1]}/v1"
+        typer.echo(banner(assembly.fleet, url, needs_key=bool(server_settings.keys)))
+        await GatewayServer(assembly.gateway).serve(sockets=[sock])
+    finally:
+        sock.close()
+        await assembly.close()
+
+
+def _with_listener(config: Config, host: str | None, port: int | None) -> Config:
+    """The configuration with the command line's address; validated again, since a host may need keys."""
+    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    if not changes:
+        return config
+    from pydantic import ValidationError
+
+    from spillway.errors import ConfigError
+
+    try:
+        return type(config)(**{**dict(config), "server": {**dict(config.server), **changes}})
+    except ValidationError as error:
+        raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
+
+
+async def _discover(config: Config) -> tuple[Config, dict[str, Found]]:
+    """What is running here and what there are keys for; ConfigError when that is nothing."""
+    from spillway.errors import ConfigError
+    from spillway.fleet.discover import discover_clouds, discover_nodes
+
+    nodes = await discover_nodes(config.server.port)
+    clouds = discover_clouds(os.environ)
+    if not nodes and not clouds:
+        raise ConfigError(
+            "found no engine on the usual local ports and no cloud key in the environment: start one "
+            "(for example ollama serve), set OPENAI_API_KEY, or write a spillway.yaml"
+        )
+    discovered = config.model_copy(
+        update={"nodes": tuple(node for node, _ in nodes), "clouds": tuple(clouds)}
+    )
+    return discovered, {node.name: found for node, found in nodes}
+
+
+def _write(config: Config, path: Path, *, force: bool) -> None:
+    from spillway.config.write import render_config, write_config
+    from spillway.engines.profiles import CLOUDS
+
+    variables = {
+        cloud.name: CLOUDS[cloud.name].key_variable for cloud in config.clouds if cloud.name in CLOUDS
+    }
+    write_config(path, render_config(config, variables), force=force)
+    typer.echo(f"wrote {path}; run spillway check, then spillway up")
+
+
+def _run(main: asyncio.coroutines.Coroutine[object, object, None]) -> None:  # type: ignore[name-defined]
+    try:
+        import uvloop
+    except ImportError:  # Windows
+        asyncio.run(main)
+    else:
+        uvloop.run(main)
