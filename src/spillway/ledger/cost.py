@@ -19,9 +19,11 @@ HOURS_PER_MONTH = Decimal("730.5")
 SECONDS_PER_HOUR = Decimal(3600)
 WATTS_PER_KILOWATT = Decimal(1000)
 ZERO = Decimal(0)
+NANO = 1_000_000_000
 NOTHING_BILLED = Bill(ZERO, price_usd=ZERO)
 UNKNOWN = Bill(None)
 FIRST_ERROR_STATUS = 400
+NEVER_REACHED = "upstream_unreachable"
 
 
 class NodeRates(Struct, frozen=True):
@@ -63,37 +65,31 @@ def price_of(usage: Usage, rates: Rates) -> Decimal | None:
     its input reaches, as providers do.
     """
     prompt = usage.input_tokens
-    if prompt is None:
-        return None
-    for above_tokens, dearer in rates.above:
-        if prompt > above_tokens:
-            rates = dearer
-    cached, written = usage.cache_read_tokens, usage.cache_write_tokens
+    cached, written = usage.cache_read_tokens or 0, usage.cache_write_tokens or 0
+    fresh = None if prompt is None else prompt - cached - written
+    if prompt is not None and rates.above:
+        rates = _tier(rates, prompt)
     total = ZERO
-    if cached:
-        if rates.cache_read_usd_per_mtok is None:
+    for tokens, usd_per_mtok in (
+        (fresh, rates.input_usd_per_mtok),
+        (cached, rates.cache_read_usd_per_mtok),
+        (written, rates.cache_write_usd_per_mtok),
+        (usage.output_tokens, rates.output_usd_per_mtok),
+    ):
+        if tokens == 0 or usd_per_mtok == 0:
+            continue
+        if tokens is None or usd_per_mtok is None or tokens < 0:
             return None
-        prompt -= cached
-        total += cached * rates.cache_read_usd_per_mtok
-    if written:
-        if rates.cache_write_usd_per_mtok is None:
-            return None
-        prompt -= written
-        total += written * rates.cache_write_usd_per_mtok
-    if prompt < 0:
-        return None
-    if prompt:
-        if rates.input_usd_per_mtok is None:
-            return None
-        total += prompt * rates.input_usd_per_mtok
-    output_rate = rates.output_usd_per_mtok
-    if output_rate is None:
-        return None if usage.output_tokens != 0 else total / MTOK + rates.request_usd
-    if output_rate:
-        if usage.output_tokens is None:
-            return None
-        total += usage.output_tokens * output_rate
+        total += tokens * usd_per_mtok
     return total / MTOK + rates.request_usd
+
+
+def _tier(rates: Rates, prompt_tokens: int) -> Rates:
+    reached = rates
+    for above_tokens, dearer in rates.above:
+        if prompt_tokens > above_tokens:
+            reached = dearer
+    return reached
 
 
 def reference_cost(usage: Usage, rates: Rates) -> Decimal | None:
@@ -107,7 +103,7 @@ def reference_cost(usage: Usage, rates: Rates) -> Decimal | None:
 
 def node_cost(busy_s: float, sharers: int, rates: NodeRates) -> Bill:
     """The bill for holding ``1/sharers`` of a node for ``busy_s`` seconds."""
-    share_s = Decimal(busy_s) / max(sharers, 1)
+    share_s = Decimal(round(busy_s * 1e9)) / (NANO * max(sharers, 1))
     energy_rate, amortisation_rate = rates.energy_usd_per_s, rates.amortisation_usd_per_s
     energy = None if energy_rate is None else share_s * energy_rate
     amortisation = None if amortisation_rate is None else share_s * amortisation_rate
@@ -118,13 +114,14 @@ def node_cost(busy_s: float, sharers: int, rates: NodeRates) -> Bill:
 def bill_of(attempt: Attempt, rates: Rates | None, node: NodeRates | None) -> Bill:
     """What an attempt cost: by ``rates`` at a cloud, by ``node`` on local hardware; ``None`` for unknown.
 
-    A cloud bills nothing for an attempt it never answered or answered with an error. One that broke off
-    without saying what it used is unknown. A node's time is spent however the attempt ended.
+    A cloud bills nothing for an attempt that never reached it or that it answered with an error. One that
+    timed out or broke off without saying what it used is unknown: the provider may well have counted it. A
+    node's time is spent however the attempt ended.
     """
     if attempt.side == "local":
         return node_cost(attempt.ended_s - attempt.started_s, attempt.in_flight, node or NodeRates())
     if attempt.usage is None:
-        was_refused = attempt.status is None or attempt.status >= FIRST_ERROR_STATUS
-        return NOTHING_BILLED if was_refused else UNKNOWN
+        is_error = attempt.status is not None and attempt.status >= FIRST_ERROR_STATUS
+        return NOTHING_BILLED if is_error or attempt.error_code == NEVER_REACHED else UNKNOWN
     price = None if rates is None else price_of(attempt.usage, rates)
     return UNKNOWN if price is None else Bill(price, price)

@@ -89,6 +89,7 @@ ATTEMPT_COLUMNS = (
 )
 """Times are seconds after the request was accepted."""
 
+MONEY_COLUMNS = 4
 NO_USAGE = Usage()
 NOTHING_TRIED = Bill(Decimal(0))
 
@@ -111,22 +112,21 @@ def rows_of(
     A request's cost is the sum over its attempts, ``None`` as soon as one of them is unknown. ``NULL`` in a
     part of the cost means unknown, or that no attempt has such a part: a cloud bills no energy.
     """
-    bill = bills[0] if len(bills) == 1 else total_bill(outcome.attempts, bills)
-    request_id = outcome.facts.request_id
-    return LedgerRow(
-        (
-            *_asked(outcome),
-            *_answered(outcome),
-            *_money(bill),
-            None if reference_cost_usd is None else float(reference_cost_usd),
-            reference_model,
-            outcome.facts.body_bytes,
-            outcome.response_bytes,
-            outcome.prompt_text,
-            outcome.completion_text,
-        ),
-        tuple([_attempt(request_id, *pair) for pair in zip(outcome.attempts, bills, strict=True)]),
+    attempts, request_id = outcome.attempts, outcome.facts.request_id
+    rows = tuple([_attempt(request_id, attempts[index], bill) for index, bill in enumerate(bills)])
+    money = rows[0][-MONEY_COLUMNS:] if len(rows) == 1 else _money(total_bill(attempts, bills))
+    request = (
+        *_asked(outcome),
+        *_answered(outcome),
+        *money,
+        None if reference_cost_usd is None else float(reference_cost_usd),
+        reference_model,
+        outcome.facts.body_bytes,
+        outcome.response_bytes,
+        outcome.prompt_text,
+        outcome.completion_text,
     )
+    return LedgerRow(request, rows)
 
 
 def total_bill(attempts: Sequence[Attempt], bills: Sequence[Bill]) -> Bill:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 
@@ -26,8 +28,20 @@ TYPES = {
 CHUNKS = (64, 8, 1)
 """Rows per statement. ``executemany`` gives up and takes back the interpreter lock for every row, and under
 a busy event loop each taking back may wait for milliseconds; many rows in one statement do it once."""
+CHECKPOINT_ROWS = 2000
+"""About every 4 MB of log. A checkpoint waits for the disk, so another thread does it beside the commits."""
+LONG_LOG_PAGES = 4096
+"""16 MB. A log starts anew only when a checkpoint reaches its end, which a steady stream of commits prevents:
+beyond this length they are held up for the short rest of a second checkpoint."""
+BACKSTOP_PAGES = 32768
+"""128 MB of log, should that thread fall behind: then the next commit does the checkpoint itself."""
+CHECKPOINT = "PRAGMA wal_checkpoint(PASSIVE)"
 CACHE_KIB = 4096
+UPGRADE_PATIENCE_S = 5.0
+"""Longest wait for another process that is making the same tables."""
 FULL_OR_BROKEN = {sqlite3.SQLITE_FULL: "its disk is full", sqlite3.SQLITE_IOERR: "its disk has a fault"}
+
+log = logging.getLogger("spillway.ledger")
 
 
 class SqliteDatabase:
@@ -40,21 +54,25 @@ class SqliteDatabase:
         self.place = path
         self._patience_s = patience_s
         self._statements: dict[tuple[str, int], str] = {}
-        is_file = path != MEMORY
-        if is_file:
+        self._rows_since_checkpoint = 0
+        self._commits = threading.Lock()
+        self._checkpoints: _Checkpoints | None = None
+        self._is_file = path != MEMORY
+        if self._is_file:
             _check_place(Path(path), must_exist)
         with self._faults("open"):
             self._connection = sqlite3.connect(
                 path, timeout=patience_s, isolation_level=None, check_same_thread=False
             )
             self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            if is_file:
+            if self._is_file:
                 self._use_wal()
+                self._connection.execute(f"PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES}")
             self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def _use_wal(self) -> None:
-        """Write-ahead logging; taking it up needs the file alone, and SQLite does not wait for that by itself."""
-        deadline_s = time.monotonic() + max(self._patience_s, 5.0)
+        """Turns write-ahead logging on; that needs the file alone, and SQLite does not wait for it."""
+        deadline_s = time.monotonic() + UPGRADE_PATIENCE_S
         while True:
             try:
                 self._connection.execute("PRAGMA journal_mode = WAL")
@@ -72,26 +90,40 @@ class SqliteDatabase:
     def migrate(self, steps: Sequence[Sequence[str]], version_table: str) -> None:
         """Takes the steps not yet taken, in one transaction and never beside another process."""
         with self._faults("prepare"):
-            self._connection.execute(f"PRAGMA busy_timeout = {int(max(self._patience_s, 5.0) * 1000)}")
-        with self._faults("prepare"), self._transaction():
-            self._connection.execute(f"CREATE TABLE IF NOT EXISTS {version_table} (version INTEGER NOT NULL)")
-            row = self._connection.execute(f"SELECT version FROM {version_table}").fetchone()
-            version = row[0] if row else 0
-            if version > len(steps):
-                raise newer_ledger(self.place, version, len(steps))
-            for statement in chain.from_iterable(steps[version:]):
-                self._connection.execute(statement.format(**TYPES))
-            if version < len(steps):
-                self._connection.execute(f"DELETE FROM {version_table}")
-                self._connection.execute(f"INSERT INTO {version_table} VALUES (?)", (len(steps),))
-        with self._faults("prepare"):
+            if self._version(version_table) == len(steps):
+                return
+            self._connection.execute(f"PRAGMA busy_timeout = {int(UPGRADE_PATIENCE_S * 1000)}")
+            with self._transaction():
+                self._upgrade(steps, version_table)
             self._connection.execute(f"PRAGMA busy_timeout = {int(self._patience_s * 1000)}")
+
+    def _version(self, version_table: str) -> int:
+        if not self.has_table(version_table):
+            return 0
+        row = self._connection.execute(f"SELECT version FROM {version_table}").fetchone()
+        return int(row[0]) if row else 0
+
+    def _upgrade(self, steps: Sequence[Sequence[str]], version_table: str) -> None:
+        """Looks again, now that no other process can be doing the same."""
+        version = self._version(version_table)
+        if version > len(steps):
+            raise newer_ledger(self.place, version, len(steps))
+        self._connection.execute(f"CREATE TABLE IF NOT EXISTS {version_table} (version INTEGER NOT NULL)")
+        for statement in chain.from_iterable(steps[version:]):
+            self._connection.execute(statement.format(**TYPES))
+        self._connection.execute(f"DELETE FROM {version_table}")
+        self._connection.execute(f"INSERT INTO {version_table} VALUES (?)", (len(steps),))
 
     def insert(self, inserts: Sequence[Insert]) -> None:
         """All rows are committed, or none; a row whose key is there already is left as it was."""
-        with self._faults("write"), self._transaction():
+        with self._commits, self._faults("write"), self._transaction():
             for table, columns, rows in inserts:
                 self._insert(table, columns, rows)
+        self._rows_since_checkpoint += sum(len(rows) for _, _, rows in inserts)
+        if self._rows_since_checkpoint >= CHECKPOINT_ROWS and self._is_file:
+            self._rows_since_checkpoint = 0
+            self._checkpoints = self._checkpoints or _Checkpoints(self.place, self._commits)
+            self._checkpoints.wanted.set()
 
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[tuple[Value, ...]]:
         """Rows one after another, not all at once; ``?`` stands for a parameter."""
@@ -100,6 +132,9 @@ class SqliteDatabase:
 
     def close(self) -> None:
         """The connection is closed; harmless when it was before."""
+        if self._checkpoints is not None:
+            self._checkpoints.end()
+            self._checkpoints = None
         self._connection.close()
 
     def _insert(self, table: str, columns: tuple[str, ...], rows: Sequence[tuple[Value, ...]]) -> None:
@@ -113,7 +148,8 @@ class SqliteDatabase:
 
     def _statement(self, table: str, columns: tuple[str, ...], size: int) -> str:
         row = f"({','.join('?' * len(columns))})"
-        sql = f"INSERT INTO {table} ({','.join(columns)}) VALUES {','.join([row] * size)} ON CONFLICT DO NOTHING"
+        head = f"INSERT INTO {table} ({','.join(columns)}) VALUES "
+        sql = head + ",".join([row] * size) + " ON CONFLICT DO NOTHING"
         self._statements[table, size] = sql
         return sql
 
@@ -142,6 +178,40 @@ class SqliteDatabase:
             raise LedgerError(f"cannot {doing} the ledger {self.place}: {error}") from error
         except sqlite3.Error as error:
             raise LedgerError(f"cannot {doing} the ledger {self.place}: {_cause(error)}") from error
+
+
+class _Checkpoints:
+    """A thread that moves the log into the file when told to, beside the commits.
+
+    On a slow disk that takes long enough for callers to notice. A fault here is left to the commits to find.
+    """
+
+    def __init__(self, path: str, commits: threading.Lock) -> None:
+        """``commits`` is held by whoever commits."""
+        self._commits = commits
+        self.wanted = threading.Event()
+        self._is_ending = False
+        self._path = path
+        self._thread = threading.Thread(target=self._run, name="spillway-checkpoint", daemon=True)
+        self._thread.start()
+
+    def end(self) -> None:
+        """The thread has ended and its connection is closed."""
+        self._is_ending = True
+        self.wanted.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while self.wanted.wait() and not self._is_ending:
+            self.wanted.clear()
+            try:
+                with closing(sqlite3.connect(self._path, timeout=0, isolation_level=None)) as connection:
+                    _, log_pages, _ = connection.execute(CHECKPOINT).fetchone()
+                    if log_pages > LONG_LOG_PAGES:
+                        with self._commits:
+                            connection.execute(CHECKPOINT)
+            except sqlite3.Error as error:
+                log.warning("cannot checkpoint the ledger %s: %s", self._path, error)
 
 
 def _check_place(path: Path, must_exist: bool) -> None:
