@@ -1,0 +1,345 @@
+"""When a fleet pays for itself, month by month, with what is uncertain left uncertain.
+
+Each month the cloud would have cost the whole traffic; with nodes there remain what they cannot take, what
+they answered badly, their energy and somebody's time. The fleet is paid when what was saved covers what it
+loses in value. Money is decimal throughout; only the draws of the Monte Carlo start as floats.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import TypeVar
+
+import numpy as np
+
+from spillway.planner.money import HOURS_PER_MONTH
+from spillway.vocabulary import Grade
+
+__all__ = [
+    "Band",
+    "Case",
+    "Month",
+    "Outcome",
+    "Sensitivity",
+    "ShareCurve",
+    "Spread",
+    "cheapest",
+    "evaluate",
+    "monte_carlo",
+    "sensitivities",
+    "what_would_pay",
+]
+
+ZERO, ONE = Decimal(0), Decimal(1)
+MONTHS_PER_YEAR = 12
+
+
+@dataclass(frozen=True)
+class ShareCurve:
+    """What nodes carry within the objective at several loads: pairs of (requests a month, share 0–1).
+
+    Loads ascend. Between two loads the *number* of local requests is interpolated; above the last it stays,
+    since a saturated node carries no more.
+    """
+
+    points: tuple[tuple[Decimal, Decimal], ...]
+
+    def __post_init__(self) -> None:
+        loads = [load for load, _ in self.points]
+        if not loads or loads != sorted(set(loads)) or loads[0] <= 0:
+            raise ValueError("a share curve needs loads above 0 in ascending order")
+
+    def at(self, requests: Decimal) -> Decimal:
+        """Share of that many requests a month that stays local."""
+        first_load, first_share = self.points[0]
+        if requests <= first_load:
+            return first_share
+        for (low, low_share), (high, high_share) in zip(self.points, self.points[1:], strict=False):
+            if requests <= high:
+                carried = low * low_share + (high * high_share - low * low_share) * (requests - low) / (
+                    high - low
+                )
+                return carried / requests
+        load, share = self.points[-1]
+        return load * share / requests
+
+
+@dataclass(frozen=True)
+class Case:
+    """One fleet under one set of assumptions. Ratios are 0–1; growth and decline per year."""
+
+    nodes: int
+    requests_per_month: Decimal
+    cloud_usd_per_request: Decimal
+    share: ShareCurve
+    hardware_usd: Decimal
+    """Price of one node."""
+    life_months: int = 48
+    residual_ratio: Decimal = ZERO
+    """What a node can be sold for at the end of its life, over its price."""
+    idle_w: Decimal = ZERO
+    active_w: Decimal = ZERO
+    busy_ratio: Decimal = ONE
+    """Share of the time a node works, at the first month's load."""
+    usd_per_kwh: Decimal = ZERO
+    maintenance_hours_per_month: Decimal = ZERO
+    """For the whole fleet."""
+    usd_per_hour: Decimal = ZERO
+    growth_per_year: Decimal = ZERO
+    cloud_decline_per_year: Decimal = ZERO
+    redone_ratio: Decimal = ZERO
+    """Share of local answers that failed verification or were escalated: the cloud is paid as well."""
+    share_factor: Decimal = ONE
+    """Multiplies the share; what is uncertain about the simulation."""
+
+
+@dataclass(frozen=True)
+class Month:
+    """One month's money in USD."""
+
+    all_cloud_usd: Decimal
+    cloud_usd: Decimal
+    """What still goes to the cloud, redone answers included."""
+    energy_usd: Decimal
+    maintenance_usd: Decimal
+    local_share: Decimal
+
+    @property
+    def saved_usd(self) -> Decimal:
+        """What the nodes save before their own price; may be negative."""
+        return self.all_cloud_usd - self.cloud_usd - self.energy_usd - self.maintenance_usd
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a case comes to."""
+
+    case: Case
+    months: tuple[Month, ...]
+    """The hardware's life."""
+    break_even_months: Decimal | None
+    """When savings cover the loss in value; ``None`` for never within the hardware's life."""
+    reason: str | None
+    """Why never; ``None`` when it pays."""
+
+    @property
+    def lost_value_usd(self) -> Decimal:
+        """Price of the fleet less what it can be sold for at the end."""
+        return self.case.nodes * self.case.hardware_usd * (1 - self.case.residual_ratio)
+
+    @property
+    def saved_usd(self) -> Decimal:
+        """What is left over the whole life after the hardware; negative when it does not pay."""
+        return sum((month.saved_usd for month in self.months), ZERO) - self.lost_value_usd
+
+    @property
+    def total_usd_per_month(self) -> Decimal:
+        """Mean monthly cost of everything, the hardware's loss in value included."""
+        running = sum((m.cloud_usd + m.energy_usd + m.maintenance_usd for m in self.months), ZERO)
+        return (running + self.lost_value_usd) / len(self.months)
+
+
+def evaluate(case: Case) -> Outcome:
+    """The case played through, month by month, to the end of the hardware's life."""
+    months = tuple(_month(case, number) for number in range(case.life_months))
+    lost_usd = case.nodes * case.hardware_usd * (1 - case.residual_ratio)
+    paid = _paid_month(months, lost_usd) if case.nodes else None
+    reason = None
+    if paid is None:
+        reason = _why_never(case, months, lost_usd)
+    return Outcome(case, months, paid, reason)
+
+
+def _month(case: Case, number: int) -> Month:
+    years = Decimal(number) / MONTHS_PER_YEAR
+    requests = case.requests_per_month * (1 + case.growth_per_year) ** years
+    price_usd = case.cloud_usd_per_request * (1 - case.cloud_decline_per_year) ** years
+    share = min(ONE, case.share.at(requests) * case.share_factor) if case.nodes else ZERO
+    all_cloud_usd = requests * price_usd
+    local_now = share * requests
+    local_first = max(case.share.at(case.requests_per_month) * case.requests_per_month, Decimal("1e-9"))
+    busy = min(ONE, case.busy_ratio * local_now / local_first)
+    watts = case.nodes * (busy * case.active_w + (1 - busy) * case.idle_w)
+    return Month(
+        all_cloud_usd=all_cloud_usd,
+        cloud_usd=all_cloud_usd * (1 - share + share * case.redone_ratio),
+        energy_usd=watts / 1000 * HOURS_PER_MONTH * case.usd_per_kwh,
+        maintenance_usd=case.maintenance_hours_per_month * case.usd_per_hour if case.nodes else ZERO,
+        local_share=share,
+    )
+
+
+def _paid_month(months: Sequence[Month], lost_usd: Decimal) -> Decimal | None:
+    """Months, with a fraction, until the savings have covered the loss; ``None`` when they never do."""
+    left_usd = lost_usd
+    for number, month in enumerate(months):
+        if month.saved_usd >= left_usd:
+            return number + (left_usd / month.saved_usd if month.saved_usd > 0 else ZERO)
+        left_usd -= month.saved_usd
+    return None
+
+
+def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
+    if case.nodes == 0:
+        return "without a node there is nothing to pay back"
+    first = months[0]
+    if first.saved_usd <= 0:
+        avoided_usd = first.all_cloud_usd - first.cloud_usd
+        running_usd = first.energy_usd + first.maintenance_usd
+        return (
+            f"running the nodes costs {_usd(running_usd)} a month and saves only {_usd(avoided_usd)} of cloud"
+        )
+    saved_usd = sum((month.saved_usd for month in months), ZERO)
+    return (
+        f"over {case.life_months} months the nodes save {_usd(saved_usd)} and lose {_usd(lost_usd)} in value"
+    )
+
+
+def _usd(amount: Decimal) -> str:
+    return f"${amount:,.2f}" if abs(amount) < 100 else f"${amount:,.0f}"
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What one figure of a case may be: least, most likely and largest (a triangular distribution)."""
+
+    low: Decimal
+    mode: Decimal
+    high: Decimal
+    grade: Grade = "guess"
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.low <= self.mode <= self.high:
+            raise ValueError("a spread needs low, mode and high in ascending order")
+
+
+@dataclass(frozen=True)
+class Band:
+    """The outcome over the stated uncertainties; a quantile is ``None`` where it is never."""
+
+    p10: Decimal | None
+    p50: Decimal | None
+    p90: Decimal | None
+    pays_ratio: Decimal
+    """Share of the draws in which the fleet pays for itself."""
+    saved_p10_usd: Decimal
+    saved_p50_usd: Decimal
+    saved_p90_usd: Decimal
+
+
+def monte_carlo(case: Case, spreads: Mapping[str, Spread], *, draws: int = 1000, seed: int = 0) -> Band:
+    """Break-even and savings over draws of every figure named in ``spreads`` (fields of ``Case``)."""
+    random = np.random.default_rng(seed)
+    columns = {name: _draw(spread, draws, random) for name, spread in sorted(spreads.items())}
+    outcomes = []
+    for number in range(draws):
+        changes = {name: values[number] for name, values in columns.items()}
+        outcomes.append(evaluate(_with(case, changes)))
+    months = sorted(
+        (o.break_even_months for o in outcomes), key=lambda m: Decimal("Infinity") if m is None else m
+    )
+    saved = sorted(outcome.saved_usd for outcome in outcomes)
+    paying = sum(month is not None for month in months)
+    return Band(
+        p10=_rank(months, 0.10),
+        p50=_rank(months, 0.50),
+        p90=_rank(months, 0.90),
+        pays_ratio=Decimal(paying) / draws,
+        saved_p10_usd=_rank(saved, 0.10),
+        saved_p50_usd=_rank(saved, 0.50),
+        saved_p90_usd=_rank(saved, 0.90),
+    )
+
+
+T = TypeVar("T")
+
+
+def _rank(values: Sequence[T], share: float) -> T:
+    return values[min(len(values) - 1, int(share * len(values)))]
+
+
+def _draw(spread: Spread, count: int, random: np.random.Generator) -> list[Decimal]:
+    if spread.low == spread.high:
+        return [spread.mode] * count
+    values = random.triangular(float(spread.low), float(spread.mode), float(spread.high), count)
+    return [Decimal(repr(round(float(value), 9))) for value in values]
+
+
+def _with(case: Case, changes: Mapping[str, Decimal]) -> Case:
+    """The case with other figures; names that are no decimal field of it are a mistake of the caller."""
+    unknown = [name for name in changes if not isinstance(getattr(case, name, None), Decimal)]
+    if unknown:
+        raise ValueError(f"a case has no uncertain figure called {unknown[0]!r}")
+    return replace(case, **changes)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """How far one figure alone moves the savings over the hardware's life."""
+
+    name: str
+    at_low_usd: Decimal
+    at_high_usd: Decimal
+
+    @property
+    def weight_usd(self) -> Decimal:
+        """Distance between the two."""
+        return abs(self.at_high_usd - self.at_low_usd)
+
+
+def sensitivities(case: Case, spreads: Mapping[str, Spread]) -> list[Sensitivity]:
+    """Each uncertain figure at its least and its largest, all others most likely; the weightiest first."""
+    base = _with(case, {name: spread.mode for name, spread in spreads.items()})
+    found = [
+        Sensitivity(
+            name,
+            evaluate(_with(base, {name: spread.low})).saved_usd,
+            evaluate(_with(base, {name: spread.high})).saved_usd,
+        )
+        for name, spread in spreads.items()
+    ]
+    return sorted(found, key=lambda item: (-item.weight_usd, item.name))
+
+
+def what_would_pay(case: Case) -> dict[str, Decimal | None]:
+    """What each of three figures would have to be, alone, for the fleet to pay within its life.
+
+    ``hardware_usd`` is the highest price of a node, ``cloud_usd_per_request`` and ``requests_per_month`` the
+    least; ``None`` where no value up to a thousandfold would do.
+    """
+    outcome = evaluate(case)
+    spare_usd = sum((month.saved_usd for month in outcome.months), ZERO)
+    keeps = 1 - case.residual_ratio
+    affordable = spare_usd / (case.nodes * keeps) if case.nodes and keeps > 0 and spare_usd > 0 else None
+    return {
+        "hardware_usd": affordable,
+        "cloud_usd_per_request": _least(
+            case.cloud_usd_per_request, lambda value: replace(case, cloud_usd_per_request=value)
+        ),
+        "requests_per_month": _least(
+            case.requests_per_month, lambda value: replace(case, requests_per_month=value)
+        ),
+    }
+
+
+def _least(now: Decimal, make: Callable[[Decimal], Case]) -> Decimal | None:
+    """The least value, to 1 %, with which the case pays; it must pay at larger ones too."""
+
+    def pays(value: Decimal) -> bool:
+        return evaluate(make(value)).break_even_months is not None
+
+    low, high = now / 1000, now * 1000
+    if not pays(high):
+        return None
+    while high / low > Decimal("1.01"):
+        middle = (low * high).sqrt()
+        low, high = (low, middle) if pays(middle) else (middle, high)
+    return high
+
+
+def cheapest(outcomes: Sequence[Outcome]) -> Outcome:
+    """The fleet of least mean monthly cost; the smallest among equals."""
+    return min(outcomes, key=lambda outcome: (outcome.total_usd_per_month, outcome.case.nodes))
