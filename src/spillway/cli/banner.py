@@ -14,8 +14,10 @@ def banner(fleet: Fleet, url: str, *, needs_key: bool) -> str:
     rows = [("", "kind", "slots", "state", "models")]
     rows += [_row(upstream) for upstream in fleet.upstreams.values()]
     widths = [max(len(row[i]) for row in rows) for i in range(4)]
-    lines = ["  ".join([cell.ljust(width) for cell, width in zip(row, widths, strict=False)] + [row[4]]).rstrip()
-             for row in rows]  # fmt: skip
+    lines = []
+    for *cells, models in rows:
+        padded = [cell.ljust(width) for cell, width in zip(cells, widths, strict=True)]
+        lines.append("  ".join([*padded, models]).rstrip())
     key = "YOUR_KEY" if needs_key else "unused"
     return "\n".join(
         [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -119,7 +120,7 @@ def _write(config: Config, path: Path, *, force: bool) -> None:
     typer.echo(f"wrote {path}; run spillway check, then spillway up")
 
 
-def _run(main: asyncio.coroutines.Coroutine[object, object, None]) -> None:  # type: ignore[name-defined]
+def _run(main: Coroutine[object, object, None]) -> None:
     try:
         import uvloop
     except ImportError:  # Windows
