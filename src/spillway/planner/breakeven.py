@@ -143,30 +143,36 @@ class Outcome:
 
 def evaluate(case: Case) -> Outcome:
     """The case played through, month by month, to the end of the hardware's life."""
-    months = tuple(_month(case, number) for number in range(case.life_months))
+    growth = (1 + case.growth_per_year) ** (ONE / MONTHS_PER_YEAR)
+    decline = (1 - case.cloud_decline_per_year) ** (ONE / MONTHS_PER_YEAR)
+    local_first = case.share.at(case.requests_per_month) * case.requests_per_month
+    requests, price_usd = case.requests_per_month, case.cloud_usd_per_request
+    months = []
+    for _ in range(case.life_months):
+        months.append(_month(case, requests, price_usd, local_first))
+        requests *= growth
+        price_usd *= decline
     lost_usd = case.nodes * case.hardware_usd * (1 - case.residual_ratio)
     paid = _paid_month(months, lost_usd) if case.nodes else None
-    reason = None
-    if paid is None:
-        reason = _why_never(case, months, lost_usd)
-    return Outcome(case, months, paid, reason)
+    reason = None if paid is not None else _why_never(case, months, lost_usd)
+    return Outcome(case, tuple(months), paid, reason)
 
 
-def _month(case: Case, number: int) -> Month:
-    years = Decimal(number) / MONTHS_PER_YEAR
-    requests = case.requests_per_month * (1 + case.growth_per_year) ** years
-    price_usd = case.cloud_usd_per_request * (1 - case.cloud_decline_per_year) ** years
-    share = min(ONE, case.share.at(requests) * case.share_factor) if case.nodes else ZERO
+def _month(case: Case, requests: Decimal, price_usd: Decimal, local_first: Decimal) -> Month:
+    """One month at that traffic and price; ``local_first`` is what the nodes carried in the first."""
     all_cloud_usd = requests * price_usd
-    local_now = share * requests
-    local_first = max(case.share.at(case.requests_per_month) * case.requests_per_month, Decimal("1e-9"))
-    busy = min(ONE, case.busy_ratio * local_now / local_first)
-    watts = case.nodes * (busy * case.active_w + (1 - busy) * case.idle_w)
+    if not case.nodes:
+        return Month(all_cloud_usd, all_cloud_usd, ZERO, ZERO, ZERO)
+    carried = case.share.at(requests)
+    share = min(ONE, carried * case.share_factor)
+    load = carried * requests / local_first * case.share_factor if local_first else ZERO
+    busy = min(ONE, case.busy_ratio * load)
+    watts = case.nodes * (case.idle_w + busy * (case.active_w - case.idle_w))
     return Month(
         all_cloud_usd=all_cloud_usd,
         cloud_usd=all_cloud_usd * (1 - share + share * case.redone_ratio),
         energy_usd=watts / 1000 * HOURS_PER_MONTH * case.usd_per_kwh,
-        maintenance_usd=case.maintenance_hours_per_month * case.usd_per_hour if case.nodes else ZERO,
+        maintenance_usd=case.maintenance_hours_per_month * case.usd_per_hour,
         local_share=share,
     )
 
