@@ -14,7 +14,7 @@ from spillway.vocabulary import Attempt, Bill, Outcome, Usage
 
 __all__ = ["ATTEMPT_COLUMNS", "REQUEST_COLUMNS", "LedgerRow", "Value", "rows_of", "total_bill"]
 
-Value = str | int | float | None
+Value = str | int | float | bool | None
 
 REQUEST_COLUMNS = (
     "request_id",

@@ -59,6 +59,8 @@ class Source:
         self.read_to = 0
         """Bytes whose rows are known to be in the database."""
         self.header: Header | None = None
+        self.is_damaged = False
+        """Whether a line could not be read; such a file is put out of the way, never removed."""
 
     @property
     def size_bytes(self) -> int:
@@ -121,7 +123,7 @@ class Spill:
             row = _row(line, source.header)
             if row is None:
                 self.lost_lines += 1
-                log.error("a line of %s cannot be read back; one request is missing", source.path)
+                source.is_damaged = True
             else:
                 rows.append(row)
         self._read_to = file.tell()
@@ -136,7 +138,11 @@ class Spill:
         self._sources.popleft()
         if source is self._own:
             self._own = None
-        source.path.unlink(missing_ok=True)
+        if source.is_damaged:
+            kept = source.path.rename(source.path.with_suffix(".unreadable"))
+            log.error("some lines of %s cannot be read; those requests are missing in the ledger", kept)
+        else:
+            source.path.unlink(missing_ok=True)
         source.close()
 
     def close(self) -> None:
