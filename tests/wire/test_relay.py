@@ -228,6 +228,24 @@ async def test_unknown_fields_survive(start: Start) -> None:
     assert got.header("authorization") == "Bearer upstream-key"
 
 
+async def test_a_conversation_with_tools_passes(start: Start) -> None:
+    """Tool calls and their results in the history reach the upstream unchanged, and the answer comes back."""
+    running = await start(openai="cloud")
+    call = {"id": "c1", "type": "function", "function": {"name": "find", "arguments": "{}"}}
+    history = [
+        *MESSAGES,
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "c1", "content": "nothing"},
+    ]
+    tools = [{"type": "function", "function": {"name": "find", "parameters": {"type": "object"}}}]
+    payload = json.dumps({"model": "auto", "messages": history, "tools": tools, "stream": True}).encode()
+    wire = await ask(running, payload)
+    got = (await running.upstreams["openai"].requests())[0]
+    assert got.json["messages"] == history
+    assert got.json["tools"] == tools
+    assert wire.data[-1] == "[DONE]"
+
+
 async def test_usage_is_asked_for_and_hidden(start: Start) -> None:
     """The gateway needs usage to bill; a client that did not ask for it sees no usage chunk."""
     running = await start(openai="cloud")

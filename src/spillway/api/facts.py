@@ -30,7 +30,7 @@ class Part(Struct):
 class Message(Struct):
     role: str
     content: str | list[Part] | None = None
-    tool_calls: Raw | None = None
+    tool_calls: Raw = Raw(b"")
 
 
 class StreamOptions(Struct):
@@ -133,8 +133,7 @@ def _chat(body: ChatBody, raw: bytes, common: dict[str, Any]) -> Parsed:
             tokens += estimate_tokens(content) + 4
         elif content is not None:
             tokens += _part_tokens(content, needs) + 4
-        if message.tool_calls is not None:
-            tokens += len(bytes(message.tool_calls)) // 4
+        tokens += len(bytes(message.tool_calls)) // 4
     if body.tools:
         needs.add("tools")
         tokens += sum(len(bytes(tool)) for tool in body.tools) // 4

@@ -12,6 +12,10 @@ from spillway.vocabulary import Usage
 __all__ = ["Answer", "Chunk", "parse_answer", "parse_chunk", "with_cost"]
 
 
+NOTHING = msgspec.Raw(b"")
+_EMPTY = (b"", b"null", b"[]")
+
+
 class PromptDetails(Struct):
     cached_tokens: int | None = None
     cache_write_tokens: int | None = None
@@ -67,7 +71,7 @@ class Delta(Struct):
     content: str | None = None
     reasoning_content: str | None = None
     reasoning: str | None = None
-    tool_calls: msgspec.Raw | None = None
+    tool_calls: msgspec.Raw = NOTHING
     refusal: str | None = None
 
 
@@ -84,10 +88,14 @@ class Chunk(Struct):
     choices: list[ChunkChoice] | None = None
     usage: UsageBody | None = None
     error: msgspec.Raw | UnsetType = UNSET
+    is_opaque: bool = False
+    """Valid JSON of a shape we do not know: it passes on, and counts as content."""
 
     @property
     def has_content(self) -> bool:
         """Whether a caller sees something of the answer in it: text, reasoning, a tool call."""
+        if self.is_opaque:
+            return True
         for choice in self.choices or ():
             delta = choice.delta
             if choice.text or (
@@ -96,7 +104,7 @@ class Chunk(Struct):
                     delta.content
                     or delta.reasoning_content
                     or delta.reasoning
-                    or delta.tool_calls
+                    or bytes(delta.tool_calls) not in _EMPTY
                     or delta.refusal
                 )
             ):
@@ -125,9 +133,11 @@ def parse_answer(body: bytes) -> Answer | None:
 
 
 def parse_chunk(data: bytes) -> Chunk | None:
-    """The chunk in the ``data:`` of one event; ``None`` when it is none."""
+    """The chunk in the ``data:`` of one event; ``None`` when it is not JSON."""
     try:
         return _CHUNK.decode(data)
+    except msgspec.ValidationError:
+        return Chunk(is_opaque=True)
     except (msgspec.MsgspecError, RecursionError):
         return None
 

@@ -1,0 +1,5 @@
+"""``python -m spillway`` is the ``spillway`` command."""
+
+from spillway.cli import main
+
+main()
