@@ -50,7 +50,7 @@ class Committer:
 
     def __init__(
         self,
-        queue: SimpleQueue[LedgerRow | None],
+        queue: SimpleQueue[list[LedgerRow] | None],
         open_store: Callable[[], LedgerStore],
         spill: Spill | None,
         tell: Callable[[Progress], None],
@@ -95,12 +95,12 @@ class Committer:
         wait_s = max(0.0, self._retry_at_s - time.monotonic()) if self._has_set_aside else None
         rows: list[LedgerRow] = []
         try:
-            row = self._queue.get(timeout=wait_s)
-            while row is not None:
-                rows.append(row)
+            group = self._queue.get(timeout=wait_s)
+            while group is not None:
+                rows += group
                 if len(rows) >= MAX_GROUP_ROWS:
                     return rows
-                row = self._queue.get_nowait()
+                group = self._queue.get_nowait()
             self._is_closing = True
         except Empty:
             pass

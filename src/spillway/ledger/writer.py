@@ -1,7 +1,7 @@
 """Rows handed over on the event loop, committed by a thread, acknowledged once they would survive a crash.
 
-Everything that waits while one transaction runs goes into the next, so the cost of a commit is shared by the
-requests in flight. A database that fails or hangs never holds traffic up: callers wait a quarter of a second
+One group of rows is with the thread at a time; what is recorded meanwhile goes into the next, so that the cost
+of a commit, and of waking a thread, is shared by the requests in flight. A database that fails or hangs never holds traffic up: callers wait a quarter of a second
 once, then not at all until it takes rows again.
 """
 
@@ -64,10 +64,13 @@ class LedgerWriter:
         self.state = LedgerState()
         self._on_state = on_state
         self._clock = clock or SystemClock()
-        self._queue: SimpleQueue[LedgerRow | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[LedgerRow] | None] = SimpleQueue()
         self._committer = Committer(self._queue, open_store, spill, self._tell)
+        self._fresh: list[LedgerRow] = []
         self._given = 0
+        self._handed = 0
         self._taken = 0
+        self._is_scheduled = False
         self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
         self._is_trusted = True
         self._is_watching = False
@@ -105,8 +108,7 @@ class LedgerWriter:
         """A future that is done once the row is committed, or once waiting for it would hold up traffic."""
         future = self._loop.create_future()
         if self._is_trusted:
-            self._given += 1
-            self._queue.put(row)
+            self._give(row)
             self._waiting.append((self._given, future))
             if not self._is_watching:
                 self._is_watching = True
@@ -121,17 +123,36 @@ class LedgerWriter:
         if not self._is_trusted and self._given - self._taken >= MAX_ROWS_IN_MEMORY:
             self._overflowed_rows += 1
             return
-        self._given += 1
-        self._queue.put(row)
+        self._give(row)
 
     async def close(self) -> None:
         """Everything recorded is committed or set aside; waits ten seconds for that at most."""
+        if self._fresh:
+            self._queue.put(self._fresh)
         self._queue.put(None)
         try:
             await asyncio.wait_for(self._has_ended.wait(), DRAIN_S)
         except TimeoutError:
             log.error("the ledger did not finish within %.0f s; its last rows may be missing", DRAIN_S)
         self._release(self._given)
+
+    def _give(self, row: LedgerRow) -> None:
+        """Adds a row to the next group, which leaves at the end of this turn of the loop if none is out."""
+        self._given += 1
+        self._fresh.append(row)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._loop.call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        if self._taken < self._handed:
+            return  # the thread still has one; its progress calls again
+        self._is_scheduled = False
+        if self._fresh:
+            group, self._fresh = self._fresh, []
+            self._handed += len(group)
+            self._is_scheduled = True
+            self._queue.put(group)
 
     def _run(self) -> None:
         try:
@@ -154,6 +175,7 @@ class LedgerWriter:
 
     def _note(self, progress: Progress) -> None:
         self._taken = progress.taken
+        self._hand_over()
         self._is_trusted = progress.trouble is None
         self._release(progress.taken)
         lost = progress.lost_rows + self._overflowed_rows
