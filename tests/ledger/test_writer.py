@@ -258,6 +258,23 @@ async def test_a_row_no_database_can_hold_does_not_block_the_others(tmp_path: Pa
     assert writer.state == LedgerState()
 
 
+def test_a_batch_comes_again_until_it_is_confirmed(tmp_path: Path) -> None:
+    """Reading back is repeated as often as the database fails, from the same place, and loses nothing."""
+    spill = Spill(tmp_path / "a.db")
+    rows = [row(f"req_{number}") for number in range(5)]
+    spill.append(rows)
+    assert spill.batch(2) == rows[:2]
+    assert spill.batch(2) == rows[:2]
+    spill.confirm()
+    assert spill.batch(9) == rows[2:]
+    spill.append([row("req_late")])
+    assert spill.batch(9) == [*rows[2:], row("req_late")]
+    spill.confirm()
+    assert not spill.has_rows
+    assert spill.lost_lines == 0
+    assert _spills(tmp_path / "a.db") == []
+
+
 async def test_half_a_line_loses_one_request_only(tmp_path: Path) -> None:
     """A file cut in the middle of its last line gives back the rest; the loss is counted, the file kept."""
     path = tmp_path / "a.db"

@@ -25,6 +25,10 @@ TYPES = {
 }
 UPGRADE_LOCK = 0x7370696C6C776179
 """Any number that nobody else locks by: the product's name in ASCII."""
+LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, false)"
+HAS_TABLE = """SELECT 1 FROM pg_catalog.pg_tables
+    WHERE tablename = %s AND schemaname = ANY (current_schemas(false))"""
+"""Not ``to_regclass``: that may answer from a cache that does not know yet what others committed."""
 CONNECT_TIMEOUT_S = 5
 DEAD_PEER_MS = 10_000
 """How long sent data may stay unacknowledged before the connection counts as lost."""
@@ -57,14 +61,12 @@ class PostgresDatabase:
                 application_name="spillway",
             )
             self._connection.adapters.register_loader("numeric", FloatLoader)
-            self._connection.execute(
-                "SELECT set_config('lock_timeout', %s, false)", (f"{int(patience_s * 1000)}ms",)
-            )
+            self._connection.execute(LOCK_TIMEOUT, (f"{int(patience_s * 1000)}ms",))
 
     def has_table(self, name: str) -> bool:
         """Whether there is such a table."""
-        found = self._connection.execute("SELECT to_regclass(%s)", (name,)).fetchone()
-        return found is not None and found[0] is not None
+        found = self._connection.execute(HAS_TABLE, (name,)).fetchone()
+        return found is not None
 
     def migrate(self, steps: Sequence[Sequence[str]], version_table: str) -> None:
         """Takes the steps not yet taken, in one transaction and never beside another process."""

@@ -59,8 +59,8 @@ class Source:
         self.read_to = 0
         """Bytes whose rows are known to be in the database."""
         self.header: Header | None = None
-        self.is_damaged = False
-        """Whether a line could not be read; such a file is put out of the way, never removed."""
+        self.unreadable_lines = 0
+        """A file with such lines is put out of the way in the end, never removed."""
 
     @property
     def size_bytes(self) -> int:
@@ -92,6 +92,7 @@ class Spill:
         self._own: Source | None = None
         self._sources: deque[Source] = deque()
         self._read_to = 0
+        self._unreadable = 0
         self.lost_lines = 0
 
     def adopt(self) -> int:
@@ -116,14 +117,15 @@ class Spill:
         source = self._sources[0]
         file = source.reader
         file.seek(source.read_to)
-        if source.header is None:
+        if source.read_to == 0:
             source.header = _header(file.readline())
+            source.read_to = file.tell()
         rows: list[LedgerRow] = []
+        self._unreadable = 0
         while len(rows) < limit and (line := file.readline()):
             row = _row(line, source.header)
             if row is None:
-                self.lost_lines += 1
-                source.is_damaged = True
+                self._unreadable += 1
             else:
                 rows.append(row)
         self._read_to = file.tell()
@@ -133,14 +135,16 @@ class Spill:
         """The last batch is in the database; a file read to its end is removed."""
         source = self._sources[0]
         source.read_to = self._read_to
+        source.unreadable_lines += self._unreadable
+        self.lost_lines += self._unreadable
         if source.read_to < source.size_bytes:
             return
         self._sources.popleft()
         if source is self._own:
             self._own = None
-        if source.is_damaged:
+        if source.unreadable_lines:
             kept = source.path.rename(source.path.with_suffix(".unreadable"))
-            log.error("some lines of %s cannot be read; those requests are missing in the ledger", kept)
+            log.error("%d request(s) are missing in the ledger: %s is damaged", source.unreadable_lines, kept)
         else:
             source.path.unlink(missing_ok=True)
         source.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from urllib.parse import urlsplit
 
 from spillway.errors import LedgerError
 from spillway.ledger.database import Database
@@ -14,6 +13,7 @@ from spillway.ledger.sqlite import SqliteDatabase
 __all__ = ["LedgerStore", "sqlite_path"]
 
 SQLITE = "sqlite:///"
+POSTGRES = ("postgresql://", "postgres://")
 FORMS = "sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 PATIENCE_S = 5.0
 
@@ -83,7 +83,7 @@ def _connect(url: str, must_exist: bool, patience_s: float) -> Database:
     path = sqlite_path(url)
     if path is not None:
         return SqliteDatabase(path, must_exist=must_exist, patience_s=patience_s)
-    if urlsplit(url).scheme in ("postgresql", "postgres"):
+    if url.startswith(POSTGRES):
         from spillway.ledger.postgres import PostgresDatabase
 
         return PostgresDatabase(url, patience_s=patience_s)

@@ -1,8 +1,8 @@
 """Rows handed over on the event loop, committed by a thread, acknowledged once they would survive a crash.
 
-One group of rows is with the thread at a time; what is recorded meanwhile goes into the next, so that the cost
-of a commit, and of waking a thread, is shared by the requests in flight. A database that fails or hangs never holds traffic up: callers wait a quarter of a second
-once, then not at all until it takes rows again.
+One group of rows is with the thread at a time; what is recorded meanwhile goes into the next, so that the
+cost of a commit, and of waking a thread, is shared by the requests in flight. A database that fails or hangs
+never holds traffic up: callers wait a quarter of a second once, then not at all until it takes rows again.
 """
 
 from __future__ import annotations
