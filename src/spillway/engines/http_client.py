@@ -481,12 +481,11 @@ class HttpClient:
         return connection
 
     def _take_idle(self) -> Connection | None:
-        now_s = asyncio.get_running_loop().time()
         while self._idle:
             connection = self._idle.pop()
             if connection.is_closed:
                 continue
-            if now_s - connection.idle_since_s <= IDLE_S:
+            if connection.loop.time() - connection.idle_since_s <= IDLE_S:
                 return connection
             connection.abort()
         return None

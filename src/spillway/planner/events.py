@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol
 
 from spillway.planner.node_model import CHUNK_TOKENS
 
-__all__ = ["Job", "Node", "Pace"]
+__all__ = ["Job", "Load", "Node", "Pace"]
 
 LEARNING_RATE = 0.1
 """Weight of the newest answer in the typical times; the gateway's fleet learns at the same rate."""
@@ -43,6 +43,25 @@ class Job(NamedTuple):
     cached_tokens: int
     sharers: int
     """Requests on the node when it was sent, itself included."""
+
+
+class Load(NamedTuple):
+    """What is on a node right now; a gateway can count all of it itself from what it sent and got back."""
+
+    in_flight: int
+    slots: int
+    unread_s: float
+    """Seconds of reading owed to the requests that have no first token yet."""
+    unread_chunks: float
+    """Passes over the weights that reading will take."""
+    unread: int
+    """Requests that have no first token yet."""
+    running: int
+    """Requests whose answer is being written."""
+    running_tokens: float
+    """Tokens in the caches of those, counting half of each answer."""
+    unread_tokens: float
+    """Prompt tokens of those that have no first token yet."""
 
 
 class Node:
@@ -135,6 +154,30 @@ class Node:
         found = [*self._waiting, *self._prompts, *(job for _, _, job in self._running)]
         return found if self._reading is None else [*found, self._reading]
 
+    def load(self, now_s: float) -> Load:
+        """What is on the node now; ``advance(now_s)`` must have been called before."""
+        self._flow(now_s)
+        unread = [*self._prompts, *self._waiting]
+        owed_s = sum(self.pace.prefill_s(job.prompt_tokens, job.cached_tokens) for job in unread)
+        chunks = float(sum(_chunks(job) for job in unread))
+        tokens = float(sum(job.prompt_tokens for job in unread))
+        count = len(unread)
+        if self._reading is not None:
+            owed_s += max(self._left_s, 0.0)
+            chunks += self._left_s / self._chunk_s if self._chunk_s > 0 else 0.0
+            tokens += self._reading.prompt_tokens
+            count += 1
+        return Load(
+            self.in_flight,
+            self.slots,
+            owed_s,
+            chunks,
+            count,
+            len(self._running),
+            max(self._context, 0.0),
+            tokens,
+        )
+
     def _flow(self, now_s: float) -> None:
         """Let time pass without an event."""
         passed_s = now_s - self._now_s
@@ -166,8 +209,7 @@ class Node:
     def _start_reading(self, job: Job) -> None:
         self._reading = job
         self._left_s = self.pace.prefill_s(job.prompt_tokens, job.cached_tokens)
-        fresh = max(job.prompt_tokens - job.cached_tokens, 1)
-        self._chunk_s = self._left_s / math.ceil(fresh / CHUNK_TOKENS)
+        self._chunk_s = self._left_s / _chunks(job)
 
     def _read(self, job: Job) -> None:
         """A prompt has been read: its first token is out."""
@@ -223,6 +265,10 @@ class Node:
             if read_s <= due_s:
                 due_s, self._is_read_due = read_s, True
         self.next_s = self._now_s + max(due_s, 0.0)
+
+
+def _chunks(job: Job) -> int:
+    return math.ceil(max(job.prompt_tokens - job.cached_tokens, 1) / CHUNK_TOKENS)
 
 
 def _blend(known: float | None, new: float) -> float:

@@ -1,0 +1,69 @@
+"""A short text as words and marks, in one canonical form that politeness and white space do not change."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["words_of"]
+
+_ASCII: Final = re.compile(r"[a-z]+(?:'[a-z]+)?|0+|[^\sa-z0]")
+_ANY: Final = re.compile(
+    "[\u3040-\u30ff\u3400-\u9fff\u0e00-\u0eff]|[^\\W\\d_]+(?:'[^\\W\\d_]+)?|0+|[^\\w\\s]"
+)
+_ASCII_TABLE: Final = str.maketrans(
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZ123456789", "abcdefghijklmnopqrstuvwxyz000000000"
+)
+_DIGITS: Final = str.maketrans("123456789’‘", "000000000''")
+
+_OPENING: Final = re.compile(
+    r"(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))(?: there| all| everyone| assistant| team| again| ai)?"
+    r"[\s,!.:]+"
+    r"|(?:i have|i've got) a (?:quick |small )?(?:question|request|favou?r)(?: for you)?[,.:!] *"
+    r"|(?:(?:so )?sorry to bother you|excuse me|quick question)[\s,.!:]+(?:but )?"
+    r"|if (?:it's not too much trouble|(?:you|u) don't mind|possible|you (?:could|can|would)(?: be so kind)?|it's ok)[\s,]+"
+    r"|(?:i was wondering|i wonder) if you (?:could|can|would) "
+    r"|(?:i'd|i would) (?:really |greatly |very much )?(?:be (?:very )?grateful|appreciate it|be thankful) if you (?:could|would|can) "
+    r"|(?:i'd|i would) like you to |i (?:want|need) you to "
+    r"|(?:could|can|would|will) you (?:be so kind (?:as to|and) |be kind enough to |mind |help me (?:to )?)?"
+    r"|do you think you could |(?:pretty )?please[\s,:!]+|kindly |pls |plz |thanks[\s,!.]+)+"
+)
+_CLOSING: Final = re.compile(
+    r"(?:[\s,;.!?]*(?:[,;] *|\b)(?:(?:many )?thanks(?: so much| a lot| in advance| a million| again| a bunch)?"
+    r"|thank you(?: so much| very much| in advance| kindly| again)?|thx|cheers|please|pls"
+    r"|(?:much|really|greatly) appreciated|(?:i'd|i would|i) (?:really )?appreciate (?:it|that|your help|any help)"
+    r"|(?:any|your) help (?:is|would be) (?:much |really |greatly )?appreciated|if you (?:don't mind|can|could|would)"
+    r"|you're the best|have a (?:nice|great|good) day|best regards|kind regards)"
+    r"(?: for (?:your|the|any|all)(?: kind)? (?:help|time|work))?[\s,;.!:)]*)+$"
+)
+_CLOSING_CUES: Final = ("tha", "pl", "thx", "cheer", "appreciat", "if you", "regards", "day", "best")
+_POLITE_WORDS: Final = frozenset({"please", "kindly", "pls", "plz"})
+_LEADING_MARKS: Final = frozenset(",.!:;?-")
+CLOSING_CHARS: Final = 120
+
+
+def words_of(excerpt: str) -> list[str]:
+    """Words, digit groups (as zeros) and marks, lower case, polite phrases left out unless nothing else is there.
+
+    >>> words_of("Please  add 12 and 3!")
+    ['add', '00', 'and', '0', '!']
+    """
+    text = excerpt.strip()
+    pattern = _ASCII if text.isascii() else _ANY
+    text = text.translate(_ASCII_TABLE) if pattern is _ASCII else text.lower().translate(_DIGITS)
+    words = pattern.findall(_without_politeness(text))
+    if not words:
+        return pattern.findall(text)
+    kept = [word for word in words if word not in _POLITE_WORDS]
+    return kept[1:] if len(kept) > 1 and kept[0] in _LEADING_MARKS else kept or words
+
+
+def _without_politeness(text: str) -> str:
+    opening = _OPENING.match(text)
+    if opening is not None:
+        text = text[opening.end() :]
+    tail = text[-CLOSING_CHARS:]
+    if not any([cue in tail for cue in _CLOSING_CUES]):
+        return text
+    closing = _CLOSING.search(tail)
+    return text if closing is None else text[: len(text) - len(tail) + closing.start()]
