@@ -12,6 +12,7 @@ from msgspec import structs
 from spillway.api.app import Gateway, Limits
 from spillway.api.auth import KeyRing
 from spillway.api.books import LedgerBooks
+from spillway.api.price_watch import PriceWatch
 from spillway.api.settings import policy_of
 from spillway.clock import SystemClock
 from spillway.config.schema import CloudConfig, Config, HardwareConfig, NodeConfig
@@ -23,12 +24,12 @@ from spillway.engines.profiles import CLOUDS, ENGINES
 from spillway.errors import ConfigError
 from spillway.fleet.registry import Fleet, Upstream
 from spillway.ledger.cost import NodeRates
-from spillway.ledger.prices import PriceBook
+from spillway.ledger.prices import default_cache_folder
 from spillway.ledger.writer import LedgerWriter
 from spillway.relay.relay import Relay
 from spillway.routing import NoEvidence, reasons
 from spillway.telemetry.metrics import Metrics
-from spillway.vocabulary import ModelFacts, Rates
+from spillway.vocabulary import ModelFacts
 
 __all__ = ["Assembly"]
 
@@ -52,15 +53,15 @@ class Assembly:
         self._probes: list[asyncio.Task[None]] = []
         self._clients: dict[str, HttpClient] = {}
         self._is_ready = False
-        self.prices = PriceBook(
-            config.prices, {cloud.name: cloud.provider or cloud.name for cloud in config.clouds}
-        )
+        self.prices = PriceWatch(config, self.clock, default_cache_folder(), self._apply_prices)
         self.fleet = Fleet((), self.clock)
         self.metrics = Metrics(self.fleet.snapshots, reasons.SPILLS)
         self.writer = LedgerWriter.at(config.ledger, state_folder=state_folder)
         self.metrics.ledger_backlog = lambda: self.writer.state.backlog_rows
         self.node_rates = {node.name: node_rates_of(node, config) for node in config.nodes}
-        self.books = LedgerBooks(self.writer, self.metrics, self.rates_of, self.node_rates, self._reference())
+        self.books = LedgerBooks(
+            self.writer, self.metrics, self.prices.rates, self.node_rates, self._reference()
+        )
         self.gateway = Gateway(
             fleet=self.fleet,
             policy=policy_of(config),
@@ -75,10 +76,6 @@ class Assembly:
             is_ready=lambda: self._is_ready,
         )
 
-    def rates_of(self, cloud: str, model: str) -> Rates | None:
-        """What that cloud charges for that model now; ``None`` while or where it is unknown."""
-        return self.prices.rates(cloud, model, self.clock.wall_s())
-
     async def start(self) -> None:
         """Opens the ledger, starts embedded engines, asks every node what it is, begins to watch them."""
         await self.writer.start()
@@ -87,7 +84,10 @@ class Assembly:
         for cloud in self.config.clouds:
             self.fleet.add(self._cloud(cloud))
         self._probes = [asyncio.create_task(self._watch(name)) for name in self._clients]
-        self._probes.append(asyncio.create_task(self._learn_prices()))
+        self.prices.want(
+            (cloud.name, entry.name) for cloud in self.config.clouds for entry in cloud.model_entries
+        )
+        self._probes.append(asyncio.create_task(self.prices.run()))
         self._is_ready = True
 
     async def close(self) -> None:
@@ -174,15 +174,12 @@ class Assembly:
             if upstream.is_up and not was_up:
                 upstream.breaker.close()
 
-    async def _learn_prices(self) -> None:
-        """Looks up list prices off the request path, then lets the rules order clouds by them."""
-        wanted = [(c.name, m.name) for c in self.config.clouds for m in c.model_entries]
-        reference = self._reference()
-        await self.prices.learn([*wanted, *([reference] if reference else [])])
+    def _apply_prices(self) -> None:
+        """Lets the rules order clouds by what is known now."""
         for cloud in self.config.clouds:
             upstream = self.fleet.upstreams[cloud.name]
             upstream.models = tuple(
-                structs.replace(model, rates=self.rates_of(cloud.name, model.name))
+                structs.replace(model, rates=self.prices.rates(cloud.name, model.name))
                 for model in upstream.models
             )
 

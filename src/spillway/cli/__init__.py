@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
-from typing import NoReturn
+from typing import Annotated, NoReturn
 
+import typer
+
+from spillway import __version__
 from spillway.errors import SpillwayError
 
 __all__ = ["main"]
@@ -30,8 +33,6 @@ def main() -> NoReturn:
 
 def run(arguments: list[str]) -> int:
     """The exit code of one command line."""
-    import typer
-
     app = typer.Typer(
         name="spillway",
         help="Local-first LLM gateway: local while fast, good and cheaper; the rest spills to the cloud.",
@@ -39,11 +40,10 @@ def run(arguments: list[str]) -> int:
         add_completion=False,
         pretty_exceptions_enable=False,
     )
-    app.callback()(_version)
-    wanted = next((word for word in arguments if not word.startswith("-")), None)
-    for name in [wanted] if wanted in COMMANDS else COMMANDS:
-        module = import_module(f"spillway.cli.{name}")
-        app.command(name)(module.command)
+    app.callback(invoke_without_command=True)(_version)
+    wanted = arguments[0] if arguments and arguments[0] in COMMANDS else None
+    for name in [wanted] if wanted else COMMANDS:
+        app.command(name)(import_module(f"spillway.cli.{name}").command)
     try:
         return int(app(args=arguments, standalone_mode=True) or 0)
     except SystemExit as stop:
@@ -55,10 +55,12 @@ def run(arguments: list[str]) -> int:
         return EXIT_INTERRUPTED
 
 
-def _version(version: bool = False) -> None:
+def _version(
+    version: Annotated[
+        bool, typer.Option("--version", help="Show the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
     """Local-first LLM gateway: local while fast, good and cheaper; the rest spills to the cloud."""
     if version:
-        from spillway import __version__
-
-        print(f"spillway {__version__}")
-        raise SystemExit(0)
+        typer.echo(f"spillway {__version__}")
+        raise typer.Exit

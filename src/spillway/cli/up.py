@@ -78,15 +78,15 @@ async def serve(assembly: Assembly) -> None:
 
 def _with_listener(config: Config, host: str | None, port: int | None) -> Config:
     """The configuration with the command line's address; validated again, since a host may need keys."""
-    changes = {name: value for name, value in (("host", host), ("port", port)) if value is not None}
-    if not changes:
-        return config
     from pydantic import ValidationError
 
     from spillway.errors import ConfigError
 
+    server = {name: getattr(config.server, name) for name in type(config.server).model_fields}
+    server |= {name: value for name, value in (("host", host), ("port", port)) if value is not None}
+    parts = {name: getattr(config, name) for name in type(config).model_fields}
     try:
-        return type(config)(**{**dict(config), "server": {**dict(config.server), **changes}})
+        return type(config).model_validate({**parts, "server": server})
     except ValidationError as error:
         raise ConfigError(error.errors()[0]["msg"].removeprefix("Value error, ")) from None
 

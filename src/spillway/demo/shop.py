@@ -240,8 +240,11 @@ def _item(rng: random.Random, style: _Style) -> str:
 
 
 def _word(rng: random.Random, known: tuple[str, ...], invented_ratio: float) -> str:
-    if rng.random() >= invented_ratio:
-        return rng.choice(known)
+    return invented_word(rng) if rng.random() < invented_ratio else rng.choice(known)
+
+
+def invented_word(rng: random.Random) -> str:
+    """A made-up word of one to three syllables and an ending."""
     starts, ends = _invention()
     return "".join(rng.choice(starts) for _ in range(rng.choice((1, 1, 2, 2, 3)))) + rng.choice(ends)
 

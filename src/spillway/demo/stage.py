@@ -79,6 +79,7 @@ class Stage:
         self.assembly = Assembly(demo_config(twin, cloud_url, self.ledger_url, self._port))
         self._stack.push_async_callback(self.assembly.close)
         await self.assembly.start()
+        await self.assembly.prices.is_known.wait()
         sock = bind("127.0.0.1", self._port)
         self.server = GatewayServer(self.assembly.gateway)
         self.serving = asyncio.create_task(self.server.serve(sockets=[sock]))
