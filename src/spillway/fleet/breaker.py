@@ -8,7 +8,7 @@ __all__ = ["Breaker"]
 
 
 class Breaker:
-    """Closed while all is well; after ``threshold`` failures in a row open for ``cooldown_s``; then half open.
+    """Closed while all is well; open for ``cooldown_s`` after ``threshold`` failures running; then half open.
 
     Half open admits one request at a time. Results carry the generation they were admitted in, so a late one
     from before the breaker opened cannot overwrite what was learnt since.

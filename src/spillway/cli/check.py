@@ -1,0 +1,107 @@
+"""``spillway check``: is the configuration right, and does everything it names answer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from spillway.config.schema import Config
+    from spillway.fleet.examine import Finding
+
+__all__ = ["command"]
+
+SCHEMA = "spillway.check/1"
+EXIT_PROBLEMS = 3
+MARKS = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
+
+
+def command(
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration; default ./spillway.yaml if any.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Validate the configuration and reach every upstream; exits with 3 when something is wrong.
+
+    Example: spillway check --config spillway.yaml
+    """
+    findings = asyncio.run(_check(config))
+    problems = sum(1 for finding in findings if finding.level == "problem")
+    if as_json:
+        rows = [{"level": f.level, "subject": f.subject, "text": f.text} for f in findings]
+        typer.echo(json.dumps({"schema": SCHEMA, "problems": problems, "findings": rows}))
+    else:
+        for finding in findings:
+            typer.echo(f"{MARKS[finding.level]}  {finding.subject}: {finding.text}")
+        typer.echo(f"{problems} problem{'s' if problems != 1 else ''} found" if problems else "all is well")
+    if problems:
+        raise typer.Exit(EXIT_PROBLEMS)
+
+
+async def _check(path: Path | None) -> list[Finding]:
+    from spillway.config.load import load_config
+    from spillway.fleet.discover import discover_clouds, discover_nodes
+    from spillway.fleet.examine import Finding, examine
+
+    loaded = load_config(path, os.environ)
+    settings = loaded.config
+    origin = (
+        str(loaded.path)
+        if loaded.path
+        else "nothing configured; looked on the usual ports and for cloud keys"
+    )
+    findings = [Finding("ok", "configuration", origin)]
+    findings += [Finding("note", "configuration", warning) for warning in loaded.warnings]
+    if not settings.nodes and not settings.clouds:
+        nodes = await discover_nodes(settings.server.port)
+        clouds = discover_clouds(os.environ)
+        settings = settings.model_copy(
+            update={"nodes": tuple(node for node, _ in nodes), "clouds": tuple(clouds)}
+        )
+    findings += await examine(settings)
+    findings += await _prices(settings)
+    findings.append(await asyncio.to_thread(_ledger, settings))
+    return findings
+
+
+async def _prices(settings: Config) -> list[Finding]:
+    from spillway.api.price_watch import PriceWatch
+    from spillway.clock import SystemClock
+    from spillway.fleet.examine import Finding
+    from spillway.ledger.prices import default_cache_folder
+
+    wanted = [(cloud.name, entry.name) for cloud in settings.clouds for entry in cloud.model_entries]
+    if not wanted:
+        return []
+    watch = PriceWatch(settings, SystemClock(), default_cache_folder(), lambda: None)
+    watch.want(wanted)
+    run = asyncio.create_task(watch.run())
+    await watch.is_known.wait()
+    run.cancel()
+    return [
+        Finding(
+            "note", f"cloud {cloud}", f"the price of {model} is unknown: its cost will be too; set prices"
+        )
+        for cloud, model in wanted
+        if watch.rates(cloud, model) is None
+    ]
+
+
+def _ledger(settings: Config) -> Finding:
+    from spillway.errors import LedgerError
+    from spillway.fleet.examine import Finding
+    from spillway.ledger.store import LedgerStore
+
+    try:
+        store = LedgerStore.open(settings.ledger)
+    except LedgerError as error:
+        return Finding("problem", "ledger", error.message)
+    place = store.place
+    store.close()
+    return Finding("ok", "ledger", f"{place} can be written")

@@ -1,0 +1,127 @@
+"""Reaches every configured upstream by metadata and says in plain words what is wrong with it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from pydantic import SecretStr
+
+from spillway.config.schema import CloudConfig, Config, HardwareConfig, NodeConfig
+from spillway.engines.http_client import HttpClient, Origin
+from spillway.engines.identify import Found, identify
+from spillway.engines.profiles import CLOUDS
+
+__all__ = ["Finding", "examine"]
+
+Level = Literal["ok", "note", "problem"]
+TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at: ``ok``, worth knowing, or wrong with what to do."""
+
+    level: Level
+    subject: str
+    text: str
+
+
+async def examine(config: Config) -> list[Finding]:
+    """Findings on every upstream, in the order of the configuration; takes five seconds at most."""
+    nodes = [_node(node) for node in config.nodes]
+    clouds = [_cloud(cloud) for cloud in config.clouds]
+    groups = await asyncio.gather(*nodes, *clouds)
+    findings = [finding for group in groups for finding in group]
+    if not findings:
+        findings.append(
+            Finding("problem", "upstreams", "neither a node nor a cloud is configured or was found")
+        )
+    return findings
+
+
+async def _node(node: NodeConfig) -> list[Finding]:
+    subject = f"node {node.name}"
+    if node.model is not None:
+        findings = [await asyncio.to_thread(_embedded, subject, node.model)]
+    else:
+        found = await _ask(node.url or "", node.engine, node.api_key)
+        findings = [_reached(subject, found, node.url or "")]
+        findings += [
+            Finding(
+                "problem",
+                subject,
+                f"{model.name} is served by {model.remote_host}, not here: private requests will not use it",
+            )
+            for model in found.models
+            if model.remote_host
+        ]
+        if found.state == "ready" and found.slots is None and node.slots == "auto":
+            findings.append(
+                Finding("note", subject, "it does not tell its slots: set slots, or bursts will queue")
+            )
+    if not isinstance(node.hardware, HardwareConfig) or node.hardware.price_usd is None:
+        findings.append(
+            Finding("note", subject, "hardware is not given, so the cost of its answers is unknown")
+        )
+    return findings
+
+
+def _embedded(subject: str, model: str) -> Finding:
+    try:
+        import xllamacpp  # noqa: F401
+    except ImportError as error:
+        hint = ": install libgomp1" if "libgomp" in str(error) else ""
+        return Finding("problem", subject, f"the embedded engine cannot run here ({error}){hint}")
+    if not Path(model).is_file():
+        return Finding("problem", subject, f"there is no model file {model}")
+    return Finding("ok", subject, f"{model} will be served by the embedded engine")
+
+
+async def _cloud(cloud: CloudConfig) -> list[Finding]:
+    subject = f"cloud {cloud.name}"
+    profile = CLOUDS.get(cloud.name)
+    url = cloud.url or (profile.url if profile else None)
+    if url is None:
+        return [Finding("problem", subject, "url is missing, and the name is none spillway knows")]
+    found = await _ask(url, "openai", cloud.api_key)
+    findings = [_reached(subject, found, url)]
+    offered = {model.name for model in found.models}
+    if found.state == "ready" and offered:
+        findings += [
+            Finding("problem", subject, f"it does not list the model {entry.name}: check the name")
+            for entry in cloud.model_entries
+            if entry.name not in offered
+        ]
+    if not cloud.model_entries:
+        findings.append(Finding("problem", subject, "no models are named, so it is never chosen by itself"))
+    if cloud.simulated:
+        findings.append(Finding("note", subject, f"simulated: {cloud.simulated}"))
+    return findings
+
+
+async def _ask(url: str, kind: str, api_key: SecretStr | None) -> Found:
+    try:
+        client = HttpClient(Origin.parse(url))
+    except ValueError as error:
+        return Found("down", kind, why=str(error))
+    try:
+        return await identify(client, kind, api_key.get_secret_value() if api_key else None, TIMEOUT_S)
+    finally:
+        await client.close()
+
+
+def _reached(subject: str, found: Found, url: str) -> Finding:
+    match found.state:
+        case "ready" if not found.models:
+            return Finding("problem", subject, f"{found.kind} at {url} offers no models: load or pull one")
+        case "ready":
+            names = ", ".join(model.name for model in found.models[:3])
+            more = f" and {len(found.models) - 3} more" if len(found.models) > 3 else ""
+            return Finding("ok", subject, f"{found.kind} at {url}: {names}{more}")
+        case "loading":
+            return Finding("note", subject, f"{found.kind} at {url}: {found.why}; try again in a moment")
+        case _:
+            return Finding("problem", subject, f"{url}: {found.why}")
