@@ -1,0 +1,1 @@
+"""What a gateway adds: spillway and its peers in one run against the same fake upstream."""
