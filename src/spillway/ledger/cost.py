@@ -11,7 +11,7 @@ from msgspec import Struct
 
 from spillway.vocabulary import Attempt, Bill, Rates, Usage
 
-__all__ = ["NodeRates", "bill_of", "node_cost", "price_of", "reference_cost"]
+__all__ = ["HOURS_PER_MONTH", "NodeRates", "bill_of", "node_cost", "price_of", "reference_cost"]
 
 MTOK = Decimal(1_000_000)
 HOURS_PER_MONTH = Decimal("730.5")
