@@ -1,4 +1,4 @@
-"""The promise of the ledger: an answer a client has received is in it, even if the gateway dies right then."""
+"""The promise of the ledger: an answer that was received is in it, even if the gateway dies right then."""
 
 from __future__ import annotations
 
