@@ -93,8 +93,10 @@ def uses_of(store: LedgerStore, period: Period) -> tuple[UpstreamUse, ...]:
     """Every upstream that was tried, clouds first."""
     when, bounds = period.condition
     return tuple(
-        UpstreamUse(str(upstream), str(side), *map(int, counts), float(cost or 0), int(unknown), float(busy))
-        for upstream, side, *counts, cost, unknown, busy in _rows(store, USED.format(when=when), bounds)
+        UpstreamUse(upstream, side, attempts, failed, float(cost or 0), unknown, float(busy_s))
+        for upstream, side, attempts, failed, cost, unknown, busy_s in _rows(
+            store, USED.format(when=when), bounds
+        )
     )
 
 

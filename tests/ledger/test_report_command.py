@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from spillway.cli import run
+from spillway.ledger.store import LedgerStore
+
+from .samples import row
+
+CONFIG = """
+nodes: [{name: mini, url: "http://127.0.0.1:9", hardware: mac-mini-m4-pro}]
+electricity_usd_per_kwh: 0.27
+ledger: sqlite:///own.db
+"""
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A working directory without any configuration of this machine's owner."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def _fill(path: Path) -> None:
+    store = LedgerStore.open(f"sqlite:///{path}")
+    store.append([row("req_1"), row("req_2", None)])
+    store.close()
+
+
+def test_json_is_one_versioned_object(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Machines get the schema's name, the sums, the groups and the nodes."""
+    _fill(folder / "a.db")
+    assert run(["report", "--ledger", "sqlite:///a.db", "--json", "--by", "task"]) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert report["schema"] == "spillway.report/1"
+    assert report["total"]["requests"] == 2
+    assert report["total"]["cost_usd"] is None
+    assert [line["group"] for line in report["groups"]] == ["unknown"]
+    assert [node["node"] for node in report["nodes"]] == ["mini"]
+
+
+def test_the_configuration_says_where_and_what(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Ledger, machine and tariff come from spillway.yaml; the text names spend, savings and the node."""
+    (folder / "spillway.yaml").write_text(CONFIG)
+    _fill(folder / "own.db")
+    assert run(["report"]) == 0
+    text = capsys.readouterr().out
+    for word in ("Spent", "Saved", "Local", "2026-09-21", "mini", "break-even"):
+        assert word in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--ledger", "sqlite:///missing.db"], 1, "there is no ledger missing.db"),
+        (["--ledger", "mysql://x"], 1, "no kind spillway knows"),
+        (["--ledger", "sqlite:///other.db"], 1, "no spillway ledger"),
+        (["--ledger", "sqlite:///a.db", "--since", "soon"], 2, "--since 'soon' is no time"),
+        (["--ledger", "sqlite:///a.db", "--since", "1d", "--until", "2d"], 2, "not before"),
+        (["--ledger", "sqlite:///a.db", "--by", "moon"], 2, "write day, task or upstream"),
+    ],
+)
+def test_mistakes_get_one_sentence(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, says: str
+) -> None:
+    """What is wrong is said on standard error in one line, with the agreed exit code."""
+    _fill(folder / "a.db")
+    with sqlite3.connect(folder / "other.db") as connection:
+        connection.execute("CREATE TABLE bookmarks (url TEXT)")
+    connection.close()
+    assert run(["report", *arguments]) == code
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert says in captured.err
+    assert captured.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("extra", [[], ["--since", "1h"]])
+def test_an_empty_ledger_is_no_error(
+    folder: Path, capsys: pytest.CaptureFixture[str], extra: list[str]
+) -> None:
+    """A ledger or period without requests is said in one sentence."""
+    LedgerStore.open(f"sqlite:///{folder / 'a.db'}").close()
+    assert run(["report", "--ledger", "sqlite:///a.db", *extra]) == 0
+    text = capsys.readouterr().out
+    assert "holds no requests" in text
+    assert text.count("\n") == 1
