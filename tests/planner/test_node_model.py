@@ -120,3 +120,15 @@ def test_layers_are_derived_within_a_fifth() -> None:
     for model in load_models().values():
         if not model.is_moe and model.active_params_b is None:
             assert layers_from_params(model.params_b.value) == pytest.approx(model.layers.value, rel=0.35)
+
+
+def test_calibration_meets_the_measured_speeds() -> None:
+    """A node scaled to measured speeds predicts exactly these, and keeps its shape elsewhere."""
+    found = node().calibrated(80.0, 1500.0, context_tokens=1000, prompt_tokens=2000)
+    assert found.decode_tok_s(1, 1000) == pytest.approx(80)
+    assert found.prefill_tok_s(2000) == pytest.approx(1500)
+    assert found.decode_tok_s(1, 8000) < 80
+    assert found.grade == "measured"
+    assert node().calibrated(80.0).prefill_tok_s(2000) == pytest.approx(node().prefill_tok_s(2000))
+    with pytest.raises(ValueError, match="positive"):
+        node().calibrated(0.0)

@@ -145,11 +145,12 @@ class Foresight:
         return node.pace.prefill_s(prompt, cached) + self._usual * (step + cache_s)
 
     def _ttft_s(self, node: Node, now_s: float, prompt: int, cached: int) -> float:
-        """Expected first token, infinite where the objective would be missed; an idle node is tried."""
-        if node.in_flight == 0:
-            return 0.0
+        """Expected first token, infinite where the objective would be missed.
+
+        An idle node may use the whole objective: nothing but the request itself can make it late.
+        """
         found = forecast(node.load(now_s), node.pace, prompt, cached, self._usual, self._long)
-        allowed = self.margin.value
+        allowed = self.margin.value if node.in_flight else max(self.margin.value, 1.0)
         limit_s, whole_s = self.objective.ttft_s, self.objective.total_s
         if limit_s is not None and found.ttft_s > allowed * limit_s:
             return math.inf

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, lru_cache
 from importlib.resources import files
 from typing import Literal, get_args
@@ -189,6 +189,28 @@ class NodeModel:
     decode_scale: float = 1.0
     prefill_scale: float = 1.0
     grade: Grade = "derived"
+
+    def calibrated(
+        self,
+        decode_tok_s: float,
+        prefill_tok_s: float | None = None,
+        *,
+        context_tokens: float = 512.0,
+        prompt_tokens: float = 512.0,
+        grade: Grade = "measured",
+    ) -> NodeModel:
+        """The same node with times scaled so that one sequence and one prompt alone run at that speed.
+
+        ``ValueError`` for a speed that is not positive. Without ``prefill_tok_s`` prompts stay as predicted.
+        """
+        if decode_tok_s <= 0 or (prefill_tok_s is not None and prefill_tok_s <= 0):
+            raise ValueError("a speed must be positive")
+        decode = replace(self, decode_scale=1.0, grade=grade)
+        decode = replace(decode, decode_scale=decode.decode_tok_s(1.0, context_tokens) / decode_tok_s)
+        if prefill_tok_s is None:
+            return decode
+        plain = replace(decode, prefill_scale=1.0)
+        return replace(plain, prefill_scale=plain.prefill_tok_s(prompt_tokens) / prefill_tok_s)
 
     def decode_step_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
         """Seconds one step takes that gives each of ``batch`` sequences one token.

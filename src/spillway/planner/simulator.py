@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillway.planner.events import Node, Pace
-from spillway.planner.policies import Clairvoyant, Policy
+from spillway.planner.policies import AllCloud, Clairvoyant, Policy
 from spillway.planner.workload import Floats, Workload
 from spillway.vocabulary import Grade, Objective
 
@@ -146,14 +146,18 @@ def simulate(
     objective: Objective,
     cloud: Latencies | None = None,
 ) -> Result:
-    """The workload replayed once. ``cloud`` defaults to ``CloudModel().times(workload)``."""
+    """The workload replayed once; without nodes all of it goes to the cloud, whatever the policy.
+
+    ``cloud`` defaults to ``CloudModel().times(workload)``.
+    """
     count = len(workload)
     first_s, end_s = array("d", bytes(8 * count)), array("d", bytes(8 * count))
     nodes = [Node(fleet.pace, fleet.slots, first_s, end_s, fleet.cache_tokens) for _ in range(fleet.nodes)]
     chosen = array("h", bytes(2 * count))
     spills: Counter[int] = Counter()
-    policy.begin(nodes)
-    _play(workload, fleet.has_prefix_cache, nodes, policy, chosen, spills)
+    asked = policy if nodes else AllCloud()
+    asked.begin(nodes)
+    _play(workload, fleet.has_prefix_cache, nodes, asked, chosen, spills)
     span_s = max(workload.span_s, float(workload.time_s[-1]))
     node = np.frombuffer(chosen, dtype=np.int16)
     ttft_s, total_s = _latencies(workload, node, first_s, end_s, cloud or CloudModel().times(workload))
@@ -167,7 +171,7 @@ def simulate(
         span_s=span_s,
         busy_s=tuple(n.busy_s for n in nodes),
         area_s=tuple(n.area_s for n in nodes),
-        spills={policy.reasons[-1 - code]: spilled for code, spilled in sorted(spills.items(), reverse=True)},
+        spills={asked.reasons[-1 - code]: spilled for code, spilled in sorted(spills.items(), reverse=True)},
     )
 
 
