@@ -191,17 +191,25 @@ def test_ledger_is_read(tmp_path: Path) -> None:
     path = tmp_path / "spillway.db"
     database = sqlite3.connect(path)
     database.execute(
-        "CREATE TABLE requests (accepted_wall_s, input_tokens, output_tokens, reference_cost_usd)"
+        "CREATE TABLE requests (accepted_at REAL, model TEXT, result TEXT, input_tokens INTEGER,"
+        " output_tokens INTEGER, cache_read_tokens INTEGER, reference_cost_usd REAL, prompt_text TEXT)"
     )
-    database.executemany(
-        "INSERT INTO requests VALUES (?, ?, ?, ?)", [(NOON, 5, 6, "0.1"), (NOON + 1, 7, 8, "0.2")]
-    )
+    rows = [
+        (NOON, "a", "ok", 5, 6, 2, 0.1, "secret"),
+        (NOON + 1, "b", "ok", 7, 8, None, 0.2, None),
+        (NOON + 2, None, "error", None, None, None, None, None),
+    ]
+    database.executemany("INSERT INTO requests VALUES (?, ?, ?, ?, ?, ?, ?, ?)", rows)
     database.commit()
     database.close()
     workload, report = read(path)
     assert report.format == "spillway-ledger"
     assert report.cost_usd == Decimal("0.3")
+    assert report.notes == ["1 row(s) are no model calls and were left out"]
     assert workload.input_tokens.tolist() == [5, 7]
+    assert workload.cached_tokens is not None
+    assert workload.models == ("a", "b")
+    assert "prompt_text" not in open_usage(path).source.names
 
 
 def test_bad_rows_are_counted_with_their_lines(tmp_path: Path) -> None:

@@ -167,12 +167,13 @@ FORMATS: tuple[Format, ...] = (
     Format(
         name="spillway-ledger",
         marks=(("reference_cost_usd",), ("input_tokens",)),
-        time=("accepted_wall_s", "accepted_at", "time"),
+        time=("accepted_at",),
         input_tokens=("input_tokens",),
         output_tokens=("output_tokens",),
-        cached_tokens=("cache_read_tokens", "cached_tokens"),
-        model=("model_reported", "model"),
+        cached_tokens=("cache_read_tokens",),
+        model=("model", "model_reported"),
         cost=("reference_cost_usd",),
+        only={"result": frozenset({"ok", "cut", "cancelled"})},
     ),
 )  # fmt: skip
 """Most telling first: the first format whose marks are all there is taken."""

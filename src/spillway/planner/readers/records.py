@@ -189,7 +189,11 @@ def _sqlite_rows(path: Path) -> Iterator[tuple[int, Record | str]]:
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
         database.row_factory = sqlite3.Row
         try:
-            rows = database.execute("SELECT * FROM requests")
+            known = [str(row["name"]) for row in database.execute("PRAGMA table_info(requests)")]
+            # Captured texts stay where they are: a plan needs none and they may be long and private.
+            wanted = [name.replace('"', '""') for name in known if not name.endswith("_text")]
+            names = ", ".join(f'"{name}"' for name in wanted) or "*"
+            rows = database.execute(f"SELECT {names} FROM requests")
         except sqlite3.Error as fault:
             raise WorkloadError(f"{path} is no spillway ledger: {fault}") from fault
         for number, row in enumerate(rows, 1):
