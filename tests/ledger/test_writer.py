@@ -140,6 +140,25 @@ async def test_locked_database_holds_nobody_up_and_is_caught_up(
     assert ["degraded" in text for text in caplog.messages] == [True, False]
 
 
+async def test_a_removed_file_is_made_anew(tmp_path: Path) -> None:
+    """When somebody deletes the file of a running gateway, later rows are in a new one and not in limbo."""
+    path = tmp_path / "a.db"
+    states = States()
+    writer = LedgerWriter.at(f"sqlite:///{path}", on_state=states)
+    await writer.start()
+    await _acknowledged(writer, [row("req_1")])
+    path.unlink()
+    await _acknowledged(writer, [row("req_2")])
+    state = await states.wait_for(lambda state: state.state == "ok")
+    assert "removed or replaced" in (state.last_error or "")
+    await _acknowledged(writer, [row("req_3")])
+    assert _ids(path) == ["req_2", "req_3"]
+    await writer.close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    connection.close()
+
+
 async def test_rows_set_aside_survive_a_restart(tmp_path: Path) -> None:
     """A gateway that ends while its database is locked leaves a file; the next one brings it in and once."""
     path = tmp_path / "a.db"

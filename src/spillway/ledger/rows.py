@@ -59,7 +59,8 @@ REQUEST_COLUMNS = (
     "prompt_text",
     "completion_text",
 )
-"""``accepted_at`` is seconds since the epoch; what describes the answer is that of the last attempt."""
+"""``accepted_at`` is seconds since the epoch: ``datetime(accepted_at, 'unixepoch')`` in SQLite,
+``to_timestamp(accepted_at)`` in PostgreSQL. What describes the answer is that of the last attempt."""
 
 ATTEMPT_COLUMNS = (
     "request_id",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sqlite3
 import threading
 import time
@@ -69,6 +70,7 @@ class SqliteDatabase:
                 self._use_wal()
                 self._connection.execute(f"PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES}")
             self._connection.execute("PRAGMA synchronous = NORMAL")
+        self._identity = _identity(path) if self._is_file else None
 
     def _use_wal(self) -> None:
         """Turns write-ahead logging on; that needs the file alone, and SQLite does not wait for it."""
@@ -116,6 +118,8 @@ class SqliteDatabase:
 
     def insert(self, inserts: Sequence[Insert]) -> None:
         """All rows are committed, or none; a row whose key is there already is left as it was."""
+        if self._is_file and _identity(self.place) != self._identity:
+            raise LedgerError(f"the ledger {self.place} was removed or replaced while it was in use")
         with self._commits, self._faults("write"), self._transaction():
             for table, columns, rows in inserts:
                 self._insert(table, columns, rows)
@@ -221,6 +225,15 @@ def _check_place(path: Path, must_exist: bool) -> None:
         raise LedgerError(f"the ledger {path} is a folder: name a file in it")
     if not path.parent.exists():
         raise LedgerError(f"cannot open the ledger {path}: there is no folder {path.parent}")
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """Which file that is: a removed one still takes rows, which nobody would ever find."""
+    try:
+        found = os.stat(path)  # noqa: PTH116 - on the request path, where building a Path costs more
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _is_locked(error: sqlite3.Error) -> bool:
