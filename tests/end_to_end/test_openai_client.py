@@ -34,9 +34,19 @@ async def url(serve: Serve, micro_gguf: Path, tmp_path: Path) -> str:
     return str(await serve(_config(micro_gguf, tmp_path)))
 
 
-def _config(model: Path, folder: Path, clouds: tuple[CloudConfig, ...] = ()) -> Config:
+def _config(
+    model: Path, folder: Path, clouds: tuple[CloudConfig, ...] = (), *, capture: bool = False
+) -> Config:
     node = NodeConfig(name="micro", model=str(model), slots=2, context_tokens=512)
-    return Config(nodes=(node,), clouds=clouds, ledger=f"sqlite:///{folder / 'ledger.db'}")
+    ledger = f"sqlite:///{folder / 'ledger.db'}"
+    return Config(nodes=(node,), clouds=clouds, ledger=ledger, capture=capture)
+
+
+def _stored(folder: Path, columns: str) -> list[tuple[Any, ...]]:
+    store = LedgerStore.open(f"sqlite:///{folder / 'ledger.db'}", must_exist=True)
+    rows = list(store.query(f"SELECT {columns} FROM requests ORDER BY accepted_at"))
+    store.close()
+    return rows
 
 
 def client(url: str) -> AsyncOpenAI:
@@ -180,11 +190,35 @@ async def test_every_request_is_in_the_ledger(url: str, tmp_path: Path) -> None:
     async with client(url) as ai:
         for _ in range(3):
             await ai.chat.completions.create(model="auto", messages=HELLO, max_tokens=4)
-    store = LedgerStore.open(f"sqlite:///{tmp_path / 'ledger.db'}", must_exist=True)
-    rows = list(store.query("SELECT upstream, output_tokens, cost_usd, result FROM requests"))
-    store.close()
+    rows = _stored(tmp_path, "upstream, output_tokens, cost_usd, result")
     assert len(rows) == 3
     assert all(
         upstream == "micro" and tokens and cost is None and result == "ok"
         for upstream, tokens, cost, result in rows
     )
+
+
+async def test_texts_are_stored_only_when_asked(serve: Serve, micro_gguf: Path, tmp_path: Path) -> None:
+    """With capture on, prompts and answers are stored, streamed or not; of private requests never."""
+    url = await serve(_config(micro_gguf, tmp_path, capture=True))
+    async with client(url) as ai:
+        await ai.chat.completions.create(model="auto", messages=HELLO, max_tokens=4)
+        async for _ in await ai.chat.completions.create(
+            model="auto", messages=HELLO, max_tokens=4, stream=True
+        ):
+            pass
+        private = {"x-spillway-private": "true"}
+        await ai.chat.completions.create(model="auto", messages=HELLO, max_tokens=4, extra_headers=private)
+    whole, streamed, hidden = _stored(tmp_path, "prompt_text, completion_text")
+    assert "hello" in whole[0]
+    assert "choices" in whole[1]
+    assert "hello" in streamed[0]
+    assert streamed[1] is not None
+    assert hidden == (None, None)
+
+
+async def test_no_text_is_stored_by_default(url: str, tmp_path: Path) -> None:
+    """Without capture neither prompts nor answers are kept."""
+    async with client(url) as ai:
+        await ai.chat.completions.create(model="auto", messages=HELLO, max_tokens=4)
+    assert _stored(tmp_path, "prompt_text, completion_text") == [(None, None)]

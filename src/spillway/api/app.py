@@ -125,7 +125,9 @@ class Gateway:
         """The way of every request that is answered by a model."""
         accepted_s, accepted_wall_s = self._clock.monotonic_s(), self._clock.wall_s()
         parsed = await self._accept(operation, scope, headers, ids, receive)
-        prompt_text = parsed.payload.raw.decode("utf-8", "replace") if self._captures else None
+        prompt_text = None
+        if self._captures and not parsed.facts.is_private:
+            prompt_text = parsed.payload.raw.decode("utf-8", "replace")
         job = Job(parsed.facts, parsed.payload, NO_DECISION, accepted_s, accepted_wall_s, prompt_text)
         try:
             decision = decide(parsed.facts, self._evidence, self._fleet.snapshots(), self._policy)

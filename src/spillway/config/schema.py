@@ -171,7 +171,9 @@ class Config(Section):
     prices: dict[str, PriceConfig] = Field(default_factory=dict, description="CLOUD/MODEL → your own price.")
     electricity_usd_per_kwh: Decimal | None = Field(None, ge=0, description="What a kilowatt-hour costs you.")
     ledger: str = Field("sqlite:///spillway.db", description="sqlite:///FILE or postgresql://…")
-    capture: bool = Field(False, description="Also store prompt and answer texts in the ledger.")
+    capture: bool = Field(
+        False, description="Also store prompt and answer texts, but never of private requests."
+    )
 
     @model_validator(mode="after")
     def _is_consistent(self) -> Config:

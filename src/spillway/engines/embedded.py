@@ -108,9 +108,13 @@ class EmbeddedEngine:
             return "127.0.0.1"  # any free port; the random key keeps others out
         return str(socket)
 
+    def _remove_socket(self) -> None:
+        """A killed child leaves its socket behind, and the next one could not listen there."""
+        Path(self._settings["listen"]).unlink(missing_ok=True)
+
     async def _launch(self) -> None:
         self._enter("starting")
-        Path(self._settings["listen"]).unlink(missing_ok=True)  # a killed child leaves its socket behind
+        self._remove_socket()
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",

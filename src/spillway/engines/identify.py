@@ -116,11 +116,12 @@ class Probe:
         entries = _mapping(listing).get("models")
         if status != 200 or not isinstance(entries, list):
             return None
-        models = []
-        for entry in map(_mapping, entries):
-            if (name := _text(entry.get("key"))) is not None:
-                models.append(ModelFacts(name, _loaded_context(entry), _lmstudio_abilities(entry)))
-        return Found("ready", "lmstudio", tuple(models), ENGINES["lmstudio"].default_slots)
+        models = tuple(
+            ModelFacts(name, _loaded_context(entry), _lmstudio_abilities(entry))
+            for entry in map(_mapping, entries)
+            if (name := _text(entry.get("key"))) is not None
+        )
+        return Found("ready", "lmstudio", models, ENGINES["lmstudio"].default_slots)
 
     async def _openai(self, kind: str) -> Found:
         status, listing = await self._get("/models" if self._root else "/v1/models")

@@ -112,6 +112,14 @@ class Chunk(Struct):
         return False
 
     @property
+    def text(self) -> str:
+        """What the first choice says in it."""
+        if not self.choices:
+            return ""
+        first = self.choices[0]
+        return first.text or (first.delta.content if first.delta else None) or ""
+
+    @property
     def finish_reason(self) -> str | None:
         """Of the first choice that has one."""
         for choice in self.choices or ():

@@ -33,7 +33,7 @@ class LiveAttempt:
     def __init__(self, run: Run, choice: Choice, lease: Lease, clock: Clock) -> None:
         self.run = run
         self.choice = choice
-        self.tee = StreamTee()
+        self.tee = StreamTee(keeps_text=run.keeps_text)
         self._lease = lease
         self._clock = clock
         self._exchange: Exchange | None = None

@@ -84,9 +84,8 @@ async def _relay_whole(run: Run, live: LiveAttempt) -> None:
     headers.append((b"content-length", b"%d" % len(body)))
     headers.append((b"x-spillway-attempts", b"%d" % len(run.attempts)))
     headers.append((b"x-spillway-cost-usd", usd(total_usd(run.bills))))
-    run.client.bytes_sent = len(body)
-    await run.settle("ok", 200)
-    run.client.bytes_sent = 0
+    text = body.decode("utf-8", "replace") if run.keeps_text else None
+    await run.settle("ok", 200, answer_bytes=len(body), text=text)
     await run.client.begin(200, headers)
     await run.client.end(body)
 
@@ -128,7 +127,8 @@ async def _end_stream(run: Run, live: LiveAttempt, pending: bytes) -> None:
     if tee.held_usage is not None and run.job.facts.wants_usage:
         tail += b"data: " + with_cost(tee.held_usage, cost_fields(run, live.choice, bill)) + b"\n\n"
     tail += b"data: [DONE]\n\n"
-    await run.settle("ok", 200)
+    text = None if tee.text is None else "".join(tee.text)
+    await run.settle("ok", 200, answer_bytes=run.client.bytes_sent + len(tail), text=text)
     await run.client.end(tail)
     await live.drain()
 

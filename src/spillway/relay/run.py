@@ -56,6 +56,11 @@ class Run:
         self._clock = clock
         self._is_settled = False
 
+    @property
+    def keeps_text(self) -> bool:
+        """Whether prompt and answer are stored: ``capture`` is on and the request is not private."""
+        return self.job.prompt_text is not None
+
     def elapsed_s(self) -> float:
         """Seconds since the request was accepted."""
         return self._clock.monotonic_s() - self.job.accepted_s
@@ -72,21 +77,35 @@ class Run:
         return bill
 
     def settle(
-        self, result: Result, status: int, error_code: str | None = None, text: str | None = None
+        self,
+        result: Result,
+        status: int,
+        error_code: str | None = None,
+        *,
+        answer_bytes: int | None = None,
+        text: str | None = None,
     ) -> Awaitable[object]:
         """Records the request; await it before the end of the answer is released."""
         self._is_settled = True
-        return self._books.settle(self._outcome(result, status, error_code, text), self.bills)
+        outcome = self._outcome(result, status, error_code, answer_bytes, text)
+        return self._books.settle(outcome, self.bills)
 
     def note_unfinished(self, result: Result, error_code: str, status: int) -> None:
         """Records a request whose end nobody waits for, unless it had been settled already."""
         if self._is_settled:
             return
         self._is_settled = True
-        outcome = self._outcome(result, self.client.status or status, error_code, None)
+        outcome = self._outcome(result, self.client.status or status, error_code)
         self._books.note(outcome, self.bills)
 
-    def _outcome(self, result: Result, status: int, error_code: str | None, text: str | None) -> Outcome:
+    def _outcome(
+        self,
+        result: Result,
+        status: int,
+        error_code: str | None,
+        answer_bytes: int | None = None,
+        text: str | None = None,
+    ) -> Outcome:
         return Outcome(
             facts=self.job.facts,
             accepted_wall_s=self.job.accepted_wall_s,
@@ -98,7 +117,7 @@ class Run:
             status=status,
             result=result,
             error_code=error_code,
-            response_bytes=self.client.bytes_sent,
+            response_bytes=self.client.bytes_sent if answer_bytes is None else answer_bytes,
             prompt_text=self.job.prompt_text,
             completion_text=text,
         )

@@ -33,12 +33,15 @@ class StreamTee:
         "malformed_events",
         "model",
         "saw_content",
+        "text",
         "text_events",
         "usage",
     )
 
-    def __init__(self) -> None:
+    def __init__(self, *, keeps_text: bool = False) -> None:
         self._carry = b""
+        self.text: list[str] | None = [] if keeps_text else None
+        """The first choice's text so far, kept only where the owner turned ``capture`` on."""
         self.saw_content = False
         self.finish_reason: str | None = None
         self.is_done = False
@@ -73,7 +76,7 @@ class StreamTee:
             data = data[:end]
         if not data:
             return b""
-        if self.saw_content and not any(marker in data for marker in _MARKERS):
+        if self.saw_content and self.text is None and not any(marker in data for marker in _MARKERS):
             self.text_events += data.count(b"data:")
             return data
         return self._examine(data)
@@ -105,6 +108,8 @@ class StreamTee:
         self.saw_content = self.saw_content or chunk.has_content
         self.finish_reason = chunk.finish_reason or self.finish_reason
         self.text_events += 1
+        if self.text is not None:
+            self.text.append(chunk.text)
         if chunk.usage is not None:
             self.usage = chunk.usage.to_usage()
             if not chunk.choices:
