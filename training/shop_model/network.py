@@ -19,7 +19,7 @@ class Shape:
     width: int = 128
     blocks: int = 4
     heads: int = 4
-    kv_heads: int = 2
+    kv_heads: int = 4
     hidden: int = 384
     context_tokens: int = 512
     rope_base: float = 10_000.0

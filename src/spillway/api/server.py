@@ -23,7 +23,7 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
 HEAD_TIMEOUT_S = 20.0
 """Longest time between the first byte of a request and the end of its headers."""
-BODY_STEP_BYTES = 256 * 1024
+BODY_STEP_BYTES = 64 * 1024
 """A request body is handed on in steps of this size, each of which may take ``server.body_timeout_s``."""
 GRACE_S = 30
 """How long running answers may take after a signal to stop."""

@@ -1,57 +1,101 @@
-"""Facts as a list of named features: words, neighbours, where they stand, and the shape of the request.
+"""Facts as named features with values: words, neighbours, where they stand, and the shape of the request.
 
-The names are what the model's vocabulary holds, so a guess can be explained by the names that made it.
+Three families, each scaled by the root of its own size, so that a long paste cannot drown a short instruction:
+the instruction's opening (``<``) and closing (``>``) words, all words, and shape (``@``, ``#``). The names are
+what the model's vocabulary holds, so a guess can be explained by the names that made it.
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Final
 
 from spillway.classify.facts import PayloadFacts
 from spillway.classify.words import words_of
 
-__all__ = ["features_of", "shape_of", "word_features"]
+__all__ = ["features_of", "features_of_text"]
 
+LEAD_WORDS: Final = 18
+CLOSE_WORDS: Final = 14
+LAST_LINE_CHARS: Final = 160
+CAPITAL_WORDS: Final = 60
 _LENGTHS: Final = (2, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 90, 130)
 _SIZES: Final = (100, 300, 1000, 3000, 10000)
-CAPITAL_WORDS: Final = 60
+_STOPS: Final = frozenset('.:?!"“。？：！')
 
 
-def _step(value: float, edges: tuple[int, ...]) -> int:
-    """How many of the ascending edges ``value`` reaches."""
-    level = 0
-    for edge in edges:
-        if value < edge:
-            break
-        level += 1
-    return level
+def features_of(facts: PayloadFacts) -> tuple[list[str], list[float]]:
+    """Names and values of the last user turn's features; a name may come twice."""
+    shape = _shape(facts)
+    return _joined(
+        _edges(facts.words, facts.excerpt), _body(facts.words), shape + _marks(facts.words, facts.excerpt)
+    )
 
 
-def word_features(words: tuple[str, ...] | list[str], excerpt: str) -> list[str]:
-    """Features of one text: words, pairs, its opening and closing words, length, marks and capitals."""
+def features_of_text(text: str) -> tuple[list[str], list[float]]:
+    """Features of another text, a system prompt or an earlier turn, read as though it were the request."""
+    words = words_of(text)
+    return _joined(_edges(words, text), _body(words), ["@turns0", *_marks(words, text)])
+
+
+def _joined(*families: list[str]) -> tuple[list[str], list[float]]:
+    names: list[str] = []
+    values: list[float] = []
+    for family in families:
+        if family:
+            names += family
+            values += [1.0 / math.sqrt(len(family))] * len(family)
+    return names, values
+
+
+def _edges(words: Sequence[str], excerpt: str) -> list[str]:
+    """Words and pairs of where instructions stand: up to the first stop, and in the last line or sentence."""
     if not words:
-        return ["^empty"]
-    features = list(words)
-    features += [f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]
-    features += [f"^{i}{word}" for i, word in enumerate(words[:4])]
-    opening = words[:3]
-    features.append("^ " + " ".join(opening[:2]))
-    features.append("^ " + " ".join(opening))
-    features.append("$" + " ".join(words[-2:]))
-    features.append("$" + words[-1])
-    features.append(f"#len{_step(len(words), _LENGTHS)}")
-    features += _marks(excerpt)
-    return list(set(features))
+        return ["<empty"]
+    lead = _lead(words)
+    features = [f"<{word}" for word in lead]
+    features += [f"<{a} {b}" for a, b in zip(lead, lead[1:], strict=False)]
+    features += ["<^" + " ".join(words[:2]), "<^" + " ".join(words[:3]), f"<^{words[0]}"]
+    close = _close(words, excerpt) if len(words) > len(lead) + 2 else []
+    features += [f">{word}" for word in close]
+    features += [f">{a} {b}" for a, b in zip(close, close[1:], strict=False)]
+    features.append(f">${words[-1]}")
+    return list(dict.fromkeys(features))
 
 
-def _marks(excerpt: str) -> list[str]:
-    """Features of punctuation, lines and capitals."""
+def _lead(words: Sequence[str]) -> Sequence[str]:
+    for i, word in enumerate(words[:LEAD_WORDS]):
+        if i >= 2 and word in _STOPS:
+            return words[: i + 1]
+    return words[:LEAD_WORDS]
+
+
+def _close(words: Sequence[str], excerpt: str) -> Sequence[str]:
+    last = excerpt[-LAST_LINE_CHARS:].rstrip()
+    newline = last.rfind("\n")
+    if newline >= 0:
+        return words_of(last[newline + 1 :])[-CLOSE_WORDS:]
+    tail = words[-CLOSE_WORDS:]
+    for i in range(len(tail) - 3, 0, -1):
+        if tail[i] in _STOPS:
+            return tail[i + 1 :]
+    return tail
+
+
+def _body(words: Sequence[str]) -> list[str]:
+    """All words and neighbouring pairs, once each."""
+    return list(dict.fromkeys([*words, *[f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]]))
+
+
+def _marks(words: Sequence[str], excerpt: str) -> list[str]:
+    """Length, punctuation, lines and capitals."""
     head = excerpt.split(None, CAPITAL_WORDS)[1:CAPITAL_WORDS]
     capitals = sum([word[0].isupper() for word in head])
-    share = capitals * 5 // max(1, len(head))
     return [
+        f"#len{_step(len(words), _LENGTHS)}",
         f"#cap{min(capitals, 6)}",
-        f"#capshare{share}",
+        f"#capshare{capitals * 5 // max(1, len(head))}",
         f"#comma{min(excerpt.count(','), 6)}",
         f"#ask{min(excerpt.count('?'), 2)}",
         f"#colon{min(excerpt.count(':'), 3)}",
@@ -61,8 +105,8 @@ def _marks(excerpt: str) -> list[str]:
     ]
 
 
-def shape_of(facts: PayloadFacts) -> list[str]:
-    """Features of the request around the words: documents, code, tools, schema, turns, format."""
+def _shape(facts: PayloadFacts) -> list[str]:
+    """The request around the words: documents, code, tools, schema, turns, format."""
     features = [f"@turns{_step(facts.turns, (2, 4, 8))}"]
     if facts.documents:
         features += ["@document", f"@document{_step(facts.document_tokens, _SIZES)}"]
@@ -91,11 +135,11 @@ def shape_of(facts: PayloadFacts) -> list[str]:
     return features
 
 
-def features_of(facts: PayloadFacts) -> list[str]:
-    """All features of the last user turn."""
-    return word_features(facts.words, facts.excerpt) + shape_of(facts)
-
-
-def features_of_text(text: str) -> list[str]:
-    """Features of another text, a system prompt or an earlier turn, read as though it were the request."""
-    return [*word_features(words_of(text), text), "@turns0"]
+def _step(value: float, edges: tuple[int, ...]) -> int:
+    """How many of the ascending edges ``value`` reaches."""
+    level = 0
+    for edge in edges:
+        if value < edge:
+            break
+        level += 1
+    return level

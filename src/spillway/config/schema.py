@@ -47,7 +47,7 @@ class ServerConfig(Section):
     port: int = Field(4000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     keys: tuple[KeyConfig, ...] = Field((), description="Keys clients must present; none means no check.")
     max_body_bytes: int = Field(33_554_432, ge=1024, description="Larger request bodies are refused (413).")
-    body_timeout_s: float = Field(30.0, gt=0, description="Longest wait for the next 256 kB of a body.")
+    body_timeout_s: float = Field(30.0, gt=0, description="Longest wait for the next 64 kB of a body.")
 
 
 class DeadlineConfig(Section):
