@@ -49,8 +49,10 @@ __all__ = [
     "RequestError",
     "SpillwayError",
     "Unauthorized",
+    "UpstreamBusy",
     "UpstreamCut",
     "UpstreamFailed",
+    "UpstreamLoading",
     "UpstreamTimeout",
 ]
 
@@ -208,6 +210,21 @@ class UpstreamTimeout(UpstreamFailed):
 
     status = 504
     default_code = "upstream_timeout"
+
+
+class UpstreamBusy(UpstreamFailed):
+    """The upstream named in it limits our rate, and nothing else could answer."""
+
+    status = 429
+    type = "rate_limit_error"
+    default_code = "upstream_rate_limited"
+
+
+class UpstreamLoading(UpstreamFailed):
+    """The upstream named in it is loading its model, and nothing else could answer."""
+
+    status = 503
+    default_code = "upstream_loading"
 
 
 class UpstreamCut(UpstreamFailed):

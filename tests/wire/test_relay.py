@@ -174,6 +174,16 @@ async def test_all_fail_names_the_upstream(start: Start) -> None:
     assert (await running.books.wait())[0].result == "error"
 
 
+async def test_a_rate_limit_reaches_the_caller(start: Start) -> None:
+    """When the only upstream limits our rate, the caller gets 429 with its advice, so that it backs off."""
+    running = await start(openai="cloud")
+    running.upstreams["openai"].script(Reply(fault=Fault.RATE_LIMITED, retry_after="7"))
+    wire = await ask(running, body())
+    assert wire.status == 429
+    assert b"retry-after: 7" in wire.head
+    assert wire.json["error"]["upstream"] == "openai"
+
+
 @pytest.mark.parametrize("fault", RESCUED)
 async def test_private_requests_fail_closed(start: Start, fault: Fault) -> None:
     """However the local node fails, a private request never reaches a cloud."""

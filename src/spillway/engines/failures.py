@@ -8,9 +8,15 @@ import msgspec
 from msgspec import Struct
 
 from spillway.engines.http_client import ConnectFailed, PeerClosed, PeerMalformed, PeerTimeout, WireError
-from spillway.errors import UpstreamFailed, UpstreamTimeout
+from spillway.errors import UpstreamBusy, UpstreamFailed, UpstreamLoading, UpstreamTimeout
 
 __all__ = ["Failure", "from_status", "from_wire", "nonsense"]
+
+
+LEAVES: dict[str, type[UpstreamFailed]] = {
+    leaf.default_code: leaf for leaf in (UpstreamTimeout, UpstreamBusy, UpstreamLoading)
+}
+"""Failures that the caller gets with a status of their own."""
 
 
 class Failure(Struct, frozen=True):
@@ -24,7 +30,6 @@ class Failure(Struct, frozen=True):
     """Whether another upstream might do better; a bad request is bad everywhere."""
     counts_against: bool = True
     """Whether it tells something about the upstream's health."""
-    is_timeout: bool = False
     retry_after_s: float | None = None
     status: int | None = None
     body: bytes | None = None
@@ -32,7 +37,7 @@ class Failure(Struct, frozen=True):
 
     def to_error(self, upstream: str) -> UpstreamFailed:
         """The error the caller gets when nothing else is left to try."""
-        leaf = UpstreamTimeout if self.is_timeout else UpstreamFailed
+        leaf = LEAVES.get(self.code, UpstreamFailed)
         return leaf(
             f"{upstream}: {self.sentence}",
             code=self.code,
@@ -47,7 +52,7 @@ def from_wire(error: WireError) -> Failure:
         case ConnectFailed():
             return Failure("upstream_unreachable", str(error))
         case PeerTimeout():
-            return Failure("upstream_timeout", str(error), is_timeout=True)
+            return Failure("upstream_timeout", str(error))
         case PeerClosed():
             return Failure("upstream_closed", str(error))
         case PeerMalformed():
