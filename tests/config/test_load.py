@@ -121,6 +121,13 @@ def test_dollars_can_be_escaped(tmp_path: Path) -> None:
     assert load(tmp_path, "ledger: 'sqlite:///$${x}.db'").ledger == "sqlite:///${x}.db"
 
 
+def test_a_report_needs_no_keys(tmp_path: Path) -> None:
+    """Where keys are not needed, a variable that is not set is no mistake."""
+    path = tmp_path / "spillway.yaml"
+    path.write_text("clouds: [{name: openai, api_key: '${OPENAI_API_KEY}', models: [m]}]")
+    assert load_config(path, {}, needs_variables=False).config.clouds[0].name == "openai"
+
+
 def test_model_files_stand_beside_the_configuration(tmp_path: Path) -> None:
     """A relative model path starts at the configuration's folder."""
     config = load(tmp_path, "nodes: [{name: a, model: m/x.gguf}]")

@@ -1,12 +1,14 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
+from urllib.error import HTTPError
 
 import pytest
 
 from spillway.demo import model, shop
 from spillway.errors import EngineUnavailable
 
-EngineOn = Callable[[Path], Callable[..., str]]
+EngineOn = Callable[[Path], Any]
 
 
 def test_committed_model_is_the_measured_one() -> None:
@@ -20,7 +22,8 @@ def test_a_changed_model_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """One flipped byte is noticed, and the error names the file."""
     source = model.demo_model_path()
     copy = tmp_path / source.name
-    copy.write_bytes(source.read_bytes()[:-1] + b"?")
+    whole = source.read_bytes()
+    copy.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     digest = source.with_name(f"{source.name}.sha256")
     copy.with_name(digest.name).write_bytes(digest.read_bytes())
     monkeypatch.setattr(model, "demo_model_path", lambda: copy)
@@ -41,7 +44,7 @@ def test_engine_answers_fresh_messages_exactly(
     engine_on: EngineOn, kind: shop.Kind, wanted_ratio: float
 ) -> None:
     """Through the real engine, most fresh messages get all five fields right."""
-    ask = engine_on(model.demo_model_path())
+    ask = engine_on(model.demo_model_path()).ask
     fresh = shop.messages(4711, 200, kind)
     exact = sum(shop.is_exact(ask(("user", message.text)), message) for message in fresh)
     assert exact / len(fresh) >= wanted_ratio
@@ -50,7 +53,7 @@ def test_engine_answers_fresh_messages_exactly(
 @pytest.mark.engine
 def test_engine_answers_with_the_system_message_too(engine_on: EngineOn) -> None:
     """The optional system message does not spoil the answers."""
-    ask = engine_on(model.demo_model_path())
+    ask = engine_on(model.demo_model_path()).ask
     fresh = shop.messages(4712, 50)
     turns = [(("system", shop.SYSTEM_PROMPT), ("user", message.text)) for message in fresh]
     exact = sum(shop.is_exact(ask(*turn), message) for turn, message in zip(turns, fresh, strict=True))
@@ -60,7 +63,7 @@ def test_engine_answers_with_the_system_message_too(engine_on: EngineOn) -> None
 @pytest.mark.engine
 def test_engine_answers_the_last_turn(engine_on: EngineOn) -> None:
     """In a longer conversation the answer belongs to the last message."""
-    ask = engine_on(model.demo_model_path())
+    ask = engine_on(model.demo_model_path()).ask
     first, *others = shop.messages(4713, 31)
     exact = 0
     for message in others:
@@ -72,6 +75,20 @@ def test_engine_answers_the_last_turn(engine_on: EngineOn) -> None:
 @pytest.mark.engine
 def test_template_refuses_unknown_roles(engine_on: EngineOn) -> None:
     """A role the model never learnt is an error, not silence."""
-    ask = engine_on(model.demo_model_path())
-    with pytest.raises(ValueError, match="roles"):
-        ask(("narrator", "It was a dark night."))
+    engine = engine_on(model.demo_model_path())
+    told = {"messages": [{"role": "narrator", "content": "It was a dark night."}]}
+    with pytest.raises(HTTPError) as refusal:
+        engine.post("/apply-template", told)
+    assert "roles system, user and assistant" in refusal.value.read().decode()
+    refusal.value.close()
+
+
+@pytest.mark.engine
+def test_template_writes_every_turn(engine_on: EngineOn) -> None:
+    """A conversation of several turns reaches the model whole and in order."""
+    turns = [("system", "S"), ("user", "U"), ("assistant", "A"), ("user", "V")]
+    engine = engine_on(model.demo_model_path())
+    told = {"messages": [{"role": role, "content": content} for role, content in turns]}
+    written = engine.post("/apply-template", told)["prompt"]
+    expected = "".join(f"<|im_start|>{role}\n{content}<|im_end|>\n" for role, content in turns)
+    assert written == expected + "<|im_start|>assistant\n"

@@ -1,12 +1,13 @@
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spillway.demo import model, shop
 from spillway.demo.slow_twin import blocks_for_latency, build_slow_twin
 
-EngineOn = Callable[[Path], Callable[..., str]]
+EngineOn = Callable[[Path], Any]
 
 gguf = pytest.importorskip("gguf", reason="gguf is needed to read and write models")
 
@@ -77,6 +78,6 @@ def test_twin_gives_identical_answers(tmp_path: Path, engine_on: EngineOn) -> No
     """Twenty messages of all kinds get the same text from the model and its slow twin."""
     twin = tmp_path / "twin.gguf"
     build_slow_twin(model.demo_model_path(), twin, extra_blocks=20)
-    fast, slow = engine_on(model.demo_model_path()), engine_on(twin)
+    fast, slow = engine_on(model.demo_model_path()).ask, engine_on(twin).ask
     for message in shop.messages(5, 10) + shop.messages(5, 10, "unseen_phrasings"):
         assert fast(("user", message.text)) == slow(("user", message.text))

@@ -58,6 +58,9 @@ LICENCES: Final = {
     "crux": "Apache-2.0",
     "math_l5": "Apache-2.0",
     "own": "ours",
+    "own_more": "ours",
+    "own_system": "ours",
+    "own_abroad": "ours",
 }
 
 OPEN_P3: Final = (

@@ -46,7 +46,7 @@ def command(
     """
     from spillway.config.load import load_config
 
-    settings = load_config(config, os.environ).config
+    settings = load_config(config, os.environ, needs_variables=False).config
     report = _make(settings, ledger or settings.ledger, since, until, by)
     if as_json:
         import msgspec

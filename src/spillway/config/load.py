@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 import sys
+from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +33,12 @@ class LoadedConfig:
     warnings: tuple[str, ...] = ()
 
 
-def load_config(path: Path | None, environment: Mapping[str, str]) -> LoadedConfig:
+def load_config(
+    path: Path | None, environment: Mapping[str, str], *, needs_variables: bool = True
+) -> LoadedConfig:
     """The configuration at ``path``, or the first found in the usual places, or the defaults.
 
+    Without ``needs_variables`` one that is not set is taken as empty: a report needs no cloud's key.
     ConfigError names file, line and key of every problem at once, and never a value from the environment.
     """
     found = path or _find(environment)
@@ -42,7 +46,7 @@ def load_config(path: Path | None, environment: Mapping[str, str]) -> LoadedConf
         return LoadedConfig(Config())
     text = _read(found)
     document = Document.parse(text, found)
-    document.put_in(environment)
+    document.put_in(environment if needs_variables else defaultdict(str, environment))
     try:
         config = Config.model_validate(document.values)
     except ValidationError as error:
@@ -122,7 +126,7 @@ class Document:
             escaped, name = match.groups()
             if escaped:
                 return match[0][1:]
-            if name not in environment:
+            if name not in environment and not isinstance(environment, defaultdict):
                 place = f"{self.path}:{self.line(at)}: {_shown(at)}"
                 raise ConfigError(f"{place}the environment has no variable {name}; set it first")
             return environment[name]
