@@ -103,7 +103,11 @@ def main(data: str, *folders: str) -> None:
     for name, value in zip(FEATURES, w, strict=True):
         print(f"    {value:.4f},  # {name}")
     sampled = np.array([_predict(text, w) for _, text in rows])
-    report(rows[half:], sampled[half:] / y[half:] - 1, np.array([len(t) / 4 for _, t in rows[half:]]) / y[half:] - 1)
+    report(
+        rows[half:],
+        sampled[half:] / y[half:] - 1,
+        np.array([len(t) / 4 for _, t in rows[half:]]) / y[half:] - 1,
+    )
 
 
 def _predict(text: str, w: np.ndarray) -> float:

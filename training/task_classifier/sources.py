@@ -15,7 +15,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-__all__ = ["KINDS", "LICENCES", "Example", "load_examples", "passages", "read_rows", "task_of_kind", "utterances"]
+__all__ = [
+    "KINDS",
+    "LICENCES",
+    "Example",
+    "load_examples",
+    "passages",
+    "read_rows",
+    "task_of_kind",
+    "utterances",
+]
 
 KINDS: Final = (
     "extraction",
@@ -57,7 +66,7 @@ LICENCES: Final = {
     "llmrouter": "MIT",
     "crux": "Apache-2.0",
     "math_l5": "Apache-2.0",
-    "own": "ours",
+    "own_first": "ours",
     "own_more": "ours",
     "own_system": "ours",
     "own_abroad": "ours",
@@ -105,7 +114,13 @@ P3: Final = {
     "paraphrase_generation": "rewriting",
     "question_generation": "generation",
 }
-CLOSED_BOOK_P3: Final = ("commonsense_qa", "qasc", "sciq_Direct", "sciq_Multiple_Choice_Closed", "ropes_plain_no")
+CLOSED_BOOK_P3: Final = (
+    "commonsense_qa",
+    "qasc",
+    "sciq_Direct",
+    "sciq_Multiple_Choice_Closed",
+    "ropes_plain_no",
+)
 
 AGENT_KINDS: Final = {"magagent": "planning", "miniswe": "code"}
 MATH_TASKS: Final = {"gsm8k", "math"}
@@ -146,7 +161,9 @@ def load_examples(data: Path, seed: int) -> list[Example]:
     out = [*_dolly(types), *_p3(types), *_small(types, rng)]
     out += _plain(types / "bbh.dev.jsonl.gz", "bbh", "reasoning", rng, 1800, group="label")
     out += _plain(types / "gsm8k_train.dev.jsonl.gz", "gsm8k", "math", rng, 900)
-    out += _plain(types / "clinc150_train_val.dev.jsonl.gz", "clinc", "conversation", rng, 1200, group="label")
+    out += _plain(
+        types / "clinc150_train_val.dev.jsonl.gz", "clinc", "conversation", rng, 1200, group="label"
+    )
     out += _plain(types / "banking77_train.dev.jsonl.gz", "banking", "conversation", rng, 500, group="label")
     out += _outcomes(outcomes, rng)
     out += _tools(data, rng)
@@ -254,7 +271,11 @@ def _agents(data: Path, rng: random.Random) -> Iterator[Example]:
         if not row["input"].strip():
             continue
         kind = AGENT_KINDS.get(row["agent"], "conversation")
-        group = f"agents:{row['session']}" if row["agent"] == "taubench" else f"agents:{row['agent']}{rng.randrange(5)}"
+        group = (
+            f"agents:{row['session']}"
+            if row["agent"] == "taubench"
+            else f"agents:{row['agent']}{rng.randrange(5)}"
+        )
         weight = 0.5 if row["agent"] == "taubench" else 0.1
         yield Example(_prompt(row["input"]), kind, "agents", group, weight)
 
