@@ -123,7 +123,8 @@ def report(rows: list[tuple[str, str]], error: np.ndarray, naive: np.ndarray) ->
         e, n = np.abs(error[mask]), np.abs(naive[mask])
         print(
             f"{kind:10s} n={mask.sum():5d}  mean {e.mean():6.1%}  p95 {np.quantile(e, 0.95):6.1%}  "
-            f"bias {error[mask].mean():+6.1%}   characters/4: mean {n.mean():6.1%} p95 {np.quantile(n, 0.95):6.1%}"
+            f"bias {error[mask].mean():+6.1%}   "
+            f"characters/4: mean {n.mean():6.1%} p95 {np.quantile(n, 0.95):6.1%}"
         )
 
 

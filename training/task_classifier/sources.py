@@ -1,8 +1,8 @@
-"""Examples from the shared data folder: which files may train what is shipped, and what their labels mean here.
+"""Examples from the shared data folder: which files may train what is shipped, and what labels mean here.
 
-A source may train only if its README states an open licence that allows commercial use. Of P3 only templates
-over texts with such a licence train; the rest (news, reviews and dialogues whose texts forbid it or do not say)
-is scored but never learned from.
+A source may train only if its README states an open licence that allows commercial use. Of P3 only
+templates over texts with such a licence train; the rest (news, reviews and dialogues whose texts forbid it
+or do not say) is scored but never learned from.
 """
 
 from __future__ import annotations

@@ -57,7 +57,7 @@ class Assembly:
         self.fleet = Fleet((), self.clock)
         self.metrics = Metrics(self.fleet.snapshots, reasons.SPILLS)
         self.writer = LedgerWriter.at(config.ledger, state_folder=state_folder)
-        self.metrics.ledger_backlog = lambda: self.writer.state.backlog_rows
+        self.metrics.ledger = lambda: (self.writer.state.backlog_rows, self.writer.state.lost_rows)
         self.node_rates = {node.name: node_rates_of(node, config) for node in config.nodes}
         self.books = LedgerBooks(
             self.writer, self.metrics, self.prices.rates, self.node_rates, self._reference()

@@ -22,9 +22,22 @@ _UNITS: Final = {
 }
 _UNIT_WORDS: Final = frozenset(name + plural for name in _UNITS for plural in ("", "s"))
 _COUNTS: Final = {
-    name: value
-    for value, name in enumerate("one two three four five six seven eight nine ten".split(), start=1)
-} | {"a": 1, "single": 1, "couple": 2, "few": 3, "dozen": 12}
+    "one": 1,
+    "two": 2,
+    "three": 3,
+    "four": 4,
+    "five": 5,
+    "six": 6,
+    "seven": 7,
+    "eight": 8,
+    "nine": 9,
+    "ten": 10,
+    "a": 1,
+    "single": 1,
+    "couple": 2,
+    "few": 3,
+    "dozen": 12,
+}
 _LENGTH: Final = re.compile(
     rf"\b(\d{{1,5}}|{'|'.join(_COUNTS)})(?:\s?(?:-|–|to|or)\s?(\d{{1,5}}|{'|'.join(_COUNTS)}))?[ -]"
     rf"(?:short |long |concise |brief |full |bullet |key )?({'|'.join(_UNITS)})s?\b"

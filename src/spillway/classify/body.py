@@ -1,4 +1,4 @@
-"""The pieces of a request body, whichever of the usual dialects it is in; odd shapes are skipped, not raised."""
+"""The pieces of a request body in any of the usual dialects; odd shapes are skipped, never raised."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ __all__ = ["Turn", "turns_of", "walk_size"]
 RECENT_MESSAGES: Final = 64
 """History is measured on its newest messages; older ones are taken to be like them."""
 WALK_NODES: Final = 300
+SYSTEM_ROLES: Final = frozenset({"system", "developer"})
 
 
 class Turn(Struct):
@@ -65,17 +66,14 @@ def turns_of(body: Mapping[str, object]) -> Turn:
 def _read_messages(messages: Sequence[object], turn: Turn) -> None:
     """Reads system prompts at the head and the newest messages, newest first."""
     turn.messages = len(messages)
-    systems = [turn.system] if turn.system else []
-    for message in messages[:4]:
-        if _role(message) in {"system", "developer"}:
-            systems.append(_content(message)[0])
-    turn.system = "\n".join([text for text in systems if text])
+    systems = [_content(message)[0] for message in messages[:4] if _role(message) in SYSTEM_ROLES]
+    turn.system = "\n".join([text for text in (turn.system, *systems) if text])
     history: list[str] = []
     results: list[str] = []
     has_user = False
     for message in reversed(messages[-RECENT_MESSAGES:]):
         role = _role(message)
-        if role in {"system", "developer"}:
+        if role in SYSTEM_ROLES:
             continue
         text, images = _content(message)
         if role == "user" and not text and not images:
@@ -138,7 +136,7 @@ def _result_text(message: object) -> str:
 
 
 def walk_size(value: object) -> tuple[int, int]:
-    """(characters of keys and texts, properties) of a JSON value; of a big one, scaled from its first part."""
+    """(characters of keys and texts, properties) of a JSON value; a big one is scaled from its head."""
     if not value:
         return 0, 0
     items = value if isinstance(value, list) else [value]

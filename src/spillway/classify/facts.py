@@ -22,7 +22,7 @@ Schema = Literal["none", "json_object", "json_schema"]
 OWN_SAMPLE: Final = 1024
 OTHER_SAMPLE: Final = 512
 FOREIGN_LATIN_RATIO: Final = 1.25
-"""Latin-script text that is not English needs about a quarter more tokens than its byte counts say (measured)."""
+"""Latin-script text that is not English needs about a quarter more tokens than its bytes say (measured)."""
 
 
 class PayloadFacts(Struct, frozen=True, kw_only=True):
@@ -139,16 +139,17 @@ def _tokens(turn: Turn, parts: Parts, tool_chars: int, ratio: float) -> tuple[in
 
 def _schema(response_format: object) -> tuple[Schema, int, int]:
     """Kind, depth and number of fields of the asked-for output schema."""
-    if not isinstance(response_format, Mapping):
-        return "none", 0, 0
-    if isinstance(response_format.get("format"), Mapping):
-        response_format = response_format["format"]
-    kind = response_format.get("type")
+    outer = _mapping(response_format)
+    outer = _mapping(outer.get("format")) or outer
+    kind = outer.get("type")
     if kind == "json_schema":
-        inner = response_format.get("json_schema")
-        schema = inner.get("schema") if isinstance(inner, Mapping) else response_format.get("schema")
-        return "json_schema", *_depth(schema)
+        inner = _mapping(outer.get("json_schema")) or outer
+        return "json_schema", *_depth(inner.get("schema"))
     return ("json_object", 0, 0) if kind == "json_object" else ("none", 0, 0)
+
+
+def _mapping(value: object) -> Mapping[str, object]:
+    return value if isinstance(value, Mapping) else {}
 
 
 def _depth(schema: object) -> tuple[int, int]:
@@ -200,7 +201,7 @@ def _flags(turn: Turn, parts: Parts, language: str | None) -> tuple[str, ...]:
 
 
 def _is_binary(text: str) -> bool:
-    """Whether the text is bytes rather than writing: control or replacement characters, or one endless word."""
+    """Whether the text is bytes, not writing: control or replacement characters, or one endless word."""
     head = text[:400]
     if not head.replace("\n", "").replace("\t", "").replace("\r", "").isprintable() or "\ufffd" in head:
         odd = sum([not (c.isprintable() or c in "\n\r\t") for c in head]) + head.count("\ufffd")

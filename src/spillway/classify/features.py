@@ -1,14 +1,15 @@
 """Facts as named features with values: words, neighbours, where they stand, and the shape of the request.
 
-Three families, each scaled by the root of its own size, so that a long paste cannot drown a short instruction:
-the instruction's opening (``<``) and closing (``>``) words, all words, and shape (``@``, ``#``). The names are
-what the model's vocabulary holds, so a guess can be explained by the names that made it.
+Three families, each scaled by the root of its own size, so that a long paste cannot drown a short
+instruction: its opening (``<``) and closing (``>``) words, all words, and shape (``@``, ``#``). The names
+are what the model's vocabulary holds, so a guess can be explained by the names that made it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 from spillway.classify.facts import PayloadFacts
@@ -55,11 +56,11 @@ def _edges(words: Sequence[str], excerpt: str) -> list[str]:
         return ["<empty"]
     lead = _lead(words)
     features = [f"<{word}" for word in lead]
-    features += [f"<{a} {b}" for a, b in zip(lead, lead[1:], strict=False)]
+    features += [f"<{a} {b}" for a, b in pairwise(lead)]
     features += ["<^" + " ".join(words[:2]), "<^" + " ".join(words[:3]), f"<^{words[0]}"]
     close = _close(words, excerpt) if len(words) > len(lead) + 2 else []
     features += [f">{word}" for word in close]
-    features += [f">{a} {b}" for a, b in zip(close, close[1:], strict=False)]
+    features += [f">{a} {b}" for a, b in pairwise(close)]
     features.append(f">${words[-1]}")
     return list(dict.fromkeys(features))
 
@@ -85,7 +86,7 @@ def _close(words: Sequence[str], excerpt: str) -> Sequence[str]:
 
 def _body(words: Sequence[str]) -> list[str]:
     """All words and neighbouring pairs, once each."""
-    return list(dict.fromkeys([*words, *[f"{a} {b}" for a, b in zip(words, words[1:], strict=False)]]))
+    return list(dict.fromkeys([*words, *[f"{a} {b}" for a, b in pairwise(words)]]))
 
 
 def _marks(words: Sequence[str], excerpt: str) -> list[str]:
@@ -106,8 +107,8 @@ def _marks(words: Sequence[str], excerpt: str) -> list[str]:
 
 
 def _shape(facts: PayloadFacts) -> list[str]:
-    """The request around the words: documents, code, tools, schema, turns, format."""
-    features = [f"@turns{_step(facts.turns, (2, 4, 8))}"]
+    """The request around the words: documents, code, tools, schema, turns."""
+    features = [f"@turns{_step(facts.turns, (2, 4, 8))}", *_asked(facts)]
     if facts.documents:
         features += ["@document", f"@document{_step(facts.document_tokens, _SIZES)}"]
     if facts.code_blocks:
@@ -120,6 +121,12 @@ def _shape(facts: PayloadFacts) -> list[str]:
         features += ["@schema", f"@{facts.schema}{_step(facts.schema_fields, (1, 4, 10))}"]
     if facts.images:
         features.append("@image")
+    return features
+
+
+def _asked(facts: PayloadFacts) -> list[str]:
+    """What the text spells out, and its language."""
+    features = []
     if facts.numbers:
         features.append(f"@numbers{_step(facts.numbers, (2, 4, 8))}")
     if facts.steps:

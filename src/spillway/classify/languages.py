@@ -61,10 +61,20 @@ _SCRIPT_LANGUAGES: Final = {
 }
 
 _COMMON_WORDS: Final = {
-    "en": "the of and to is what in for you that are how with on this it be an as or which from my do write me",
-    "de": "der die das und ist nicht ein eine wie was für mit auf den dem von zu ich mir bitte welche sind kannst",
-    "fr": "le la les et est une un des du que qui pour dans pas ce je vous moi quel quelle sont avec sur comment",
-    "es": "el la los las y es una un de que en por para con qué cómo cuál son del se mi me está puedes escribe",
+    "en": (
+        "the of and to is what in for you that are how with on this it be an as or which from my do write me"
+    ),
+    "de": (
+        "der die das und ist nicht ein eine wie was für mit auf den dem von zu ich mir bitte welche "
+        "sind kannst"
+    ),
+    "fr": (
+        "le la les et est une un des du que qui pour dans pas ce je vous moi quel quelle sont avec "
+        "sur comment"
+    ),
+    "es": (
+        "el la los las y es una un de que en por para con qué cómo cuál son del se mi me está puedes escribe"
+    ),
     "pt": "o os as e é uma um de que em por para com não qual como são do da meu você está escreva isso",
     "it": "il lo gli e è una un di che in per con non quale come sono del della mi questo puoi scrivi cosa",
     "nl": "de het een en is van wat niet voor met op ik je dat hoe zijn mij kun welke naar deze schrijf",

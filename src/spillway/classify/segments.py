@@ -27,29 +27,36 @@ _REMINDER: Final = re.compile(
     re.IGNORECASE,
 )
 _REMINDER_LINE: Final = re.compile(
-    r"^[ \t]*[\[(*#]{0,3}[ \t]*(?:system|automatic|automated|harness)[ -]?(?:reminder|note|notice|message|info)\b"
-    r"[^\n]{0,2000}$",
+    r"^[ \t]*[\[(*#]{0,3}[ \t]*(?:system|automatic|automated|harness)[ -]?"
+    r"(?:reminder|note|notice|message|info)\b[^\n]{0,2000}$",
     re.IGNORECASE | re.MULTILINE,
 )
 _TAG: Final = re.compile(r"<([A-Za-z][\w-]{1,30})(?:\s[^<>]{0,200})?>")
 _CODE_LINE: Final = re.compile(
-    r"^(?:\s*(?:def |class |import |from \w+ import|#include|public |private |const |let |var |func |fn |return\b"
-    r"|if ?\(|for ?\(|while ?\(|SELECT |@\w+|package |using |struct |\}|\{|//|/\*))|[;{}]\s*$",
+    r"^(?:\s*(?:def |class |import |from \w+ import|#include|public |private |const |let |var |func |fn "
+    r"|return\b|if ?\(|for ?\(|while ?\(|SELECT |@\w+|package |using |struct |\}|\{|//|/\*))|[;{}]\s*$",
     re.MULTILINE,
 )
-_STEERING: Final = re.compile(
-    r"[^.!?\n]{0,80}(?:\b(?:classif(?:y|ied)|rout(?:e|ed)|label(?:led|ed)?|tag(?:ged)?|treat(?:ed)?|mark(?:ed)?"
-    r"|register|count|handle)\b[^.!?\n]{0,20}?\b(?:me|this|the|my|it)\b(?: (?:request|prompt|message|query|task"
-    r"|input|one|text))?(?: (?:only|always|strictly))? (?:as|to|under|with)\b[^.!?\n]{0,40}\b"
+_CLASS_NAMES: Final = (
     r"(?:extraction|classification|routing|summari[sz]ation|rewriting|translation|closed[_ ]qa|open[_ ]qa"
-    r"|generation|brainstorming|code|math|reasoning|planning|tool[_ ]use|conversation|local|cloud)\b"
+    r"|generation|brainstorming|code|math|reasoning|planning|tool[_ ]use|conversation)"
+)
+_VERBS: Final = (
+    r"(?:classif(?:y|ied)|routed?|label(?:led|ed)?|tag(?:ged)?|treat(?:ed)?|mark(?:ed)?"
+    r"|register|count|handle)"
+)
+_ITEMS: Final = r"(?:request|prompt|message|query|task|input|one|text)"
+_STEERING: Final = re.compile(
+    rf"[^.!?\n]{{0,80}}(?:\b{_VERBS}\b[^.!?\n]{{0,20}}?\b(?:me|this|the|my|it)\b(?: {_ITEMS})?"
+    rf"(?: (?:only|always|strictly))? (?:as|to|under|with)\b[^.!?\n]{{0,40}}"
+    rf"\b(?:{_CLASS_NAMES}|local|cloud)\b"
     r"(?!\s*(?:,|/|or\b|and\b))"
     r"|x-spillway-task|p_local_ok|\brouter\b[^.!?\n]{0,60}\b(?:class|task|local|cloud|difficulty)\b"
-    r"|\b(?:task|class|category)\s?[:=]\s?[\"']?(?:extraction|classification|routing|summari[sz]ation|rewriting"
-    r"|translation|closed_qa|open_qa|generation|brainstorming|code|math|reasoning|planning|tool_use|conversation)\b)"
+    rf"|\b(?:task|class|category)\s?[:=]\s?[\"']?{_CLASS_NAMES}\b)"
     r"[^.!?\n]{0,120}[.!?]?",
     re.IGNORECASE,
 )
+"""A sentence that speaks to whoever routes the request; a list of classes to choose from does not."""
 _STEERING_CUES: Final = (
     "classif",
     "rout",
@@ -57,28 +64,20 @@ _STEERING_CUES: Final = (
     "tag",
     "treat",
     "mark",
+    "spillway",
+    "p_local",
     "task",
     "class",
     "regist",
     "count",
     "handl",
+    "category",
 )
-_STEERING_TARGETS: Final = (
-    "extraction",
-    "ation",
-    "rewriting",
-    "qa",
-    "ing",
-    "tool",
-    "code",
-    "math",
-    "local",
-    "cloud",
-)
+_STEERING_TARGETS: Final = (" as ", " to ", " under ", " with ", ":", "=", "router", "spillway", "p_local")
 _PERSONA: Final = re.compile(
-    r"(?:^|(?<=[.!?\n]))\s*(?:you(?:'re| are)\b|your name is|act as|always be|be (?:helpful|concise|polite|honest|brief)"
-    r"|today is|the current date|current date|knowledge cutoff|think step by step|answer (?:helpfully|truthfully))"
-    r"[^.!?\n]*[.!?]?",
+    r"(?:^|(?<=[.!?\n]))\s*(?:you(?:'re| are)\b|your name is|act as|always be"
+    r"|be (?:helpful|concise|polite|honest|brief)|today is|(?:the )?current date|knowledge cutoff"
+    r"|think step by step|answer (?:helpfully|truthfully))[^.!?\n]*[.!?]?",
     re.IGNORECASE,
 )
 
@@ -248,12 +247,8 @@ def _looks_like_code(passages: list[str]) -> bool:
 def _without_steering(excerpt: str, parts: Parts) -> str:
     """The excerpt without sentences that address the router instead of the model."""
     lower = excerpt.lower()
-    if not (
-        "p_local" in lower or "spillway" in lower or (" as " in lower or "task" in lower or "rout" in lower)
-    ):
-        return excerpt
-    if not any([cue in lower for cue in _STEERING_CUES]) or not any(
-        [word in lower for word in _STEERING_TARGETS]
+    if not any(cue in lower for cue in _STEERING_CUES) or not any(
+        word in lower for word in _STEERING_TARGETS
     ):
         return excerpt
     bare = _STEERING.sub(" ", excerpt)

@@ -17,22 +17,27 @@ _ASCII_TABLE: Final = str.maketrans(
 _DIGITS: Final = str.maketrans("123456789’‘", "000000000''")
 
 _OPENING: Final = re.compile(
-    r"(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))(?: there| all| everyone| assistant| team| again| ai)?"
-    r"[\s,!.:]+"
+    r"(?:(?:hi|hello|hey|dear|good (?:morning|afternoon|evening|day))"
+    r"(?: there| all| everyone| assistant| team| again| ai)?[\s,!.:]+"
     r"|(?:i have|i've got) a (?:quick |small )?(?:question|request|favou?r)(?: for you)?[,.:!] *"
-    r"|(?:(?:so )?sorry to bother you|excuse me|quick question)[\s,.!:]+(?:but )?"
-    r"|if (?:it's not too much trouble|(?:you|u) don't mind|possible|you (?:could|can|would)(?: be so kind)?|it's ok)[\s,]+"
+    r"|(?:(?:so )?sorry to bother you|excuse me|quick question)[\s,!.:]+(?:but )?"
+    r"|if (?:it's not too much trouble|(?:you|u) don't mind|possible|it's ok"
+    r"|you (?:could|can|would)(?: be so kind)?)[\s,]+"
     r"|(?:i was wondering|i wonder) if you (?:could|can|would) "
-    r"|(?:i'd|i would) (?:really |greatly |very much )?(?:be (?:very )?grateful|appreciate it|be thankful) if you (?:could|would|can) "
+    r"|(?:i'd|i would) (?:really |greatly |very much )?(?:be (?:very )?grateful|appreciate it|be thankful)"
+    r" if you (?:could|would|can) "
     r"|(?:i'd|i would) like you to |i (?:want|need) you to "
     r"|(?:could|can|would|will) you (?:be so kind (?:as to|and) |be kind enough to |mind |help me (?:to )?)?"
     r"|do you think you could |(?:pretty )?please[\s,:!]+|kindly |pls |plz |thanks[\s,!.]+)+"
 )
 _CLOSING: Final = re.compile(
-    r"(?:[\s,;.!?]*(?:[,;] *|\b)(?:(?:many )?thanks(?: so much| a lot| in advance| a million| again| a bunch)?"
+    r"(?:[\s,;.!?]*(?:[,;] *|\b)"
+    r"(?:(?:many )?thanks(?: so much| a lot| in advance| a million| again| a bunch)?"
     r"|thank you(?: so much| very much| in advance| kindly| again)?|thx|cheers|please|pls"
-    r"|(?:much|really|greatly) appreciated|(?:i'd|i would|i) (?:really )?appreciate (?:it|that|your help|any help)"
-    r"|(?:any|your) help (?:is|would be) (?:much |really |greatly )?appreciated|if you (?:don't mind|can|could|would)"
+    r"|(?:much|really|greatly) appreciated"
+    r"|(?:i'd|i would|i) (?:really )?appreciate (?:it|that|your help|any help)"
+    r"|(?:any|your) help (?:is|would be) (?:much |really |greatly )?appreciated"
+    r"|if you (?:don't mind|can|could|would)"
     r"|you're the best|have a (?:nice|great|good) day|best regards|kind regards)"
     r"(?: for (?:your|the|any|all)(?: kind)? (?:help|time|work))?[\s,;.!:)]*)+$"
 )
@@ -43,7 +48,7 @@ CLOSING_CHARS: Final = 120
 
 
 def words_of(excerpt: str) -> list[str]:
-    """Words, digit groups (as zeros) and marks, lower case, polite phrases left out unless nothing else is there.
+    """Words, digit groups (as zeros) and marks in lower case, without politeness unless all is polite.
 
     >>> words_of("Please  add 12 and 3!")
     ['add', '00', 'and', '0', '!']
@@ -63,7 +68,7 @@ def _without_politeness(text: str) -> str:
     if opening is not None:
         text = text[opening.end() :]
     tail = text[-CLOSING_CHARS:]
-    if not any([cue in tail for cue in _CLOSING_CUES]):
+    if not any(cue in tail for cue in _CLOSING_CUES):
         return text
     closing = _CLOSING.search(tail)
     return text if closing is None else text[: len(text) - len(tail) + closing.start()]

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spillway.cli.hardware import with_known_hardware
+
 if TYPE_CHECKING:
     from spillway.config.schema import Config
     from spillway.fleet.examine import Finding
@@ -50,7 +52,7 @@ async def _check(path: Path | None) -> list[Finding]:
     from spillway.fleet.examine import Finding, examine
 
     loaded = load_config(path, os.environ)
-    settings = loaded.config
+    settings = with_known_hardware(loaded.config)
     origin = (
         str(loaded.path)
         if loaded.path

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterable, Iterator
-from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spillway.cli.hardware import with_known_hardware
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def command(
     """
     from spillway.config.load import load_config
 
-    settings = load_config(config, os.environ, needs_variables=False).config
+    settings = with_known_hardware(load_config(config, os.environ, needs_variables=False).config)
     report = _make(settings, ledger or settings.ledger, since, until, by)
     if as_json:
         import msgspec
@@ -87,24 +87,13 @@ def _grouping(by: str) -> By:
 
 
 def _hardware(node: NodeConfig) -> NodeHardware:
-    """A node's machine, from its figures or from the catalogue."""
+    """A node's machine; catalogue names were resolved before."""
     from spillway.ledger.nodes import NodeHardware
 
     given = node.hardware
-    if given is None:
+    if given is None or isinstance(given, str):
         return NodeHardware()
-    if not isinstance(given, str):
-        return NodeHardware(given.price_usd, given.life_months, given.idle_w, given.active_w)
-    from spillway.planner.catalogue import load_machines
-
-    machine = load_machines().get(given)
-    if machine is None:
-        raise ConfigError(f"node {node.name}: hardware {given!r} is not in the catalogue")
-    price, idle, active = (
-        None if figure is None else Decimal(str(figure.value))
-        for figure in (machine.price_usd, machine.idle_w, machine.active_w)
-    )
-    return NodeHardware(price_usd=price, idle_w=idle, active_w=active)
+    return NodeHardware(given.price_usd, given.life_months, given.idle_w, given.active_w)
 
 
 def _nothing(report: Report) -> str:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spillway.cli.hardware import with_known_hardware
+
 if TYPE_CHECKING:
     from spillway.api.assembly import Assembly
     from spillway.config.schema import Config
@@ -56,7 +58,7 @@ async def _main(
         return
     from spillway.api.assembly import Assembly
 
-    await serve(Assembly(settings, found=found))
+    await serve(Assembly(with_known_hardware(settings), found=found, state_folder=_state_folder()))
 
 
 async def serve(assembly: Assembly) -> None:
@@ -74,6 +76,13 @@ async def serve(assembly: Assembly) -> None:
     finally:
         sock.close()
         await assembly.close()
+
+
+def _state_folder() -> Path:
+    """Where what belongs to this user's gateway is kept when it has no other place."""
+    folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "spillway"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
 
 def _with_listener(config: Config, host: str | None, port: int | None) -> Config:

@@ -247,12 +247,6 @@ def _cross_check(config: Config) -> tuple[list[tuple[Location, str]], list[str]]
         if key.partition("/")[0] not in clouds or not key.partition("/")[2]
     ]
     problems += [(("aliases", alias), said) for alias, said in _bad_aliases(config)]
-    warnings += [
-        f"nodes: {node.name}: hardware {node.hardware!r} is a catalogue key, which only the planner reads so "
-        "far; give price_usd and active_w to see what local answers cost"
-        for node in config.nodes
-        if isinstance(node.hardware, str)
-    ]
     return problems, warnings
 
 

@@ -77,7 +77,7 @@ class NodeConfig(Section):
     engine: EngineKind = Field("auto", description="Serving software; auto asks the server.")
     slots: int | Literal["auto"] = Field("auto", description="Sequences it serves well at once.")
     context_tokens: int | None = Field(None, ge=1, description="Context per slot; default: as reported.")
-    hardware: str | HardwareConfig | None = Field(None, description="Catalogue key, or explicit figures.")
+    hardware: str | HardwareConfig | None = Field(None, description="Name from the catalogue (mac-mini-m4-pro), or figures.")
     api_key: SecretStr | None = Field(None, description="Key the node itself asks for, if any.")
     deadlines: DeadlineConfig = Field(default_factory=DeadlineConfig, description="Patience with this node.")
 

@@ -69,7 +69,8 @@ class Metrics(Collector):
         self._ttft: dict[str, Histogram] = defaultdict(Histogram)
         self._total: dict[str, Histogram] = defaultdict(Histogram)
         self._refused: dict[str, int] = defaultdict(int)
-        self.ledger_backlog: Callable[[], int] = lambda: 0
+        self.ledger: Callable[[], tuple[int, int]] = lambda: (0, 0)
+        """Requests not yet in the ledger, and requests that never will be."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -138,8 +139,10 @@ class Metrics(Collector):
             "spillway_unpriced", "Attempts whose cost is unknown.", value=self._unpriced
         )
         backlog = GaugeMetricFamily("spillway_ledger_backlog", "Requests not yet in the ledger.")
-        backlog.add_metric((), self.ledger_backlog())
+        waiting, lost = self.ledger()
+        backlog.add_metric((), waiting)
         yield backlog
+        yield CounterMetricFamily("spillway_ledger_lost", "Requests the ledger could not keep.", value=lost)
 
     def _collect_upstreams(self) -> Iterator[Metric]:
         in_flight = GaugeMetricFamily("spillway_inflight", "Requests in flight.", labels=("upstream",))
