@@ -125,20 +125,23 @@ def main() -> None:
     print(f"{arguments.model.name}, {engine}\n")
     print("| kind | messages | intent | order | item | day | urgent | all exact | AUROC | median ms |")
     print("|---|---|---|---|---|---|---|---|---|---|")
-    everything: list[Answered] = []
+    by_kind: dict[shop.Kind, list[Answered]] = {}
     for kind in KINDS:
         drawn = shop.messages(arguments.seed, arguments.count, kind)
         answers = [ask(server, message) for message in drawn]
         print(row(kind, answers), flush=True)
-        everything += answers
+        by_kind[kind] = answers
         if arguments.show_wrong:
             wrong = [a for a in answers if not a.is_exact]
             print(Counter(str(a.message.answer["intent"]) for a in wrong))
             for a in wrong[: arguments.show_wrong]:
                 print(f"  {a.message.text}\n    {a.text}  {a.least_logprob:.2f}")
+    everything = [answer for answers in by_kind.values() for answer in answers]
     told = [ask(server, message, shop.SYSTEM_PROMPT) for message in shop.messages(arguments.seed, 300)]
     print(row("trained, with system message", told))
-    print(f"\nall kinds together: AUROC {auroc(everything)}\n{kept_row(everything)}")
+    familiar = [answer for kind in KINDS[:2] for answer in by_kind[kind]]
+    for label, answers in (("all kinds", everything), ("without unseen items", familiar)):
+        print(f"\n{label}: AUROC {auroc(answers)}\n{kept_row(answers)}")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import gguf
 import numpy as np
 import torch
 from gguf.quants import quantize
+
 from training.shop_model import vocabulary
 from training.shop_model.network import Shape
 

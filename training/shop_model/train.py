@@ -13,10 +13,10 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 from torch.nn.functional import cross_entropy
-from training.shop_model import vocabulary
-from training.shop_model.network import Shape, ShopModel
 
 from spillway.demo import shop
+from training.shop_model import vocabulary
+from training.shop_model.network import Shape, ShopModel
 
 DECIDING_AT = (3, -3)
 """Where in a tokenized answer the intent's first token and the urgency stand."""
