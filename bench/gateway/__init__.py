@@ -1,1 +1,1 @@
-"""What a gateway adds: spillway and its peers in one run against the same fake upstream."""
+"""What a gateway adds to a request, measured side by side with other gateways."""

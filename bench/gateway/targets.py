@@ -1,203 +1,199 @@
-"""The gateways under test: how each is started, asked, and known to be ready."""
+"""The gateways under test: how each is started in front of an upstream, and what its requests must carry."""
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
-import subprocess
 import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-__all__ = ["CACHE", "GATEWAY_CORE", "LOAD_CORE", "Target", "running", "targets"]
+from bench.gateway import peers
+from bench.gateway.wire import MODELS
 
-CACHE = Path(os.environ.get("SPILLWAY_BENCH_CACHE") or Path.home() / ".cache" / "spillway-bench")
-GATEWAY_CORE = 0
-LOAD_CORE = 1
-START_S = 60.0
+__all__ = ["TARGETS", "Launch", "Target"]
+
+KEY = "sk-bench-0123456789abcdef"
+CHECKOUT = Path(__file__).resolve().parents[2]
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Launch:
+    """One start of a gateway; its environment holds only what is named here, nobody's keys."""
+
+    argv: tuple[str, ...]
+    ready_path: str
+    headers: Headers
+    env: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Target:
-    """One gateway. ``command`` gets its port, the upstream's port and a folder for its files."""
+    """A gateway by name; ``launch(folder, port, upstream_port)`` may write files into the folder."""
 
     name: str
-    command: Callable[[int, int, Path], list[str]]
-    ready_path: str
-    path: str = "/v1/chat/completions"
-    headers: Callable[[int], dict[str, str]] = lambda upstream: {}
-    environment: dict[str, str] = field(default_factory=dict)
-    version: Callable[[], str] = lambda: "unknown"
-    is_installed: Callable[[], bool] = lambda: True
+    title: str
+    version: Callable[[], str | None]  # None: not installed
+    launch: Callable[[Path, int, int], Launch]
 
 
-@dataclass(frozen=True)
-class Process:
-    """A gateway that answers, and how long that took."""
-
-    pid: int
-    port: int
-    start_s: float
+def _base_env(folder: Path) -> dict[str, str]:
+    return {"PATH": os.environ.get("PATH", ""), "HOME": str(folder), "LANG": "C.UTF-8"}
 
 
-@contextmanager
-def running(target: Target, port: int, upstream_port: int, folder: Path) -> Iterator[Process]:
-    """Starts the gateway on its own core; ends it, and only it, afterwards."""
-    command = target.command(port, upstream_port, folder)
-    with (folder / f"{target.name}.log").open("wb") as log:
-        started_s = time.perf_counter()
-        process = subprocess.Popen(
-            command,
-            env={**os.environ, **target.environment},
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            cwd=folder,
-            preexec_fn=lambda: os.sched_setaffinity(0, {GATEWAY_CORE}),
-        )
-        try:
-            _wait_until_ready(process, f"http://127.0.0.1:{port}{target.ready_path}", folder / log.name)
-            yield Process(process.pid, port, time.perf_counter() - started_s)
-        finally:
-            process.terminate()
-            try:
-                process.wait(10)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+def _floor_version() -> str | None:
+    found = [peers.package_version(peers.floor_python(), name) for name in ("uvicorn", "aiohttp")]
+    return None if None in found else f"uvicorn {found[0]}, aiohttp {found[1]}"
 
 
-def _wait_until_ready(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    ends_s = time.perf_counter() + START_S
-    while time.perf_counter() < ends_s:
-        if process.poll() is not None:
-            raise RuntimeError(f"it ended while starting: {log.read_text(errors='replace')[-500:]}")
-        try:
-            with urllib.request.urlopen(url, timeout=1) as answer:
-                answer.read()
-                return
-        except urllib.error.HTTPError as error:
-            if error.code < 500:
-                return
-        except OSError:
-            pass
-        time.sleep(0.01)
-    raise RuntimeError(f"it was not ready after {START_S:g} s: {log.read_text(errors='replace')[-500:]}")
-
-
-def targets() -> dict[str, Target]:
-    """All gateways by name, in the order of the table."""
-    found = (_spillway(), _litellm("uvicorn"), _litellm("granian"), _portkey())
-    return {target.name: target for target in found}
-
-
-def _spillway() -> Target:
-    """Routing, ledger, metrics and auth all on, as by default."""
-
-    def command(port: int, upstream: int, folder: Path) -> list[str]:
-        config = folder / "spillway.yaml"
-        config.write_text(
-            f"""
-server: {{port: {port}, keys: [{{name: bench, key: bench-key}}]}}
-clouds:
-  - name: bench
-    url: http://127.0.0.1:{upstream}/v1
-    api_key: x
-    models: [bench-model, bench-delayed, bench-paced, bench-flat]
-    simulated: benchmark upstream
-prices:
-  bench/bench-model: {{input_usd_per_mtok: 0.15, output_usd_per_mtok: 0.60}}
-routing: {{reference: bench/bench-model}}
-ledger: sqlite:///{folder / "ledger.db"}
-"""
-        )
-        return [sys.executable, "-m", "spillway", "up", "--config", str(config)]
-
-    def version() -> str:
-        from spillway import __version__
-
-        return __version__
-
-    return Target(
-        "spillway",
-        command,
-        "/health/ready",
-        headers=lambda upstream: {"authorization": "Bearer bench-key"},
-        version=version,
+def _floor(folder: Path, port: int, upstream_port: int) -> Launch:
+    upstream = f"http://127.0.0.1:{upstream_port}"
+    return Launch(
+        argv=(
+            str(peers.floor_python()),
+            "-m",
+            "bench.gateway.floor",
+            "--port",
+            str(port),
+            "--upstream",
+            upstream,
+        ),
+        ready_path="/health/ready",
+        headers=(),
+        env={**_base_env(folder), "PYTHONPATH": str(CHECKOUT)},
     )
 
 
-def _litellm(server: str) -> Target:
-    """Its proxy without database, telemetry off, one worker, auth by master key."""
-    home = CACHE / "litellm" / "bin"
+def _spillway_version() -> str | None:
+    return peers.package_version(Path(sys.executable), "spillway")
 
-    def command(port: int, upstream: int, folder: Path) -> list[str]:
-        config = folder / f"litellm-{server}.yaml"
-        entries = "".join(
-            f"""
-  - model_name: {model}
-    litellm_params: {{model: openai/{model}, api_base: "http://127.0.0.1:{upstream}/v1", api_key: x}}"""
-            for model in ("bench-model", "bench-delayed", "bench-paced", "bench-flat")
-        )
-        config.write_text(
-            f"""
-model_list:{entries}
-litellm_settings: {{telemetry: false, set_verbose: false, num_retries: 0}}
-general_settings: {{master_key: bench-key, disable_spend_logs: true}}
-"""
-        )
-        extra = ["--run_granian"] if server == "granian" else []
-        return [
-            *(str(home / "litellm"), "--config", str(config), "--host", "127.0.0.1", "--port", str(port)),
-            *("--num_workers", "1", *extra),
-        ]
 
-    def version() -> str:
-        asked = "import importlib.metadata as m; print(m.version('litellm'))"
-        return subprocess.run([home / "python", "-c", asked], capture_output=True, text=True).stdout.strip()
+def _spillway(folder: Path, port: int, upstream_port: int) -> Launch:
+    """Everything on, as by default: key check, routing, ledger in SQLite on disk, metrics."""
+    prices = {f"bench/{m}": {"input_usd_per_mtok": 0.15, "output_usd_per_mtok": 0.60} for m in MODELS}
+    config = {
+        "server": {"keys": [{"name": "bench", "key": KEY}]},
+        "nodes": [],
+        "clouds": [
+            {
+                "name": "bench",
+                "url": f"http://127.0.0.1:{upstream_port}/v1",
+                "api_key": "x",
+                "models": list(MODELS),
+                "simulated": "benchmark upstream",
+            }
+        ],
+        "prices": prices,
+        "routing": {"reference": f"bench/{MODELS[0]}"},
+        "ledger": f"sqlite:///{folder / 'ledger.db'}",
+    }
+    file = _write(folder / "spillway.yaml", config)
+    return Launch(
+        argv=(sys.executable, "-m", "spillway", "up", "--config", file, "--port", str(port)),
+        ready_path="/health/ready",
+        headers=_bearer(KEY),
+        env=_base_env(folder),
+    )
 
-    return Target(
-        "litellm" if server == "uvicorn" else f"litellm-{server}",
-        command,
-        "/health/liveliness",
-        headers=lambda upstream: {"authorization": "Bearer bench-key"},
-        environment={
+
+def _litellm_version(package: str) -> str | None:
+    python = peers.litellm_command().with_name("python")
+    found = peers.package_version(python, "litellm")
+    return f"{found}, {package} {peers.package_version(python, package)}" if found else None
+
+
+def _litellm(folder: Path, port: int, upstream_port: int, extra: tuple[str, ...]) -> Launch:
+    """The documented production settings: one worker, no database, telemetry and logs off; key check on."""
+    base = f"http://127.0.0.1:{upstream_port}/v1"
+    config = {
+        "model_list": [
+            {"model_name": m, "litellm_params": {"model": f"openai/{m}", "api_base": base, "api_key": "x"}}
+            for m in MODELS
+        ],
+        "litellm_settings": {
+            "telemetry": False,
+            "set_verbose": False,
+            "num_retries": 0,
+            "request_timeout": 600,
+        },
+        "general_settings": {"master_key": KEY, "disable_spend_logs": True},
+    }
+    silent = {"version": 1, "disable_existing_loggers": False, "loggers": {"uvicorn": {"level": "ERROR"}}}
+    arguments = (
+        "--config",
+        _write(folder / "litellm.yaml", config),
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    )
+    log = () if extra else ("--log_config", _write(folder / "log.json", silent))
+    return Launch(
+        argv=(str(peers.litellm_command()), *arguments, "--num_workers", "1", *log, *extra),
+        ready_path="/health/liveliness",
+        headers=_bearer(KEY),
+        env={
+            **_base_env(folder),
             "LITELLM_MODE": "PRODUCTION",
             "LITELLM_LOG": "ERROR",
-            "LITELLM_LOCAL_MODEL_COST_MAP": "True",
+            "LITELLM_TELEMETRY": "False",
+            "LITELLM_LOCAL_MODEL_COST_MAP": "True",  # else it tries to fetch its price list while starting
+            "LITELLM_DONT_SHOW_FEEDBACK_BOX": "True",
             "DISABLE_ADMIN_UI": "True",
+            "NO_DOCS": "True",
+            "NO_REDOC": "True",
         },
-        version=version,
-        is_installed=(home / "litellm").exists,
     )
 
 
-def _portkey() -> Target:
-    """The open-source gateway on Node.js; provider and host are chosen by request headers."""
-    package = CACHE / "node_modules" / "@portkey-ai" / "gateway"
+def _portkey_version() -> str | None:
+    found, node = peers.portkey_version(), peers.node_version()
+    return f"{found}, node {node}" if found and node else None
 
-    def command(port: int, upstream: int, folder: Path) -> list[str]:
-        return ["node", str(package / "build" / "start-server.js"), f"--port={port}", "--headless"]
 
-    def version() -> str:
-        import json
-
-        return str(json.loads((package / "package.json").read_text())["version"])
-
-    return Target(
-        "portkey",
-        command,
-        "/",
-        headers=lambda upstream: {
-            "x-portkey-provider": "openai",
-            "x-portkey-custom-host": f"http://127.0.0.1:{upstream}/v1",
-            "authorization": "Bearer x",
-        },
-        environment={"TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost", "NODE_ENV": "production"},
-        version=version,
-        is_installed=lambda: package.exists() and shutil.which("node") is not None,
+def _portkey(folder: Path, port: int, upstream_port: int) -> Launch:
+    """Routed by headers on each request; the open-source gateway has no keys of its own to check."""
+    return Launch(
+        argv=("node", str(peers.portkey_script()), f"--port={port}", "--headless"),
+        ready_path="/",
+        headers=(
+            *_bearer("x"),
+            ("x-portkey-provider", "openai"),
+            ("x-portkey-custom-host", f"http://127.0.0.1:{upstream_port}/v1"),
+        ),
+        env={**_base_env(folder), "NODE_ENV": "production", "TRUSTED_CUSTOM_HOSTS": "127.0.0.1,localhost"},
     )
+
+
+def _bearer(key: str) -> Headers:
+    return (("authorization", f"Bearer {key}"),)
+
+
+def _write(file: Path, value: object) -> str:
+    """The path of a file that holds the value as JSON, which is YAML too."""
+    file.write_text(json.dumps(value, indent=1))
+    return str(file)
+
+
+TARGETS: dict[str, Target] = {
+    target.name: target
+    for target in (
+        Target("floor", "floor (uvicorn + aiohttp, bare)", _floor_version, _floor),
+        Target("spillway", "spillway", _spillway_version, _spillway),
+        Target(
+            "litellm",
+            "LiteLLM proxy (uvicorn)",
+            lambda: _litellm_version("uvicorn"),
+            lambda folder, port, upstream: _litellm(folder, port, upstream, ()),
+        ),
+        Target(
+            "litellm-granian",
+            "LiteLLM proxy (granian)",
+            lambda: _litellm_version("granian"),
+            lambda folder, port, upstream: _litellm(folder, port, upstream, ("--run_granian",)),
+        ),
+        Target("portkey", "Portkey gateway", _portkey_version, _portkey),
+    )
+}
