@@ -28,9 +28,9 @@ DIRECT = "direct"
 NAMES = (DIRECT, *TARGETS)
 LONGEST_S = 1200.0
 NOTES = (
-    "Added: gateway minus direct, paired blocks, every request counted. `direct` shows absolute"
-    " milliseconds, `direct − direct` what the method itself adds. `~`: the passes differ by more than a quarter; `invalid`:"
-    " a wrong or missing answer.",
+    "Added: gateway minus direct, paired blocks, every request counted. `direct` shows absolute milliseconds,"
+    + " `direct − direct` what the method itself adds. `~`: the passes differ by more than a quarter;"
+    + " `invalid`: a wrong or missing answer.",
     "",
 )
 
