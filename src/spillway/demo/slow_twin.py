@@ -2,7 +2,8 @@
 
 A transformer block adds its attention and feed-forward outputs to what passes through. With both output
 matrices zero it adds exactly zero, yet every multiplication is still done: the latency is real work and grows
-by one block's time for each.
+by one block's time for each. For the demo model that is 1.1-1.4 ms a request and 0.23 MB for each extra block
+(measured 2026-11-24 up to 240 blocks, one engine thread on a shared 2-core x86-64 server).
 """
 
 import os
@@ -17,7 +18,8 @@ _WRITER_SETS = ("GGUF.version", "GGUF.tensor_count", "GGUF.kv_count", "general.a
 def build_slow_twin(source: Path, target: Path, extra_blocks: int) -> None:
     """`target` is the source's model, metadata, tokenizer and template with identity blocks appended.
 
-    Written beside `target` and moved over it, so a reader never sees half a file. Takes about 4 ms a block.
+    Written beside `target` and moved over it, so a reader never sees half a file. Takes 0.1-0.2 s up to 240
+    blocks.
     Raises `ValueError` for a negative count or a source without transformer blocks.
     """
     if extra_blocks < 0:
