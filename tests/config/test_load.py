@@ -73,36 +73,6 @@ def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
         yield from _sections(inner)
 
 
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("nodes:\n  - name: a\n    url: u\n    slot: 4", ":4: nodes[0].slot: is not a known key; did"),
-        ("rooting: {}", ":1: rooting: is not a known key; did you mean routing?"),
-        ("nodes:\n  - {name: a, url: u, engine: olama}", ":2: nodes[0].engine: input should be 'auto'"),
-        ("nodes:\n  - {name: a}", ":2: nodes[0]: give exactly one of url"),
-        ("nodes:\n  - {name: a, url: 'http://x', slots: 0}", "must be auto or at least 1"),
-        ("clouds:\n  - {name: o, models: [{name: m, substitut: true}]}", "did you mean substitute?"),
-        ("slo: {default: {ttft_ms: 10, total_ms: 1}}", "slo.default: total_ms must not be below ttft_ms"),
-        ("slo: {default: {ttft_ms: -1}}", "slo.default.ttft_ms: input should be greater than 0"),
-        ("server: {host: 0.0.0.0}", "set server.keys first"),
-        ("nodes: [{name: a, url: 'http://x'}, {name: a, url: 'http://y'}]", "two upstreams are called 'a'"),
-        ("nodes: [{name: local, url: 'http://x'}]", "that word chooses a side"),
-        ("server: {port: 1}\nserver: {port: 2}", ":2: server: is said twice"),
-        ("server: [", "this is not YAML"),
-        ("- a", ":1: the file must hold keys and values"),
-        ("routing: {reference: openai/x}", "routing.reference: must be CLOUD/MODEL"),
-        ("prices: {x/y: {input_usd_per_mtok: 1, output_usd_per_mtok: 1}}", "prices.x/y: must be CLOUD/MODEL"),
-        ("aliases: {a: b, b: a}", "aliases.a: leads back to itself"),
-        ("aliases: {auto: b}", "aliases.auto: that word chooses a side"),
-        ("nodes: [{name: n, url: u}]\naliases: {a: m/x}", ":2: aliases.a: no node or cloud is called 'm'"),
-        ("ledger: ${NOPE}", ":1: ledger: the environment has no variable NOPE"),
-    ],
-)  # fmt: skip
-def test_wrong_files(tmp_path: Path, text: str, said: str) -> None:
-    """Each mistake is named with its line and key, and what to write instead."""
-    assert said in complaint(tmp_path, text)
-
-
 def test_all_problems_at_once(tmp_path: Path) -> None:
     """Two mistakes give two lines, in the order of the file."""
     lines = complaint(tmp_path, "server: {prt: 1}\nrouting: {max_attempts: 0}").splitlines()
