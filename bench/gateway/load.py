@@ -146,10 +146,9 @@ class _Client(asyncio.Protocol):
             if self._first_s is None:
                 self._first_s = perf_counter()
             self._pieces += found
-        # Cut after the last mark, so that no mark is counted twice.
-        self._tail = window[
-            max(window.rfind(PIECE_MARK) + len(PIECE_MARK), len(window) - STREAM_END_BYTES, 0) :
-        ]
+        last = window.rfind(PIECE_MARK)  # cut after it, so that no mark is counted twice
+        seen = 0 if last < 0 else last + len(PIECE_MARK)
+        self._tail = window[max(seen, len(window) - STREAM_END_BYTES) :]
 
     def on_message_complete(self) -> None:
         now_s = perf_counter()

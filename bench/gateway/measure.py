@@ -57,14 +57,14 @@ class Plan:
 
 FULL = Plan(
     passes=2,
-    warm_s=1.0,
+    warm_s=0.6,
     pairs=3,
-    block_s=1.2,
-    saturated_s=3.0,
-    large_s=2.0,
+    block_s=0.8,
+    saturated_s=2.5,
+    large_s=1.2,
     paced_pairs=2,
-    paced_s=2.0,
-    flat_s=2.0,
+    paced_s=1.6,
+    flat_s=1.5,
     flat_pieces=2000,
 )
 QUICK = Plan(
