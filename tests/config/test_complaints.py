@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from spillway.config.load import load_config
+from spillway.config.schema import Config
 from spillway.errors import ConfigError
 
 SECRET = "s3cret-value"
@@ -176,3 +180,28 @@ def test_secrets_never_show(tmp_path: Path, text: str) -> None:
     said = complaint(tmp_path, text)
     assert "s3cret" not in said
     assert "secret" not in said.replace(str(tmp_path), "")
+
+
+KEYS = sorted(
+    {"auto", "openai/m", "zzz", "name", "url", "slots", "hardware", "key", "substitute"}
+    | set(Config.model_fields)
+)
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.dates()
+TREES = st.recursive(
+    SCALARS,
+    lambda below: st.lists(below, max_size=3) | st.dictionaries(st.sampled_from(KEYS) | SCALARS, below),
+)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(tree=TREES | st.dictionaries(st.sampled_from(KEYS), TREES, max_size=3))
+def test_anything_is_read_or_complained_about(tree: object, tmp_path: Path) -> None:
+    """Whatever a file holds, it is a configuration or a ConfigError whose lines name the file."""
+    path = tmp_path / "spillway.yaml"
+    path.write_text(yaml.safe_dump(tree, allow_unicode=True), encoding="utf-8")
+    said = ""
+    try:
+        load_config(path, {})
+    except ConfigError as error:
+        said = error.message
+    assert all(line.startswith(str(path)) for line in said.splitlines())

@@ -32,13 +32,6 @@ def oddities(config: Config, *, needs_secrets: bool = True) -> list[Problem]:
         if cloud.name == cloud_name and listed and model not in listed:
             said = f"{model} is not among the models of {cloud_name}"
             odd.append((("routing", "reference"), said + nearest(model, listed)))
-    for index, node in enumerate(config.nodes):
-        if isinstance(node.hardware, str):
-            said = (
-                f"hardware {node.hardware!r} is a catalogue key, which only the planner reads so far; "
-                "give price_usd and active_w to see what local answers cost"
-            )
-            odd.append((("nodes", index, "hardware"), said))
     if needs_secrets:
         odd += _empty_keys(config)
     return odd
