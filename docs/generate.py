@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
+from decimal import Decimal
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args, get_origin
 
-from pydantic import BaseModel
+from pydantic import BaseModel, SecretStr
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
 from spillway import errors
 from spillway.cli import COMMANDS
+from spillway.config.complaints import sections_in
 from spillway.config.schema import Config
+from spillway.config.write import json_schema
 from spillway.ledger.migrations import STEPS
 from spillway.routing.reasons import MEANING
 
@@ -24,6 +29,7 @@ def pages() -> dict[str, str]:
     """File name → text of every generated page."""
     return {
         "configuration.md": NOTE + _configuration(),
+        "spillway.schema.json": json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n",
         "errors.md": NOTE + _errors(),
         "reasons.md": NOTE + _reasons(),
         "ledger.md": NOTE + _ledger(),
@@ -35,11 +41,19 @@ def _configuration() -> str:
     lines = [
         "# Configuration",
         "",
-        "`spillway.yaml` in the working directory, else in the user's configuration folder, else none. Text values may",
-        "hold `${NAME}` from the environment. The annotated example is `src/spillway/config/example.yaml`.",
+        "`spillway.yaml` is looked for in the working directory, then in `$XDG_CONFIG_HOME/spillway` or",
+        "`~/.config/spillway` (on macOS `~/Library/Application Support/spillway`); `--config FILE` names another. None at",
+        "all is fine: nodes are found on the usual local ports and clouds by the usual key variables.",
         "",
-        "| key | default | meaning |",
-        "| --- | --- | --- |",
+        "Text values may hold `${NAME}` from the environment, and `$${` stands for a plain `${`. An unknown key, a wrong",
+        "value or a variable that is not set is an error that names file, line and key, all of them at once; values from",
+        "the environment never show. A relative `model` starts at the file's own folder.",
+        "",
+        "The annotated example is `src/spillway/config/example.yaml`, and `spillway.schema.json` beside this page lets an",
+        "editor check the file while you type. `spillway up --write-config` writes a file from what it finds.",
+        "",
+        "| key | values | default | meaning |",
+        "| --- | --- | --- | --- |",
         *_rows(Config, ""),
     ]
     return "\n".join(lines) + "\n"
@@ -47,25 +61,66 @@ def _configuration() -> str:
 
 def _rows(section: type[BaseModel], prefix: str) -> Iterator[str]:
     for name, field in section.model_fields.items():
-        inner = next(_sections(field.annotation), None)
-        many = "[]" if "tuple" in str(field.annotation) and inner else ""
-        keyed = ".NAME" if "dict" in str(field.annotation) and inner else ""
-        yield f"| `{prefix}{name}{many}{keyed}` | {_default(field)} | {field.description or ''} |"
+        inner = next(sections_in(field.annotation), None)
+        many = "[]" if get_origin(field.annotation) is tuple and inner else ""
+        keyed = get_origin(field.annotation) is dict and inner
+        key = f"{prefix}{name}{many}{KEYED.get(name, '.NAME') if keyed else ''}"
+        meaning = field.description or (_first(inner) if inner else "")
+        yield f"| `{key}` | {_values(field)} | {_default(field)} | {meaning} |"
         if inner is not None:
-            yield from _rows(inner, f"{prefix}{name}{many}{keyed}.")
+            yield from _rows(inner, f"{key}.")
+
+
+KEYED = {"prices": ".CLOUD/MODEL", "slo": ".CLASS"}
+
+
+def _values(field: Any) -> str:
+    """Which values a key takes, with its limits."""
+    limits = [f"{SIGNS[name]} {value}" for each in field.metadata for name, value in _limits(each)]
+    return ", ".join([_kind(field.annotation), *limits])
+
+
+SIGNS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<"}
+
+
+def _limits(constraint: Any) -> list[tuple[str, Any]]:
+    return [(name, getattr(constraint, name)) for name in SIGNS if hasattr(constraint, name)]
+
+
+def _kind(annotation: Any) -> str:
+    origin, inner = get_origin(annotation), get_args(annotation)
+    if origin is Literal:
+        return ", ".join(f"`{value}`" for value in inner)
+    if origin is tuple:
+        return f"list of {_kind(inner[0])}"
+    if origin is dict:
+        return f"mapping to {_kind(inner[1])}"
+    if inner:
+        return " or ".join(
+            _kind(each) for each in inner if each is not type(None) and not isinstance(each, FieldInfo)
+        )
+    if issubclass(annotation, BaseModel):
+        return "mapping"
+    return KINDS[annotation]
+
+
+KINDS = {
+    str: "text",
+    SecretStr: "secret text",
+    int: "whole number",
+    float: "number",
+    Decimal: "number",
+    bool: "true, false",
+}
 
 
 def _default(field: Any) -> str:
     if field.default is PydanticUndefined:
         return "required" if field.default_factory is None else ""
-    return "" if field.default in (None, ()) else f"`{field.default}`"
-
-
-def _sections(annotation: Any) -> Iterator[type[BaseModel]]:
-    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
-        yield annotation
-    for inner in get_args(annotation):
-        yield from _sections(inner)
+    if field.default in (None, ()):
+        return ""
+    default = ", ".join(field.default) if isinstance(field.default, tuple) else field.default
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
 def _errors() -> str:
