@@ -20,6 +20,8 @@ __all__ = ["command"]
 
 SCHEMA = "spillway.check/1"
 EXIT_PROBLEMS = 3
+PATIENCE_S = 10.0
+"""Longest time for one upstream, whatever it does; one that is silent is given up after five."""
 MARKS = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
 
 
@@ -49,7 +51,7 @@ def command(
 async def _check(path: Path | None) -> list[Finding]:
     from spillway.config.load import load_config
     from spillway.fleet.discover import discover_clouds, discover_nodes
-    from spillway.fleet.examine import Finding, examine
+    from spillway.fleet.examine import Finding
 
     loaded = load_config(path, os.environ)
     settings = with_known_hardware(loaded.config)
@@ -66,10 +68,32 @@ async def _check(path: Path | None) -> list[Finding]:
         settings = settings.model_copy(
             update={"nodes": tuple(node for node, _ in nodes), "clouds": tuple(clouds)}
         )
-    findings += await examine(settings)
-    findings += await _prices(settings)
-    findings.append(await asyncio.to_thread(_ledger, settings))
-    return findings
+    reached, prices, ledger = await asyncio.gather(
+        _reach(settings), _prices(settings), asyncio.to_thread(_ledger, settings)
+    )
+    return [*findings, *reached, *prices, ledger]
+
+
+async def _reach(settings: Config) -> list[Finding]:
+    """Findings on every upstream at once, each with its own limit: one that trickles stops no other."""
+    alone = [
+        *(settings.model_copy(update={"nodes": (node,), "clouds": ()}) for node in settings.nodes),
+        *(settings.model_copy(update={"nodes": (), "clouds": (cloud,)}) for cloud in settings.clouds),
+    ]
+    groups = await asyncio.gather(*[_examine(one) for one in alone or [settings]])
+    return [finding for group in groups for finding in group]
+
+
+async def _examine(one: Config) -> list[Finding]:
+    from spillway.fleet.examine import Finding, examine
+
+    try:
+        async with asyncio.timeout(PATIENCE_S):
+            return await examine(one)
+    except TimeoutError:
+        subjects = [f"node {node.name}" for node in one.nodes] + [f"cloud {c.name}" for c in one.clouds]
+        said = f"no complete answer within {PATIENCE_S:g} s: is it overloaded, or no model server at all?"
+        return [Finding("problem", subject, said) for subject in subjects]
 
 
 async def _prices(settings: Config) -> list[Finding]:

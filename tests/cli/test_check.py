@@ -1,0 +1,175 @@
+"""``spillway check``: what it prints, for people and for scripts, and what it exits with."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from spillway.cli import run
+from spillway.config.schema import Config
+from spillway.fleet.examine import Finding, examine
+from spillway.testing.fake_upstream import FakeUpstream
+
+CLOUD = """
+clouds:
+  - name: fake
+    url: {url}
+    api_key: ${{FAKE_KEY}}
+    models: [fake-model]
+    provider: openai
+prices:
+  fake/fake-model: {{input_usd_per_mtok: 1, output_usd_per_mtok: 2}}
+"""
+NODE = """
+nodes:
+  - name: mini
+    url: {url}
+    slots: 2
+    hardware: {{price_usd: 2000, idle_w: 8, active_w: 40}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("HOME", "XDG_CONFIG_HOME", "XDG_CACHE_HOME", "XDG_STATE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path))
+    for name in [name for name in os.environ if name.endswith("_API_KEY")]:
+        monkeypatch.delenv(name)  # no cloud may be discovered and reached
+    monkeypatch.setenv("FAKE_KEY", "s3cret-key")
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeUpstream]:
+    """A server that answers everything well."""
+    async with FakeUpstream() as server:
+        yield server
+
+
+async def check(text: str, *options: str) -> int:
+    """The exit code for one configuration; in a thread of its own, beside the fake upstream."""
+    return await asyncio.to_thread(_check, text, *options)
+
+
+def _check(text: str, *options: str) -> int:
+    Path("spillway.yaml").write_text(text)
+    return run(["check", *options])
+
+
+async def test_all_is_well(upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]) -> None:
+    """A node, a cloud and a ledger that work give one line each and exit code 0, without a secret."""
+    code = await check(NODE.format(url=upstream.origin) + CLOUD.format(url=upstream.url))
+    out, err = capsys.readouterr()
+    assert (code, err) == (0, "")
+    assert [line.split(":")[0].split("  ")[-1].strip() for line in out.splitlines()] == [
+        "configuration",
+        "node mini",
+        "cloud fake",
+        "ledger",
+        "all is well",
+    ]
+    assert "s3cret" not in out
+
+
+async def test_only_metadata_is_asked_for(upstream: FakeUpstream) -> None:
+    """Checking generates nothing, so it costs nothing."""
+    await check(NODE.format(url=upstream.origin) + CLOUD.format(url=upstream.url))
+    assert upstream.received == []
+    assert {probe.request.method for probe in upstream.probes} == {"GET"}
+
+
+async def test_json_has_the_same_findings(upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]) -> None:
+    """Scripts get one object with a schema, the number of problems, and each finding's level and subject."""
+    upstream.respond("GET", "/v1/models", {"error": {"message": "no"}}, status=401)
+    code = await check(CLOUD.format(url=upstream.url), "--json")
+    out, err = capsys.readouterr()
+    report = json.loads(out)
+    assert (code, err) == (3, "")
+    assert (report["schema"], report["problems"]) == ("spillway.check/1", 1)
+    wrong = [finding for finding in report["findings"] if finding["level"] == "problem"]
+    assert wrong[0]["subject"] == "cloud fake"
+    assert "check api_key" in wrong[0]["text"]
+    assert "s3cret" not in out
+
+
+async def test_a_wrong_configuration_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong with the file is said on stderr before anything is reached."""
+    assert await check("nodes: [{name: mini, ulr: x}]", "--json") == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert "spillway.yaml:1: nodes[0].ulr: unknown key; did you mean url?" in err
+
+
+async def test_unknown_hardware_exits_with_2(capsys: pytest.CaptureFixture[str]) -> None:
+    """A hardware name that is not in the catalogue is named with the nearest that is."""
+    text = "nodes: [{name: mini, url: 'http://127.0.0.1:9', hardware: mac-mini-m4-prp}]"
+    assert await check(text) == 2
+    assert "did you mean mac-mini-m4-pro?" in capsys.readouterr().err
+
+
+async def test_warnings_are_notes(upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is odd about the file without being wrong is told, and is no problem."""
+    text = CLOUD.format(url=upstream.url) + "routing: {reference: fake/fake-modell}\n"
+    assert await check(text) == 0
+    assert "did you mean fake-model?" in capsys.readouterr().out
+
+
+async def test_an_unknown_price_is_a_note(upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]) -> None:
+    """A model nobody knows the price of works; its cost will be unknown, and how to set it is said."""
+    text = CLOUD.format(url=upstream.url).partition("prices:")[0]
+    assert await check(text) == 0
+    assert "the price of fake-model is unknown" in capsys.readouterr().out
+
+
+async def test_a_ledger_that_cannot_be_written_is_a_problem(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A ledger in a folder that is not there is a problem with exit code 3."""
+    text = CLOUD.format(url=upstream.url) + "ledger: sqlite:////nowhere/at/all/x.db\n"
+    assert await check(text) == 3
+    out = capsys.readouterr().out
+    assert "PROBLEM  ledger: " in out
+    assert "1 problem found" in out
+
+
+async def test_one_that_never_ends_stops_no_other(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upstream whose answer never ends is given up, and the others are told as usual."""
+
+    async def forever_for_nodes(config: Config) -> list[Finding]:
+        if config.nodes:
+            await asyncio.Event().wait()
+        return await examine(config)
+
+    monkeypatch.setattr("spillway.cli.check.PATIENCE_S", 0.3)
+    monkeypatch.setattr("spillway.fleet.examine.examine", forever_for_nodes)
+    code = await check(NODE.format(url=upstream.origin) + CLOUD.format(url=upstream.url))
+    out = capsys.readouterr().out
+    assert code == 3
+    assert "PROBLEM  node mini: no complete answer within 0.3 s" in out
+    assert "ok       cloud fake: " in out
+
+
+def test_a_missing_model_file_is_a_problem(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A node whose model file is not there says so with its full path."""
+    assert _check("nodes: [{name: own, model: no/such.gguf}]") == 3
+    assert str(tmp_path / "no" / "such.gguf") in capsys.readouterr().out
+
+
+async def test_no_file_finds_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    """Without a file it says where it looked; what it finds then depends on the machine."""
+    code = await asyncio.to_thread(run, ["check"])
+    assert code in (0, 3)
+    assert "looked on the usual ports" in capsys.readouterr().out
+
+
+async def test_a_named_file_must_exist(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file named on the command line that is not there is exit code 2."""
+    assert await asyncio.to_thread(run, ["check", "--config", "none.yaml"]) == 2
+    assert "there is no configuration file none.yaml" in capsys.readouterr().err
