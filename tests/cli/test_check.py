@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -160,6 +161,25 @@ def test_a_missing_model_file_is_a_problem(capsys: pytest.CaptureFixture[str], t
     """A node whose model file is not there says so with its full path."""
     assert _check("nodes: [{name: own, model: no/such.gguf}]") == 3
     assert str(tmp_path / "no" / "such.gguf") in capsys.readouterr().out
+
+
+def test_an_engine_that_cannot_be_imported_is_a_problem(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the embedded engine does not run, a node that needs it is a problem."""
+    monkeypatch.setitem(sys.modules, "xllamacpp", None)
+    (tmp_path / "m.gguf").write_bytes(b"GGUF")
+    assert _check("nodes: [{name: own, model: m.gguf}]") == 3
+    assert "PROBLEM  node own: the embedded engine cannot run here" in capsys.readouterr().out
+
+
+async def test_a_server_without_models_is_a_problem(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A server that answers but has nothing loaded is told what to do."""
+    upstream.respond("GET", "/v1/models", {"object": "list", "data": []})
+    assert await check(NODE.format(url=upstream.origin)) == 3
+    assert "offers no models: load or pull one" in capsys.readouterr().out
 
 
 async def test_no_file_finds_what_runs(capsys: pytest.CaptureFixture[str]) -> None:
