@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import http.client
 import os
 import signal
@@ -19,6 +20,7 @@ __all__ = [
     "cores",
     "free_port",
     "get_json",
+    "only_run",
     "pin_self",
     "running",
     "tree_cpu_s",
@@ -53,6 +55,18 @@ def pin_self(core: int | None) -> None:
     """This process, and what it starts from now on, runs on that core only."""
     if core is not None:
         os.sched_setaffinity(0, {core})
+
+
+@contextlib.contextmanager
+def only_run(lock: Path) -> Iterator[None]:
+    """No other run measures meanwhile, for two on the same cores would measure each other; else StartError."""
+    lock.parent.mkdir(parents=True, exist_ok=True)
+    with lock.open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise StartError("another run of this bench is under way") from error
+        yield
 
 
 def free_port() -> int:

@@ -74,6 +74,12 @@ def _cpu(measure: str, count: str, unit_per_s: float) -> Callable[[Sequence[Sess
     return of
 
 
+def _core_share(sessions: Sequence[Session]) -> float | None:
+    """CPU per elapsed time under full load, in percent: well below 100, something else had the core."""
+    used = add_used([session.used["saturated"] for session in sessions if "saturated" in session.used])
+    return used.cpu_s / used.elapsed_s * 100 if used.cpu_s is not None and used.elapsed_s > 0 else None
+
+
 def _mean(field: str) -> Callable[[Sequence[Session]], float | None]:
     def of(sessions: Sequence[Session]) -> float | None:
         known = [value for session in sessions if (value := getattr(session, field)) is not None]
@@ -102,6 +108,7 @@ ADDED_TTFT = tuple(
 FIGURES = (
     Figure("max_rps", "requests/s on one core, 64 clients", 0, "saturated", _rate("saturated", "requests")),
     Figure("cpu_ms_per_request", "CPU ms per request", 3, "saturated", _cpu("saturated", "requests", 1e3)),
+    Figure("core_share_percent", "its share of the core meanwhile, %", 0, "saturated", _core_share),
     *ADDED,
     *ADDED_TTFT,
     Figure(

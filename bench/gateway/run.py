@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import fcntl
 import json
 import os
 import platform
@@ -18,7 +19,7 @@ import uvloop
 
 from bench.gateway import peers
 from bench.gateway.measure import FULL, QUICK, Plan, Session, measure_direct, measure_target
-from bench.gateway.procs import StartError, cores, free_port, pin_self, running
+from bench.gateway.procs import StartError, cores, free_port, only_run, pin_self, running
 from bench.gateway.report import DIRECT_FIGURES, Row, as_json, as_markdown, make_row
 from bench.gateway.targets import CHECKOUT, TARGETS
 
@@ -36,7 +37,7 @@ NOTES = (
 
 
 def main() -> int:
-    """0 done, 1 when any row is invalid, 2 on usage errors."""
+    """0 done, 1 when any row is invalid, 2 when nothing could be measured."""
     options = _options()
     names = options.targets.split(",")
     unknown = [name for name in names if name not in NAMES]
@@ -48,11 +49,19 @@ def main() -> int:
         )
         print(what, file=sys.stderr)
         return 2
+    if not _is_alone():
+        print("another run of this bench is under way; two would measure each other", file=sys.stderr)
+        return 1
     plan = QUICK if options.quick else FULL
     pinned = cores()
     facts = _facts(plan, pinned)  # before pinning: the load average is of the machine as found
     pin_self(pinned[1] if pinned else None)
-    sessions = uvloop.run(_measure(names, plan, pinned[0] if pinned else None))
+    try:
+        with only_run(peers.cache_folder() / "run.lock"):
+            sessions = uvloop.run(_measure(names, plan, pinned[0] if pinned else None))
+    except StartError as error:
+        print(error, file=sys.stderr)
+        return 2
     rows = _rows(sessions)
     text = as_markdown(rows, facts, NOTES)
     print(text)
@@ -61,6 +70,16 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(as_json(rows, facts), indent=1) + "\n")
     return 1 if any(row.errors for row in rows) else 0
+
+
+def _is_alone() -> bool:
+    """True when no other run holds the lock; this one then holds it until its process ends."""
+    handle = os.open(tempfile.gettempdir(), os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
 
 
 def _options() -> argparse.Namespace:
@@ -88,8 +107,9 @@ async def _measure(names: Sequence[str], plan: Plan, core: int | None) -> dict[s
             for number in range(plan.passes):
                 # Backwards in every second pass, so that a machine that grows slower favours nobody.
                 for name in list(sessions)[:: 1 if number % 2 == 0 else -1]:
-                    if time.monotonic() > stop_s:
-                        raise StartError(f"given up: longer than {LONGEST_S:g} s")
+                    if time.monotonic() > stop_s:  # a gateway that hangs must not cost the others' figures
+                        print(f"{name}: left out, {LONGEST_S:g} s are over", file=sys.stderr)
+                        continue
                     own = Path(folder) / f"{name}-{number}"
                     own.mkdir()
                     sessions[name].append(await _session(name, plan, upstream_port, own, core))

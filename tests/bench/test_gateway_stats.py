@@ -74,6 +74,7 @@ def test_a_row_divides_by_what_was_delivered_over_all_passes() -> None:
     row = make_row("x", "X", "1", sessions)
     assert row.values["max_rps"] == pytest.approx(1000.0)
     assert row.values["cpu_ms_per_request"] == pytest.approx(0.5)
+    assert row.values["core_share_percent"] == pytest.approx(50.0)
     assert row.values["rss_idle_mib"] is None
 
 
