@@ -59,7 +59,7 @@ def pin_self(core: int | None) -> None:
 
 @contextlib.contextmanager
 def only_run(lock: Path) -> Iterator[None]:
-    """No other run measures meanwhile, for two on the same cores would measure each other; else StartError."""
+    """No other run measures meanwhile, for two on the same cores would measure each other (StartError)."""
     lock.parent.mkdir(parents=True, exist_ok=True)
     with lock.open("w") as file:
         try:
