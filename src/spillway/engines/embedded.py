@@ -6,16 +6,19 @@ import asyncio
 import json
 import logging
 import os
+import platform
 import random
 import secrets
 import shutil
 import sys
 import tempfile
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
+from spillway.engines.gguf_header import GgufProblem, read_gguf
 from spillway.engines.worker import EXIT_NO_ENGINE, EXIT_NO_MODEL
 from spillway.errors import EngineUnavailable
 
@@ -25,8 +28,8 @@ logger = logging.getLogger("spillway.engines")
 
 EngineState = Literal["stopped", "starting", "ready", "backoff"]
 
-START_S = 120.0
-"""Longest time to load a model."""
+START_S = 600.0
+"""Longest time to load a model: 40 GB from a slow disk take minutes."""
 STOP_S = 5.0
 FIRST_PAUSE_S = 0.5
 LAST_PAUSE_S = 30.0
@@ -34,6 +37,10 @@ STEADY_S = 60.0
 """An engine that ran this long starts over with short pauses."""
 SOCKET_PATH_LIMIT = 100
 """Unix sockets' paths end at 104 to 108 bytes."""
+KEPT_LINES = 20
+KEPT_CHARACTERS = 300
+ILLEGAL_INSTRUCTION = {-4, 0xC000001D, 0xC000001D - (1 << 32)}
+"""How a process ends that used an instruction the processor lacks: POSIX, Windows unsigned and signed."""
 
 
 class EmbeddedEngine:
@@ -47,10 +54,11 @@ class EmbeddedEngine:
         slots: int = 2,
         context_tokens: int = 4096,
         threads: int | None = None,
-        embedding: bool = False,
+        embedding: bool | None = None,
         on_state: Callable[[EngineState], None] = lambda state: None,
     ) -> None:
-        """``context_tokens`` is per slot; ``threads`` defaults to all cores but one."""
+        """``context_tokens`` is per slot; ``threads`` defaults to all cores but one; ``embedding`` to what
+        the model file says of itself."""
         self.model_path = model_path
         self.name = name
         self.slots = slots
@@ -62,16 +70,17 @@ class EmbeddedEngine:
             "model_path": str(model_path),
             "alias": name,
             "api_key": self.api_key,
+            "port": 0,
             "slots": slots,
             "context_tokens": context_tokens,
             "threads": threads or max(1, (os.cpu_count() or 2) - 1),
-            "embedding": embedding,
         }
+        self._embedding = embedding
         self._on_state = on_state
         self._folder: Path | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._keeper: asyncio.Task[None] | None = None
-        self._last_words: deque[str] = deque(maxlen=20)
+        self._last_words: deque[str] = deque(maxlen=KEPT_LINES)
 
     @property
     def pid(self) -> int | None:
@@ -84,6 +93,7 @@ class EmbeddedEngine:
             raise EngineUnavailable(f"node {self.name}: there is no model file {self.model_path}")
         self._folder = Path(tempfile.mkdtemp(prefix="spillway-"))  # readable by its owner only
         self._settings["listen"] = self._listen_address(self._folder)
+        self._settings["embedding"] = await self._is_for_embedding()
         try:
             await self._launch()
         except BaseException:
@@ -102,6 +112,14 @@ class EmbeddedEngine:
             shutil.rmtree(self._folder, ignore_errors=True)
             self._folder = None
 
+    async def _is_for_embedding(self) -> bool:
+        if self._embedding is not None:
+            return self._embedding
+        try:
+            return (await asyncio.to_thread(read_gguf, self.model_path)).is_embedding
+        except GgufProblem:
+            return False  # the engine will say what is wrong with it
+
     def _listen_address(self, folder: Path) -> str:
         socket = folder / "engine.sock"
         if sys.platform == "win32" or len(str(socket)) > SOCKET_PATH_LIMIT:
@@ -110,45 +128,50 @@ class EmbeddedEngine:
 
     def _remove_socket(self) -> None:
         """A killed child leaves its socket behind, and the next one could not listen there."""
-        Path(self._settings["listen"]).unlink(missing_ok=True)
+        if self._folder is not None:
+            (self._folder / "engine.sock").unlink(missing_ok=True)
 
     async def _launch(self) -> None:
+        """Returns when a new child listens; EngineUnavailable otherwise, and then no child is left."""
         self._enter("starting")
         self._remove_socket()
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "spillway.engines.worker",
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
-        process = self._process
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        listener = asyncio.create_task(self._listen(process.stderr))
-        process.stdin.write(json.dumps(self._settings).encode() + b"\n")
+        self._last_words.clear()
+        try:
+            process = self._process = await _spawn()
+        except OSError as error:
+            raise EngineUnavailable(
+                f"node {self.name}: no process can be started: {error.strerror}"
+            ) from None
+        listener = asyncio.create_task(self._listen(process))
         try:
             async with asyncio.timeout(START_S):
-                await process.stdin.drain()
-                line = await process.stdout.readline()
-                if not line:
-                    code = await process.wait()
-                    await listener
-                    raise EngineUnavailable(self._why(code))
-        except (TimeoutError, ConnectionError):
+                line = await _first_answer(process, self._settings)
+        except TimeoutError:
+            self._last_words.append(f"it was still loading after {START_S:g} s")
+            line = b""
+        if not line:
             await self._end_process()
-            raise EngineUnavailable(f"node {self.name}: the engine did not start: {self._said()}") from None
+            await listener
+            raise EngineUnavailable(self._why(process.returncode or 0))
         self.url = json.loads(line)["url"]
+        self._settings["port"] = urlsplit(self.url).port or 0  # the same one again after a restart
         self._enter("ready")
 
-    async def _listen(self, stderr: asyncio.StreamReader) -> None:
-        """Keeps the engine's last words, which tell why it failed."""
-        while line := await stderr.readline():
-            text = line.decode("utf-8", "replace").strip()
+    async def _listen(self, process: asyncio.subprocess.Process) -> None:
+        """Keeps the engine's last words, which tell why it failed, and never lets its pipe fill up."""
+        assert process.stderr is not None
+        rest = b""
+        while piece := await process.stderr.read(65536):
+            *lines, rest = (rest + piece).split(b"\n")
+            rest = rest[-KEPT_CHARACTERS:]
+            self._keep(lines)
+        self._keep([rest])
+
+    def _keep(self, lines: Sequence[bytes]) -> None:
+        for line in lines[-KEPT_LINES:]:
+            text = line[-4 * KEPT_CHARACTERS :].decode("utf-8", "replace").strip()
             if text:
-                self._last_words.append(text[:300])
+                self._last_words.append(text[-KEPT_CHARACTERS:])
 
     async def _keep_running(self) -> None:
         """Restarts the child whenever it ends, after a pause that doubles while it keeps failing."""
@@ -172,7 +195,7 @@ class EmbeddedEngine:
 
     async def _end_process(self) -> None:
         process, self._process = self._process, None
-        if process is None or process.returncode is not None:
+        if process is None:
             return
         if process.stdin is not None:
             process.stdin.close()
@@ -194,10 +217,62 @@ class EmbeddedEngine:
     def _why(self, code: int) -> str:
         said = self._said()
         if code == EXIT_NO_ENGINE:
-            hint = ": install libgomp1 (Debian, Ubuntu)" if "libgomp" in said else ""
-            return f"node {self.name}: the embedded engine cannot run here ({said}){hint}"
+            return f"node {self.name}: the embedded engine cannot run here ({said}){_import_hint(said)}"
         if code == EXIT_NO_MODEL:
-            return f"node {self.name}: {self.model_path} cannot be served: {said}"
-        if code == -4:
-            return f"node {self.name}: this processor lacks AVX2, which the embedded engine needs; use url:"
+            return f"node {self.name}: {self.model_path} cannot be served: {self._about_model(said)}"
+        if code in ILLEGAL_INSTRUCTION:
+            return (
+                f"node {self.name}: this processor lacks AVX2, which the embedded engine needs; run a "
+                "llama-server built for it and give its url"
+            )
+        if code == -9:
+            said += " (killed: perhaps the machine ran out of memory)"
         return f"node {self.name}: the engine ended with code {code}: {said}"
+
+    def _about_model(self, said: str) -> str:
+        """What our own look at the file says is clearer than the engine's, where it finds something."""
+        try:
+            read_gguf(self.model_path)
+        except GgufProblem as problem:
+            return str(problem)
+        return said
+
+
+async def _spawn() -> asyncio.subprocess.Process:
+    """A child that takes its modules from where ours come from, never from the working directory (``-P``)."""
+    return await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-m",
+        "spillway.engines.worker",
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+
+
+async def _first_answer(process: asyncio.subprocess.Process, settings: Mapping[str, Any]) -> bytes:
+    """The line that says it listens; empty when it ended instead."""
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        process.stdin.write(json.dumps(settings).encode() + b"\n")
+        await process.stdin.drain()
+    except ConnectionError:
+        return b""
+    line = await process.stdout.readline()
+    if not line:
+        await process.wait()
+    return line
+
+
+def _import_hint(said: str) -> str:
+    """What to do about an engine that cannot be imported."""
+    if "libgomp" in said:
+        return ": install libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine)"
+    if "No module named" in said:
+        here = f"{platform.system()} on {platform.machine()}"
+        return (
+            f": pip install xllamacpp, made for Linux with glibc, macOS and Windows on x86-64 (here: {here})"
+        )
+    return ""

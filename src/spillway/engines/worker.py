@@ -1,4 +1,4 @@
-"""The embedded engine's own process: ``python -m spillway.engines.worker``.
+"""The embedded engine's own process: ``python -P -m spillway.engines.worker``.
 
 Reads one JSON line of settings on stdin, serves the model on a private socket, prints one JSON line when it
 listens, and ends when stdin closes: a parent that dies, however it dies, leaves no engine behind.
@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import ctypes
 import json
+import os
 import signal
 import sys
-from typing import Any
+import threading
+from typing import Any, TextIO
 
-__all__ = ["main"]
+__all__ = ["EXIT_NO_ENGINE", "EXIT_NO_MODEL", "main"]
 
 EXIT_NO_ENGINE = 3
 """xllamacpp cannot be imported here."""
@@ -21,9 +23,16 @@ EXIT_NO_MODEL = 4
 
 
 def main() -> int:
-    """The exit code after stdin closed, or at once when the engine or the model cannot be loaded."""
+    """The exit code when the engine or the model cannot be loaded; otherwise serves until stdin closes."""
+    _leave_signals_to_parent()
     _die_with_parent()
-    settings = json.loads(sys.stdin.readline())
+    answers = _own_stdout()
+    line = sys.stdin.readline()
+    if not line:
+        return 0
+    settings = json.loads(line)
+    guard = threading.Thread(target=_end_with_stdin, daemon=True)
+    guard.start()
     try:
         import xllamacpp
     except ImportError as error:
@@ -34,8 +43,8 @@ def main() -> int:
     except (RuntimeError, ValueError) as error:
         print(f"the engine refused the model: {error}", file=sys.stderr)
         return EXIT_NO_MODEL
-    print(json.dumps({"ready": True, "url": server.listening_address}), flush=True)
-    sys.stdin.read()
+    print(json.dumps({"ready": True, "url": server.listening_address}), file=answers, flush=True)
+    guard.join()
     return 0
 
 
@@ -44,7 +53,7 @@ def _parameters(params: Any, settings: dict[str, Any]) -> Any:
     params.model.path = settings["model_path"]
     params.model_alias = {settings["alias"]}
     params.hostnames = [settings["listen"]]
-    params.port = 0
+    params.port = settings["port"]
     params.api_keys = [settings["api_key"]]
     params.ui = False
     params.cors_origins = ""
@@ -55,8 +64,16 @@ def _parameters(params: Any, settings: dict[str, Any]) -> Any:
     params.cache_ram_mib = 64
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = settings["threads"]
     params.embedding = settings["embedding"]
+    if params.embedding:  # a text to embed must fit into one batch, or it is refused
+        params.n_batch = params.n_ubatch = max(params.n_ubatch, settings["context_tokens"])
     params.verbosity = 1
     return params
+
+
+def _leave_signals_to_parent() -> None:
+    """Ctrl-C and a service manager signal the whole group: the gateway drains its requests, which need us."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _die_with_parent() -> None:
@@ -64,6 +81,19 @@ def _die_with_parent() -> None:
     if sys.platform == "linux":
         pr_set_pdeathsig = 1
         ctypes.CDLL(None).prctl(pr_set_pdeathsig, signal.SIGKILL)
+
+
+def _own_stdout() -> TextIO:
+    """A stream only we write to; whatever the engine prints on its stdout goes to stderr from now on."""
+    answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return answers
+
+
+def _end_with_stdin() -> None:
+    """Ends the process when the parent is gone, at once: tearing an engine down may take long, or abort."""
+    sys.stdin.read()
+    os._exit(0)
 
 
 if __name__ == "__main__":
