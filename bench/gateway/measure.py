@@ -71,13 +71,13 @@ QUICK = Plan(
     passes=1,
     warm_s=0.4,
     pairs=2,
-    block_s=0.4,
+    block_s=0.3,
     saturated_s=1.0,
     large_s=0.6,
     paced_pairs=1,
-    paced_s=1.2,
+    paced_s=0.8,
     flat_s=0.5,
-    flat_pieces=500,
+    flat_pieces=300,
 )
 
 

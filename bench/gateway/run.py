@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import fcntl
 import json
 import os
 import platform
@@ -49,9 +48,6 @@ def main() -> int:
         )
         print(what, file=sys.stderr)
         return 2
-    if not _is_alone():
-        print("another run of this bench is under way; two would measure each other", file=sys.stderr)
-        return 1
     plan = QUICK if options.quick else FULL
     pinned = cores()
     facts = _facts(plan, pinned)  # before pinning: the load average is of the machine as found
@@ -70,16 +66,6 @@ def main() -> int:
     if options.json:
         options.json.write_text(json.dumps(as_json(rows, facts), indent=1) + "\n")
     return 1 if any(row.errors for row in rows) else 0
-
-
-def _is_alone() -> bool:
-    """True when no other run holds the lock; this one then holds it until its process ends."""
-    handle = os.open(tempfile.gettempdir(), os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        return False
-    return True
 
 
 def _options() -> argparse.Namespace:
