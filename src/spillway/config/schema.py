@@ -77,7 +77,9 @@ class NodeConfig(Section):
     engine: EngineKind = Field("auto", description="Serving software; auto asks the server.")
     slots: int | Literal["auto"] = Field("auto", description="Sequences it serves well at once.")
     context_tokens: int | None = Field(None, ge=1, description="Context per slot; default: as reported.")
-    hardware: str | HardwareConfig | None = Field(None, description="Name from the catalogue (mac-mini-m4-pro), or figures.")
+    hardware: str | HardwareConfig | None = Field(
+        None, description="A catalogue name (mac-mini-m4-pro), or figures."
+    )
     api_key: SecretStr | None = Field(None, description="Key the node itself asks for, if any.")
     deadlines: DeadlineConfig = Field(default_factory=DeadlineConfig, description="Patience with this node.")
 
@@ -125,10 +127,10 @@ class CloudConfig(Section):
 class PriceConfig(Section):
     """Your own price for one cloud model, in USD per million tokens; it wins over the catalogue."""
 
-    input_usd_per_mtok: Decimal = Field(ge=0)
-    output_usd_per_mtok: Decimal = Field(ge=0)
-    cache_read_usd_per_mtok: Decimal | None = Field(None, ge=0)
-    cache_write_usd_per_mtok: Decimal | None = Field(None, ge=0)
+    input_usd_per_mtok: Decimal = Field(ge=0, description="Prompt tokens that were not cached.")
+    output_usd_per_mtok: Decimal = Field(ge=0, description="Answer tokens, reasoning included.")
+    cache_read_usd_per_mtok: Decimal | None = Field(None, ge=0, description="Default: as other input.")
+    cache_write_usd_per_mtok: Decimal | None = Field(None, ge=0, description="Default: as other input.")
 
 
 class SloConfig(Section):

@@ -511,9 +511,19 @@ async def fetch_json(
     body: bytes = b"",
     timeout_s: float = 5.0,
 ) -> tuple[int, object]:
-    """Status and decoded body of a small metadata request; the body is ``None`` when it is not JSON."""
-    exchange = await client.open(method, path, headers, body, connect_s=timeout_s, head_s=timeout_s)
-    raw = await exchange.body(8_000_000, timeout_s)
+    """Status and decoded body of a small metadata request; the body is ``None`` when it is not JSON.
+
+    ``timeout_s`` bounds the whole, however slowly the answer trickles in.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            exchange = await client.open(method, path, headers, body, connect_s=timeout_s, head_s=timeout_s)
+            try:
+                raw = await exchange.body(8_000_000, timeout_s)
+            finally:
+                exchange.abort()  # does nothing to a complete one
+    except TimeoutError:
+        raise PeerTimeout("body", timeout_s) from None
     try:
         return exchange.status, msgspec.json.decode(raw)
     except msgspec.DecodeError:

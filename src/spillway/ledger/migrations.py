@@ -55,7 +55,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             response_bytes {integer},
             prompt_text TEXT,
             completion_text TEXT
-        )""",
+        ){keyed_storage}""",
         "CREATE INDEX requests_by_time ON requests (accepted_at)",
         """CREATE TABLE attempts (
             request_id TEXT NOT NULL,
