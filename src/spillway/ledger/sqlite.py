@@ -65,12 +65,19 @@ class SqliteDatabase:
             self._connection = sqlite3.connect(
                 path, timeout=patience_s, isolation_level=None, check_same_thread=False
             )
-            self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
-            if self._is_file:
-                self._use_wal()
-                self._connection.execute(f"PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES}")
-            self._connection.execute("PRAGMA synchronous = NORMAL")
+            try:
+                self._set_up()
+            except BaseException:
+                self._connection.close()
+                raise
         self._identity = _identity(path) if self._is_file else None
+
+    def _set_up(self) -> None:
+        self._connection.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
+        if self._is_file:
+            self._use_wal()
+            self._connection.execute(f"PRAGMA wal_autocheckpoint = {BACKSTOP_PAGES}")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def _use_wal(self) -> None:
         """Turns write-ahead logging on; that needs the file alone, and SQLite does not wait for it."""
