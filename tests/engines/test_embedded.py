@@ -16,7 +16,7 @@ import pytest
 from spillway.engines.embedded import EmbeddedEngine
 from spillway.engines.http_client import HttpClient, Origin, fetch_json
 from spillway.errors import EngineUnavailable
-from tests.engine_fixtures import build_micro_gguf, needs_engine
+from tests.engine_fixtures import build_micro_bert, build_micro_gguf, needs_engine
 
 pytestmark = [pytest.mark.engine, needs_engine]
 
@@ -71,9 +71,19 @@ async def test_missing_and_broken_models_say_so(tmp_path: Path) -> None:
     broken = tmp_path / "broken.gguf"
     broken.write_bytes(b"not a model")
     engine = EmbeddedEngine(broken, name="x")
-    with pytest.raises(EngineUnavailable, match=r"broken\.gguf"):
+    with pytest.raises(EngineUnavailable, match=r"broken\.gguf cannot be served: it is not a GGUF file"):
         await engine.start()
     assert engine.state == "stopped"
+    assert engine.pid is None
+
+
+async def test_a_model_cut_short_says_so(tmp_path: Path) -> None:
+    """A download that stopped half way is refused with the engine's reason."""
+    whole = build_micro_gguf(tmp_path / "m.gguf").read_bytes()
+    cut = tmp_path / "cut.gguf"
+    cut.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(EngineUnavailable, match=r"cut\.gguf cannot be served"):
+        await EmbeddedEngine(cut, name="x", threads=1).start()
 
 
 PARENT = """
@@ -126,3 +136,130 @@ async def test_generates(engine: EmbeddedEngine) -> None:
     assert isinstance(answer, dict)
     assert answer["usage"]["completion_tokens"] >= 1
     await client.close()
+
+
+async def test_embeds_when_the_model_is_made_for_it(tmp_path: Path) -> None:
+    """An embedding model is served as one without being told."""
+    engine = EmbeddedEngine(
+        build_micro_bert(tmp_path / "b.gguf"), name="e", slots=1, context_tokens=128, threads=1
+    )
+    await engine.start()
+    client = HttpClient(Origin.parse(engine.url))
+    body = json.dumps({"input": ["hello world", "a " * 50]}).encode()
+    status, answer = await fetch_json(client, "/v1/embeddings", bearer(engine), method="POST", body=body)
+    await client.close()
+    await engine.stop()
+    assert status == 200
+    assert isinstance(answer, dict)
+    assert [len(item["embedding"]) for item in answer["data"]] == [32, 32]
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+async def test_signals_to_the_whole_group_leave_it_to_the_gateway(
+    engine: EmbeddedEngine, signal_number: signal.Signals
+) -> None:
+    """Ctrl-C reaches the engine too, and must not cut the answers the gateway still drains."""
+    pid = engine.pid
+    assert pid
+    os.kill(pid, signal_number)
+    client = HttpClient(Origin.parse(engine.url))
+    body = json.dumps({"prompt": "x", "max_tokens": 32, "ignore_eos": True}).encode()
+    status, _ = await fetch_json(
+        client, "/v1/completions", bearer(engine), method="POST", body=body, timeout_s=30
+    )
+    await client.close()
+    assert (status, engine.pid, engine.state) == (200, pid, "ready")
+
+
+async def test_modules_in_the_working_directory_are_not_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A user's own ``json.py`` beside the configuration does not end up in the engine's process."""
+    (tmp_path / "json.py").write_text("raise SystemExit('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    engine = EmbeddedEngine(
+        build_micro_gguf(tmp_path / "m.gguf"), name="m", slots=1, context_tokens=256, threads=1
+    )
+    await engine.start()
+    assert engine.state == "ready"
+    await engine.stop()
+
+
+async def test_listens_on_the_same_port_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no room for a socket's path it listens on loopback, and keeps its port over restarts."""
+    monkeypatch.setattr("spillway.engines.embedded.SOCKET_PATH_LIMIT", 0)
+    ready = asyncio.Event()
+    engine = EmbeddedEngine(
+        build_micro_gguf(tmp_path / "m.gguf"), name="m", slots=1, context_tokens=256, threads=1
+    )
+    await engine.start()
+    url = engine.url
+    engine._on_state = lambda state: ready.set() if state == "ready" else None
+    assert engine.pid
+    os.kill(engine.pid, signal.SIGKILL)
+    async with asyncio.timeout(20):
+        await ready.wait()
+    assert engine.url == url
+    assert url.startswith("http://127.0.0.1:")
+    await engine.stop()
+
+
+def test_the_worker_ends_with_its_input(tmp_path: Path) -> None:
+    """Closing its stdin ends it, also where no kernel does that for us."""
+    settings = {"model_path": str(build_micro_gguf(tmp_path / "m.gguf")), "alias": "m", "api_key": "k"}
+    settings |= {"listen": str(tmp_path / "s"), "port": 0, "slots": 1, "context_tokens": 64, "threads": 1}  # type: ignore[dict-item]
+    line = json.dumps({**settings, "embedding": False}) + "\n"
+    ended = subprocess.run(
+        [sys.executable, "-P", "-m", "spillway.engines.worker"], input=line, capture_output=True, text=True
+    )
+    assert ended.returncode == 0
+    assert ended.stdout in ("", json.dumps({"ready": True, "url": f"unix://{tmp_path}/s"}) + "\n")
+
+
+def stand_in(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    """Has the engine's process run this program instead."""
+
+    async def spawn() -> asyncio.subprocess.Process:
+        pipe = asyncio.subprocess.PIPE
+        return await asyncio.create_subprocess_exec(
+            sys.executable, "-c", program, stdin=pipe, stdout=pipe, stderr=pipe
+        )
+
+    monkeypatch.setattr("spillway.engines.embedded._spawn", spawn)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs POSIX signals")
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [
+        ("import os; os.kill(os.getpid(), 4)", "lacks AVX2"),
+        ("import os; os.kill(os.getpid(), 9)", "ran out of memory"),
+        ("import sys; print('libgomp.so.1: cannot open', file=sys.stderr); sys.exit(3)", "install libgomp1"),
+        ("import sys; print(\"No module named 'xllamacpp'\", file=sys.stderr); sys.exit(3)", "pip install"),
+        ("import sys; print('x' * 100_000, file=sys.stderr); sys.exit(7)", "code 7: x{300}$"),
+    ],
+)
+async def test_why_it_cannot_run_here(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str, said: str
+) -> None:
+    """Each way an engine fails to start has its advice, and what it said is kept short."""
+    stand_in(monkeypatch, program)
+    with pytest.raises(EngineUnavailable, match=said):
+        await EmbeddedEngine(build_micro_gguf(tmp_path / "m.gguf"), name="m").start()
+
+
+async def test_endless_complaints_do_not_block_the_engine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Megabytes on stderr, without one line break, are read and mostly forgotten."""
+    program = (
+        "import json, sys; sys.stderr.write('x' * 3_000_000); sys.stderr.flush();"
+        "print(json.dumps({'url': 'unix:///none'}), flush=True); sys.stdin.read()"
+    )
+    stand_in(monkeypatch, program)
+    engine = EmbeddedEngine(build_micro_gguf(tmp_path / "m.gguf"), name="m")
+    async with asyncio.timeout(20):
+        await engine.start()
+        await engine.stop()
+    assert sum(map(len, engine._last_words)) <= 300

@@ -2,18 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
+from weakref import WeakKeyDictionary
 
-from spillway.engines.http_client import Headers, HttpClient, WireError, fetch_json
+import msgspec
+
+from spillway.engines import metadata
+from spillway.engines.http_client import (
+    Headers,
+    HttpClient,
+    PeerClosed,
+    PeerMalformed,
+    WireError,
+    request_head,
+)
+from spillway.engines.metadata import count, mapping, text
 from spillway.engines.profiles import ENGINES
-from spillway.vocabulary import Capability, ModelFacts
+from spillway.vocabulary import ModelFacts
 
 __all__ = ["Found", "identify"]
 
 State = Literal["ready", "loading", "down", "refused"]
-EVERYTHING: frozenset[Capability] = frozenset({"chat", "completion"})
+LARGEST_BYTES = 8_000_000
+SHOWS_AT_ONCE = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,178 +42,227 @@ class Found:
     version: str | None = None
     why: str | None = None
     """For a person, when it is not ready."""
+    latency_s: float | None = None
+    """How long all questions took; ``None`` when it did not answer."""
+
+
+@dataclass(slots=True)
+class Memory:
+    """What one server told before and need not be asked again."""
+
+    kind: str | None = None
+    """How it was recognised last; forgotten as soon as it no longer answers so."""
+    embeds: dict[str, bool] = field(default_factory=dict)
+    """By file and start of a llama.cpp server."""
+    shown: dict[str, metadata.Shown] = field(default_factory=dict)
+    """By digest of an Ollama model."""
+    loaded_tokens: dict[str, int] = field(default_factory=dict)
+    """The context each Ollama model was last loaded with, by digest; it is told only while it is loaded."""
+
+
+_memories: WeakKeyDictionary[HttpClient, Memory] = WeakKeyDictionary()
+"""Goes with the client: nodes are asked every few seconds, and most of what they tell never changes."""
 
 
 async def identify(
     client: HttpClient, kind: str = "auto", api_key: str | None = None, timeout_s: float = 2.0
 ) -> Found:
-    """What listens there; never raises for anything the other side does."""
-    headers = [(b"authorization", b"Bearer " + api_key.encode())] if api_key else []
-    probe = Probe(client, headers, timeout_s)
+    """What listens there, within ``timeout_s`` altogether; never raises for anything the other side does."""
+    headers = [(b"content-type", b"application/json")]
+    if api_key:
+        headers.append((b"authorization", b"Bearer " + api_key.encode()))
+    if api_key and not api_key.isprintable():
+        return Found("refused", kind, why="api_key holds a line break or another character no key has")
+    probe = Probe(client, headers, timeout_s, _memories.setdefault(client, Memory()))
+    started_s = time.monotonic()
     try:
-        return await probe.run(kind)
+        async with asyncio.timeout(timeout_s):
+            found = await probe.run(kind)
+    except TimeoutError:
+        return Found("down", kind, why=f"it did not answer within {timeout_s:g} s")
     except WireError as error:
         return Found("down", kind, why=str(error))
+    return replace(found, latency_s=time.monotonic() - started_s)
 
 
 class Probe:
-    """A few GET requests to one server."""
+    """A few small requests to one server. Its URL may end in ``/v1``; the engines' own paths do not."""
 
-    def __init__(self, client: HttpClient, headers: Headers, timeout_s: float) -> None:
+    def __init__(self, client: HttpClient, headers: Headers, timeout_s: float, memory: Memory) -> None:
         self._client = client
         self._headers = headers
         self._timeout_s = timeout_s
-        self._root = client.origin.base_path.endswith("/v1")
+        self._memory = memory
+        self._base = client.origin.base_path
+        self._root = self._base.removesuffix("/v1")
+        self._origin = replace(client.origin, base_path="")
+        self._questions: dict[str, Callable[[], Awaitable[Found | None]]] = {
+            "llamacpp": self._llamacpp,
+            "ollama": self._ollama,
+            "lmstudio": self._lmstudio,
+        }
 
     async def run(self, kind: str) -> Found:
-        """Asks the engines' own questions first, the common one last."""
-        if kind in ("auto", "llamacpp") and (found := await self._llamacpp()):
-            return found
-        if kind in ("auto", "ollama") and (found := await self._ollama()):
-            return found
-        if kind in ("auto", "lmstudio") and (found := await self._lmstudio()):
-            return found
-        return await self._openai("openai" if kind == "auto" else kind)
+        """Asks the way it answered last; else the engines' own questions first, the common one last."""
+        if kind == "auto" and (known := self._memory.kind):
+            self._memory.kind = None
+            found = await self._as(known)
+            if found.state == "ready" and found.kind == known:
+                self._memory.kind = known
+                return found
+        found = await (self._as_any() if kind == "auto" else self._as(kind))
+        if kind == "auto" and found.state == "ready":
+            self._memory.kind = found.kind
+        return found
+
+    async def _as(self, kind: str) -> Found:
+        question = self._questions.get(kind)
+        return (await question() if question else None) or await self._openai(kind)
+
+    async def _as_any(self) -> Found:
+        port = self._client.origin.port
+        usual_first = sorted(self._questions, key=lambda kind: port not in ENGINES[kind].ports)
+        for kind in usual_first:
+            try:
+                if found := await self._questions[kind]():
+                    return found
+            except (PeerClosed, PeerMalformed):
+                continue  # some servers drop the connection on paths they do not know
+        return await self._openai("auto")
 
     async def _get(self, path: str, *, method: str = "GET", body: bytes = b"") -> tuple[int, Any]:
-        return await fetch_json(
-            self._client, path, self._headers, method=method, body=body, timeout_s=self._timeout_s
-        )
+        """Status and body; the body is ``None`` when it is not JSON."""
+        head = request_head(method, path, self._origin, self._headers)
+        exchange = await self._client.send(head, body, connect_s=self._timeout_s, head_s=self._timeout_s)
+        try:
+            raw = await exchange.body(LARGEST_BYTES, self._timeout_s)
+        except BaseException:
+            exchange.abort()
+            raise
+        try:
+            return exchange.status, msgspec.json.decode(raw)
+        except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: not UTF-8
+            return exchange.status, None
+
+    # llama.cpp
 
     async def _llamacpp(self) -> Found | None:
-        status, props = await self._get("/props")
+        status, props = await self._get(f"{self._root}/props")
         if status == 503 and "oading" in str(props):
             return Found("loading", "llamacpp", why="it is loading its model")
-        settings = _mapping(props).get("default_generation_settings")
-        if status != 200 or not isinstance(settings, Mapping):
+        told = mapping(props)
+        if status != 200 or not isinstance(told.get("default_generation_settings"), Mapping):
             return None
-        _, listing = await self._get("/v1/models")
-        context_tokens = _count(_mapping(settings).get("n_ctx"))
-        tools = _mapping(_mapping(props).get("chat_template_caps")).get("supports_tools")
-        able = _able(
-            tools=tools is True, images=_mapping(_mapping(props).get("modalities")).get("vision") is True
-        )
-        models = tuple(
-            ModelFacts(name, context_tokens, able) for name in _names(_mapping(listing).get("data"), "id")
-        )
-        slots = _count(_mapping(props).get("total_slots"))
-        return Found("ready", "llamacpp", models, slots, _text(_mapping(props).get("build_info")))
+        _, listing = await self._get(f"{self._root}/v1/models")
+        embeds = await self._embeds(f"{told.get('model_path')} {told.get('media_marker')}")
+        models = metadata.llamacpp_models(props, listing, embeds=embeds)
+        slots, version = count(told.get("total_slots")), text(told.get("build_info"))
+        return Found("ready", "llamacpp", models, slots, version)
+
+    async def _embeds(self, server: str) -> bool:
+        """Whether embeddings work. Nothing in its metadata tells, but how it refuses an empty request does:
+        501 without ``--embeddings``, another 400 without pooling, and "input must be provided" otherwise.
+        """
+        known = self._memory.embeds.get(server)
+        if known is None:
+            status, refusal = await self._get(f"{self._root}/v1/embeddings", method="POST", body=b"{}")
+            said = text(mapping(mapping(refusal).get("error")).get("message")) or ""
+            known = status == 400 and '"input"' in said
+            self._memory.embeds = {server: known}
+        return known
+
+    # Ollama
 
     async def _ollama(self) -> Found | None:
-        status, tags = await self._get("/api/tags")
-        entries = _mapping(tags).get("models")
-        if status != 200 or not isinstance(entries, list):
+        status, tags = await self._get(f"{self._root}/api/tags")
+        if status != 200 or not isinstance(mapping(tags).get("models"), list):
             return None
-        _, version = await self._get("/api/version")
-        models = [await self._ollama_model(_mapping(entry)) for entry in entries]
+        listed = metadata.entries(tags, "models")
+        _, version = await self._get(f"{self._root}/api/version")
+        _, running = await self._get(f"{self._root}/api/ps")
+        for entry in metadata.entries(running, "models"):
+            if tokens := count(entry.get("context_length")):
+                self._memory.loaded_tokens[_identity(entry)] = tokens
+        await self._show(listed)
+        models = [
+            metadata.ollama_model(
+                entry,
+                self._memory.shown.get(_identity(entry)),
+                self._memory.loaded_tokens.get(_identity(entry)),
+            )
+            for entry in listed
+        ]
         return Found(
             "ready",
             "ollama",
             tuple(model for model in models if model is not None),
             ENGINES["ollama"].default_slots,
-            _text(_mapping(version).get("version")),
+            text(mapping(version).get("version")),
         )
 
-    async def _ollama_model(self, entry: Mapping[str, Any]) -> ModelFacts | None:
-        name = _text(entry.get("name")) or _text(entry.get("model"))
-        if name is None:
-            return None
-        abilities = entry.get("capabilities")
-        return ModelFacts(
-            name,
-            None,  # what a loaded model holds depends on num_ctx, which only /api/ps tells
-            _ollama_abilities(abilities) if isinstance(abilities, list) else None,
-            remote_host=_text(entry.get("remote_host")),
-        )
+    async def _show(self, listed: list[Mapping[str, Any]]) -> None:
+        """Learns what new models can do, as far as half the time allows; the next probe learns the rest."""
+        gate = asyncio.Semaphore(SHOWS_AT_ONCE)
+
+        async def learn(entry: Mapping[str, Any]) -> None:
+            name = text(entry.get("name")) or text(entry.get("model"))
+            if name is None or _identity(entry) in self._memory.shown:
+                return
+            body = msgspec.json.encode({"model": name})
+            try:
+                async with gate:
+                    status, told = await self._get(f"{self._root}/api/show", method="POST", body=body)
+            except WireError:
+                return
+            if status == 200:
+                self._memory.shown[_identity(entry)] = metadata.shown(told)
+
+        try:
+            async with asyncio.timeout(self._timeout_s / 2):
+                await asyncio.gather(*map(learn, listed))
+        except TimeoutError:
+            return
+
+    # the others
 
     async def _lmstudio(self) -> Found | None:
-        status, listing = await self._get("/api/v1/models")
-        entries = _mapping(listing).get("models")
-        if status != 200 or not isinstance(entries, list):
-            return None
-        models = tuple(
-            ModelFacts(name, _loaded_context(entry), _lmstudio_abilities(entry))
-            for entry in map(_mapping, entries)
-            if (name := _text(entry.get("key"))) is not None
-        )
-        return Found("ready", "lmstudio", models, ENGINES["lmstudio"].default_slots)
+        for path, listed_in in (
+            ("/api/v1/models", metadata.lmstudio_v1),
+            ("/api/v0/models", metadata.lmstudio_v0),
+        ):
+            status, listing = await self._get(self._root + path)
+            models = listed_in(listing) if status == 200 else None
+            if models is not None:
+                return Found("ready", "lmstudio", models, ENGINES["lmstudio"].default_slots)
+        return None
 
     async def _openai(self, kind: str) -> Found:
-        status, listing = await self._get("/models" if self._root else "/v1/models")
+        paths = [f"{self._root}/v1/models"]
+        if self._base == self._root:
+            paths.append(f"{self._base}/models")  # an API whose base does not end in /v1
+        status, listing = 0, None
+        for path in paths:
+            status, listing = await self._get(path)
+            if status != 404:
+                break
+        if kind == "auto":
+            kind = _kind_of(metadata.owners(listing))
         if status in (401, 403):
             return Found("refused", kind, why=f"it refuses the key ({status}): check api_key")
         if status == 503:
             return Found("loading", kind, why="it is not ready yet (503)")
-        entries = _mapping(listing).get("data")
-        if status != 200 or not isinstance(entries, list):
-            return Found(
-                "down", kind, why=f"it answers {status} without a model list: is this an OpenAI API?"
-            )
-        owners = {_text(_mapping(entry).get("owned_by")) for entry in entries}
-        if kind == "openai" and "vllm" in owners:
-            kind = "vllm"
-        models = tuple(
-            ModelFacts(name, _count(_mapping(entry).get("max_model_len")))
-            for entry in entries
-            if (name := _text(_mapping(entry).get("id"))) is not None
-        )
-        return Found("ready", kind, models, ENGINES[kind].default_slots if kind in ENGINES else None)
+        if status != 200 or not metadata.lists_models(listing):
+            why = f"it answers {status} without a model list: is this an OpenAI API?"
+            return Found("down", kind, why=why)
+        slots = ENGINES[kind].default_slots if kind in ENGINES else None
+        return Found("ready", kind, metadata.model_list(listing), slots)
 
 
-def _able(*, tools: bool, images: bool) -> frozenset[Capability]:
-    able: set[Capability] = {"chat", "completion", "schema", "embedding"}
-    if tools:
-        able.add("tools")
-    if images:
-        able.add("images")
-    return frozenset(able)
+def _kind_of(owners: set[str]) -> str:
+    """vLLM and llama.cpp (also as a router, which has no slots of its own) own the models they list."""
+    return next((kind for kind in ("vllm", "llamacpp") if kind in owners), "openai")
 
 
-def _ollama_abilities(names: Sequence[Any]) -> frozenset[Capability]:
-    able: set[Capability] = set()
-    if "completion" in names:
-        able |= {"chat", "completion", "schema"}
-    if "tools" in names:
-        able.add("tools")
-    if "vision" in names:
-        able.add("images")
-    if "embedding" in names:
-        able.add("embedding")
-    return frozenset(able)
-
-
-def _lmstudio_abilities(entry: Mapping[str, Any]) -> frozenset[Capability]:
-    if entry.get("type") == "embedding":
-        return frozenset({"embedding"})
-    told = _mapping(entry.get("capabilities"))
-    able: set[Capability] = {"chat", "completion", "schema"}
-    if told.get("trained_for_tool_use"):
-        able.add("tools")
-    if told.get("vision"):
-        able.add("images")
-    return frozenset(able)
-
-
-def _loaded_context(entry: Mapping[str, Any]) -> int | None:
-    """What the loaded instance holds, else what the model could hold at most."""
-    loaded = entry.get("loaded_instances")
-    if isinstance(loaded, list) and loaded:
-        return _count(_mapping(_mapping(loaded[0]).get("config")).get("context_length"))
-    return _count(entry.get("max_context_length"))
-
-
-def _mapping(value: Any) -> Mapping[str, Any]:
-    return value if isinstance(value, Mapping) else {}
-
-
-def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _count(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None
-
-
-def _names(entries: Any, key: str) -> list[str]:
-    found = [_text(_mapping(entry).get(key)) for entry in entries] if isinstance(entries, list) else []
-    return [name for name in found if name is not None]
+def _identity(entry: Mapping[str, Any]) -> str:
+    """The digest of an Ollama model, which changes with its weights, template and parameters."""
+    return text(entry.get("digest")) or f"name {entry.get('name')}"
