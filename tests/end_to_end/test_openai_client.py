@@ -12,6 +12,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 
 from spillway.config.schema import CloudConfig, Config, NodeConfig
+from spillway.demo.model import verify_demo_model
 from spillway.ledger.store import LedgerStore
 from spillway.testing.fake_upstream import FakeUpstream
 from tests.end_to_end.conftest import Serve
@@ -106,11 +107,13 @@ async def test_structured_output(url: str) -> None:
     assert isinstance(json.loads(answer.choices[0].message.content or "")["ok"], bool)
 
 
-async def test_logprobs_and_completions(url: str) -> None:
+async def test_logprobs_and_completions(serve: Serve, tmp_path: Path) -> None:
     """Log-probabilities and the older completions endpoint survive the way through."""
+    url = await serve(_config(verify_demo_model(), tmp_path))  # a random model may write no whole character
+    message: list[Any] = [{"role": "user", "content": "where is my order 48213?"}]
     async with client(url) as ai:
         chat = await ai.chat.completions.create(
-            model="auto", messages=HELLO, max_tokens=3, logprobs=True, top_logprobs=2
+            model="auto", messages=message, max_tokens=8, temperature=0, logprobs=True, top_logprobs=2
         )
         text = await ai.completions.create(model="auto", prompt="hello", max_tokens=3)
     logprobs = chat.choices[0].logprobs

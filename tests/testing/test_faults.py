@@ -126,16 +126,17 @@ async def test_slow_headers(stream: bool) -> None:
 
 async def test_slow_first_token() -> None:
     """Headers come at once, the first event after the delay."""
+    started_s = asyncio.get_running_loop().time()
     wire = await broken(Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=0.1))
-    (head_s, head), (event_s, _) = wire.arrivals[:2]
+    (_, head), (event_s, _) = wire.arrivals[:2]
     assert head.endswith(b"\r\n\r\n")
-    assert event_s - head_s >= 0.09
+    assert event_s - started_s >= 0.1
     assert wire.text == SAID
 
 
 async def test_role_then_slow() -> None:
     """The role comes at once, the first content after the delay."""
-    wire = await broken(Reply(fault=Fault.ROLE_THEN_SLOW, delay_s=0.1))
+    wire = await broken(Reply(fault=Fault.ROLE_THEN_SLOW, delay_s=0.4))
     early = b"".join(piece for at_s, piece in wire.arrivals if at_s < wire.arrivals[-1][0] - 0.05)
     assert b'"role":"assistant"' in early
     assert SAID.split()[0].encode() not in early
@@ -144,8 +145,9 @@ async def test_role_then_slow() -> None:
 
 async def test_slow_tokens() -> None:
     """Every event but the first comes after a gap."""
+    started_s = asyncio.get_running_loop().time()
     wire = await broken(Reply(fault=Fault.SLOW_TOKENS, gap_s=0.02))
-    assert wire.arrivals[-1][0] - wire.arrivals[0][0] >= 0.02 * (len(wire.data) - 1)
+    assert wire.arrivals[-1][0] - started_s >= 0.02 * (len(wire.data) - 1)
     assert len(wire.arrivals) >= len(wire.data)
 
 
