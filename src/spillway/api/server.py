@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import re
+import signal
 import socket
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import msgspec
@@ -25,6 +29,7 @@ HEAD_TIMEOUT_S = 20.0
 """Longest time between the first byte of a request and the end of its headers."""
 BODY_STEP_BYTES = 64 * 1024
 """A request body is handed on in steps of this size, each of which may take ``server.body_timeout_s``."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 GRACE_S = 30
 """How long running answers may take after a signal to stop."""
 
@@ -216,3 +221,20 @@ class GatewayServer(uvicorn.Server):
             "timeout_graceful_shutdown": GRACE_S,
         }
         super().__init__(uvicorn.Config(gateway, **settings))
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stops serving on SIGINT and SIGTERM, and leaves it at that.
+
+        uvicorn raises the signal again once it has stopped, which would end the process before the ledger is
+        drained and the embedded engines are stopped.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in STOP_SIGNALS}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
