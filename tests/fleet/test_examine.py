@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import socket
+from pathlib import Path
 
+import pytest
 from pydantic import SecretStr
 
 from spillway.config.schema import CloudConfig, Config, NodeConfig
 from spillway.fleet.examine import Finding, examine
 from spillway.testing.fake_upstream import FakeUpstream
+from tests.engine_fixtures import build_micro_bert, build_micro_gguf, needs_engine
 
 
 async def look(node: NodeConfig | None = None, cloud: CloudConfig | None = None) -> list[Finding]:
@@ -68,3 +71,54 @@ async def test_an_impostor_says_so() -> None:
 async def test_nothing_at_all_says_so() -> None:
     """An empty configuration is a problem of its own."""
     assert "neither a node nor a cloud" in problems(await look())[0]
+
+
+async def test_a_model_about_to_be_shut_down_is_noted() -> None:
+    """A provider that announces a model's end in its list is passed on with the day."""
+    listing = {"data": [{"id": "old", "shutdown_date": "2027-01-14"}, {"id": "new", "shutdown_date": None}]}
+    async with FakeUpstream() as upstream:
+        upstream.respond("GET", "/v1/models", listing)
+        findings = await look(cloud=CloudConfig(name="c", url=upstream.url, models=("old", "new")))
+    notes = [finding.text for finding in findings if finding.level == "note"]
+    assert notes == ["old is shut down on 2027-01-14: name another"]
+
+
+async def test_prefixed_model_names_are_the_same_models() -> None:
+    """Gemini lists ``models/NAME`` and takes ``NAME``."""
+    async with FakeUpstream() as upstream:
+        upstream.respond("GET", "/v1/models", {"data": [{"id": "models/gemini-x"}]})
+        said = problems(await look(cloud=CloudConfig(name="c", url=upstream.url, models=("gemini-x",))))
+    assert said == []
+
+
+async def test_hidden_context_is_noted() -> None:
+    """Ollama does not tell what an unloaded model holds; saying it in the configuration settles that."""
+    async with FakeUpstream() as upstream:
+        upstream.respond("GET", "/api/tags", {"models": [{"name": "qwen3:4b"}]})
+        unsaid = await look(NodeConfig(name="n", url=upstream.origin))
+        said = await look(NodeConfig(name="n", url=upstream.origin, context_tokens=8192))
+    assert any("context_tokens" in finding.text for finding in unsaid)
+    assert not any("context_tokens" in finding.text for finding in said)
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"), [(None, "there is no such file"), (b"<html>", "it is not a GGUF file")]
+)
+async def test_a_model_file_that_cannot_be_served(
+    tmp_path: Path, content: bytes | None, expected: str
+) -> None:
+    """A missing file and a download page are told apart before anything is started."""
+    path = tmp_path / "m.gguf"
+    if content is not None:
+        path.write_bytes(content)
+    assert expected in problems(await look(NodeConfig(name="n", model=str(path))))[0]
+
+
+@pytest.mark.engine
+@needs_engine
+async def test_a_model_file_that_can_be_served(tmp_path: Path) -> None:
+    """A real model is fine, and an embedding model is called one."""
+    answers = await look(NodeConfig(name="n", model=str(build_micro_gguf(tmp_path / "m.gguf"))))
+    embeds = await look(NodeConfig(name="n", model=str(build_micro_bert(tmp_path / "b.gguf"))))
+    assert problems([*answers, *embeds]) == []
+    assert embeds[0].text.endswith("for embeddings only")

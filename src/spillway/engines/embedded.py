@@ -14,6 +14,7 @@ import sys
 import tempfile
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -22,7 +23,7 @@ from spillway.engines.gguf_header import GgufProblem, read_gguf
 from spillway.engines.worker import EXIT_NO_ENGINE, EXIT_NO_MODEL
 from spillway.errors import EngineUnavailable
 
-__all__ = ["EmbeddedEngine", "EngineState"]
+__all__ = ["EmbeddedEngine", "EngineState", "why_no_engine"]
 
 logger = logging.getLogger("spillway.engines")
 
@@ -41,6 +42,11 @@ KEPT_LINES = 20
 KEPT_CHARACTERS = 300
 ILLEGAL_INSTRUCTION = {-4, 0xC000001D, 0xC000001D - (1 << 32)}
 """How a process ends that used an instruction the processor lacks: POSIX, Windows unsigned and signed."""
+
+NO_AVX2 = (
+    "this processor lacks AVX2, which the embedded engine needs; run a llama-server built for it "
+    "and give its url"
+)
 
 
 class EmbeddedEngine:
@@ -217,14 +223,11 @@ class EmbeddedEngine:
     def _why(self, code: int) -> str:
         said = self._said()
         if code == EXIT_NO_ENGINE:
-            return f"node {self.name}: the embedded engine cannot run here ({said}){_import_hint(said)}"
+            return f"node {self.name}: {_cannot_run(said)}"
         if code == EXIT_NO_MODEL:
             return f"node {self.name}: {self.model_path} cannot be served: {self._about_model(said)}"
         if code in ILLEGAL_INSTRUCTION:
-            return (
-                f"node {self.name}: this processor lacks AVX2, which the embedded engine needs; run a "
-                "llama-server built for it and give its url"
-            )
+            return f"node {self.name}: {NO_AVX2}"
         if code == -9:
             said += " (killed: perhaps the machine ran out of memory)"
         return f"node {self.name}: the engine ended with code {code}: {said}"
@@ -236,6 +239,29 @@ class EmbeddedEngine:
         except GgufProblem as problem:
             return str(problem)
         return said
+
+
+async def why_no_engine() -> str | None:
+    """Why the engine cannot run on this machine and what to do; ``None`` when it can be loaded.
+
+    Asks a child: on a processor it was not built for, loading it may end the process.
+    """
+    if find_spec("xllamacpp") is None:
+        return _cannot_run("No module named 'xllamacpp'")
+    child = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-P",
+        "-c",
+        "import xllamacpp",
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await child.communicate()
+    if child.returncode in ILLEGAL_INSTRUCTION:
+        return NO_AVX2
+    last_words = errors.decode("utf-8", "replace").strip().rpartition("\n")[2]
+    return _cannot_run(last_words[-KEPT_CHARACTERS:]) if child.returncode else None
 
 
 async def _spawn() -> asyncio.subprocess.Process:
@@ -266,13 +292,14 @@ async def _first_answer(process: asyncio.subprocess.Process, settings: Mapping[s
     return line
 
 
-def _import_hint(said: str) -> str:
-    """What to do about an engine that cannot be imported."""
+def _cannot_run(said: str) -> str:
+    """Why the engine cannot be imported, and what to do."""
+    hint = ""
     if "libgomp" in said:
-        return ": install libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine)"
-    if "No module named" in said:
+        hint = ": install libgomp1 (Debian, Ubuntu) or libgomp (Fedora, Alpine)"
+    elif "No module named" in said:
         here = f"{platform.system()} on {platform.machine()}"
-        return (
+        hint = (
             f": pip install xllamacpp, made for Linux with glibc, macOS and Windows on x86-64 (here: {here})"
         )
-    return ""
+    return f"the embedded engine cannot run here ({said}){hint}"

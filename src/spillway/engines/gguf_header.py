@@ -47,6 +47,8 @@ def read_gguf(path: Path) -> GgufFacts:
     try:
         with path.open("rb") as file:
             found = dict(_leading_entries(file))
+    except FileNotFoundError:
+        raise GgufProblem("there is no such file") from None
     except OSError as error:
         raise GgufProblem(f"it cannot be read: {error.strerror}") from None
     except (struct.error, UnicodeDecodeError):

@@ -44,6 +44,8 @@ class Found:
     """For a person, when it is not ready."""
     latency_s: float | None = None
     """How long all questions took; ``None`` when it did not answer."""
+    retires: Mapping[str, str] = field(default_factory=dict)
+    """Models that their provider shuts down, with the day as YYYY-MM-DD."""
 
 
 @dataclass(slots=True)
@@ -255,7 +257,8 @@ class Probe:
             why = f"it answers {status} without a model list: is this an OpenAI API?"
             return Found("down", kind, why=why)
         slots = ENGINES[kind].default_slots if kind in ENGINES else None
-        return Found("ready", kind, metadata.model_list(listing), slots)
+        models, retires = metadata.model_list(listing), metadata.retirements(listing)
+        return Found("ready", kind, models, slots, retires=retires)
 
 
 def _kind_of(owners: set[str]) -> str:

@@ -24,6 +24,7 @@ __all__ = [
     "model_list",
     "ollama_model",
     "owners",
+    "retirements",
     "shown",
     "text",
 ]
@@ -74,6 +75,15 @@ def model_list(body: Any) -> tuple[ModelFacts, ...]:
         for entry in entries(body, "data")
         if (name := text(entry.get("id"))) is not None
     )
+
+
+def retirements(body: Any) -> dict[str, str]:
+    """Names of OpenAI's list with the day (YYYY-MM-DD) their provider shuts them down."""
+    return {
+        name: day
+        for entry in entries(body, "data")
+        if (name := text(entry.get("id"))) and (day := text(entry.get("shutdown_date")))
+    }
 
 
 # llama.cpp

@@ -19,16 +19,33 @@ class EngineProfile:
     """Whether a connection can be used again after a stream (decision 0005)."""
     default_slots: int | None = None
     """Sequences it serves at once unless it reports otherwise; ``None`` when there is no such limit."""
+    reports_queue: bool = False
+    """Whether its metrics tell how many requests run and wait."""
+    bounds_queue: bool = False
+    """Whether it refuses requests by itself when too many wait; the others keep them for ever."""
+    checks_model: bool = True
+    """Whether it refuses a model's name it does not know, rather than answering with what it has."""
+    count_path: str | None = None
+    """Where it counts the tokens of a chat request exactly, template included."""
 
 
 ENGINES: dict[str, EngineProfile] = {
     profile.kind: profile
     for profile in (
         EngineProfile("ollama", "Ollama", (11434,), default_slots=1),
-        EngineProfile("llamacpp", "llama.cpp", (8080, 8081), reuses_after_stream=False),
-        EngineProfile("vllm", "vLLM", (8000,)),
+        EngineProfile(
+            "llamacpp",
+            "llama.cpp",
+            (8080, 8081),
+            reuses_after_stream=False,
+            reports_queue=True,
+            checks_model=False,
+            count_path="/v1/chat/completions/input_tokens",
+        ),
+        EngineProfile("vllm", "vLLM", (8000,), reports_queue=True),
         EngineProfile("lmstudio", "LM Studio", (1234,), default_slots=4),
-        EngineProfile("openai", "OpenAI-compatible server", ()),
+        # may be a llama.cpp that was not recognised, or not up yet when it was asked
+        EngineProfile("openai", "OpenAI-compatible server", (), reuses_after_stream=False),
     )
 }
 
@@ -40,22 +57,38 @@ class CloudProfile:
     name: str
     url: str
     key_variable: str
-    default_models: tuple[str, ...] = ()
-    """Used when nothing is configured; a small general model of the provider."""
+    default_models: tuple[str, ...]
+    """Used when nothing is configured; a small general model of the provider, served in November 2026."""
+    price_list: str | None = None
+    """The provider's id in the price catalogue where it is not the name."""
 
 
 CLOUDS: dict[str, CloudProfile] = {
     profile.name: profile
     for profile in (
+        # shut down on 2027-01-14; its successor there reasons by default
         CloudProfile("openai", "https://api.openai.com/v1", "OPENAI_API_KEY", ("gpt-4o-mini",)),
         CloudProfile(
             "openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", ("openai/gpt-4o-mini",)
         ),
-        CloudProfile("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", ("llama-3.1-8b-instant",)),
+        CloudProfile("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", ("openai/gpt-oss-20b",)),
         CloudProfile("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", ("mistral-small-latest",)),
-        CloudProfile("deepseek", "https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", ("deepseek-chat",)),
-        CloudProfile("xai", "https://api.x.ai/v1", "XAI_API_KEY", ()),
-        CloudProfile("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", ()),
-        CloudProfile("fireworks", "https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", ()),
+        CloudProfile("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY", ("deepseek-flash",)),
+        CloudProfile("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", ("gpt-oss-120b",)),
+        CloudProfile(
+            "gemini",
+            "https://generativelanguage.googleapis.com/v1beta/openai",
+            "GEMINI_API_KEY",
+            ("gemini-3.1-flash-lite",),
+            "google",
+        ),
+        CloudProfile("xai", "https://api.x.ai/v1", "XAI_API_KEY", ("grok-4.3",), "x-ai"),
+        CloudProfile("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", ("openai/gpt-oss-120b",)),
+        CloudProfile(
+            "fireworks",
+            "https://api.fireworks.ai/inference/v1",
+            "FIREWORKS_API_KEY",
+            ("accounts/fireworks/models/gpt-oss-20b",),
+        ),
     )
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Mapping
 
 from pydantic import SecretStr
@@ -14,21 +15,33 @@ from spillway.engines.profiles import CLOUDS, ENGINES
 
 __all__ = ["discover_clouds", "discover_nodes"]
 
+logger = logging.getLogger("spillway.fleet")
+
+ADVICE = "to use it, write it into spillway.yaml as a node (runs here) or as a cloud (passes requests on)"
 BUDGET_S = 0.4
 """Longest time for all ports together; a closed port answers at once."""
 
 
 async def discover_nodes(but_not_port: int) -> list[tuple[NodeConfig, Found]]:
-    """Local servers with at least one model, by asking for metadata; ``but_not_port`` is our own."""
+    """Local servers that were recognised and have a model; ``but_not_port`` is our own.
+
+    A server that only speaks OpenAI's API is left out with a warning: it may be a gateway to some cloud, and
+    what counts as local is trusted with private requests.
+    """
     ports = [port for profile in ENGINES.values() for port in profile.ports if port != but_not_port]
     answers = await asyncio.gather(*[_ask(port) for port in ports])
-    found = [(port, answer) for port, answer in zip(ports, answers, strict=True) if answer is not None]
-    nodes = []
+    nodes: list[tuple[NodeConfig, Found]] = []
     taken: set[str] = set()
-    for port, answer in found:
-        name = answer.kind if answer.kind not in taken else f"{answer.kind}-{port}"
+    for port, found in zip(ports, answers, strict=True):
+        if found is None:
+            continue
+        url = f"http://127.0.0.1:{port}"
+        if found.kind == "openai":
+            logger.warning("%s speaks the OpenAI API but does not say what it is: %s", url, ADVICE)
+            continue
+        name = found.kind if found.kind not in taken else f"{found.kind}-{port}"
         taken.add(name)
-        nodes.append((NodeConfig(name=name, url=f"http://127.0.0.1:{port}"), answer))
+        nodes.append((NodeConfig(name=name, url=url), found))
     return nodes
 
 
@@ -41,19 +54,16 @@ def discover_clouds(environment: Mapping[str, str]) -> list[CloudConfig]:
             models=profile.default_models,
         )
         for profile in CLOUDS.values()
-        if environment.get(profile.key_variable) and profile.default_models
+        if environment.get(profile.key_variable)
     ]
 
 
 async def _ask(port: int) -> Found | None:
+    """What listens there, when it has a model or is loading one."""
     client = HttpClient(Origin.parse(f"http://127.0.0.1:{port}"))
     try:
-        async with asyncio.timeout(BUDGET_S):
-            found = await identify(client, timeout_s=BUDGET_S)
-    except TimeoutError:
-        return None
+        found = await identify(client, timeout_s=BUDGET_S)
     finally:
         await client.close()
-    return (
-        found if found.state in ("ready", "loading") and (found.models or found.state == "loading") else None
-    )
+    is_loading_engine = found.state == "loading" and found.kind != "openai"
+    return found if is_loading_engine or (found.state == "ready" and found.models) else None

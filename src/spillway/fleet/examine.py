@@ -10,6 +10,8 @@ from typing import Literal
 from pydantic import SecretStr
 
 from spillway.config.schema import CloudConfig, Config, HardwareConfig, NodeConfig
+from spillway.engines.embedded import why_no_engine
+from spillway.engines.gguf_header import GgufFacts, GgufProblem, read_gguf
 from spillway.engines.http_client import HttpClient, Origin
 from spillway.engines.identify import Found, identify
 from spillway.engines.profiles import CLOUDS
@@ -18,6 +20,10 @@ __all__ = ["Finding", "examine"]
 
 Level = Literal["ok", "note", "problem"]
 TIMEOUT_S = 5.0
+OLLAMA_CONTEXT = (
+    "it tells the context of a model only while that is loaded, and cuts longer prompts without a word: set "
+    "context_tokens to what it is started with"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +51,7 @@ async def examine(config: Config) -> list[Finding]:
 async def _node(node: NodeConfig) -> list[Finding]:
     subject = f"node {node.name}"
     if node.model is not None:
-        findings = [await asyncio.to_thread(_embedded, subject, node.model)]
+        findings = [await _embedded(subject, Path(node.model))]
     else:
         found = await _ask(node.url or "", node.engine, node.api_key)
         findings = [_reached(subject, found, node.url or "")]
@@ -62,6 +68,8 @@ async def _node(node: NodeConfig) -> list[Finding]:
             findings.append(
                 Finding("note", subject, "it does not tell its slots: set slots, or bursts will queue")
             )
+        if found.kind == "ollama" and node.context_tokens is None and _hides_context(found):
+            findings.append(Finding("note", subject, OLLAMA_CONTEXT))
     if not isinstance(node.hardware, HardwareConfig) or node.hardware.price_usd is None:
         findings.append(
             Finding("note", subject, "hardware is not given, so the cost of its answers is unknown")
@@ -69,15 +77,22 @@ async def _node(node: NodeConfig) -> list[Finding]:
     return findings
 
 
-def _embedded(subject: str, model: str) -> Finding:
+def _hides_context(found: Found) -> bool:
+    return any(model.context_tokens is None and model.remote_host is None for model in found.models)
+
+
+async def _embedded(subject: str, model: Path) -> Finding:
+    facts: GgufFacts | GgufProblem
     try:
-        import xllamacpp  # noqa: F401
-    except ImportError as error:
-        hint = ": install libgomp1" if "libgomp" in str(error) else ""
-        return Finding("problem", subject, f"the embedded engine cannot run here ({error}){hint}")
-    if not Path(model).is_file():
-        return Finding("problem", subject, f"there is no model file {model}")
-    return Finding("ok", subject, f"{model} will be served by the embedded engine")
+        facts = await asyncio.to_thread(read_gguf, model)
+    except GgufProblem as problem:
+        facts = problem
+    if why := await why_no_engine():
+        return Finding("problem", subject, why)
+    if isinstance(facts, GgufProblem):
+        return Finding("problem", subject, f"{model} cannot be served: {facts}")
+    purpose = ", for embeddings only" if facts.is_embedding else ""
+    return Finding("ok", subject, f"{model} will be served by the embedded engine{purpose}")
 
 
 async def _cloud(cloud: CloudConfig) -> list[Finding]:
@@ -89,12 +104,18 @@ async def _cloud(cloud: CloudConfig) -> list[Finding]:
     found = await _ask(url, "openai", cloud.api_key)
     findings = [_reached(subject, found, url)]
     offered = {model.name for model in found.models}
+    offered |= {name.removeprefix("models/") for name in offered}  # Gemini lists them so, and takes both
     if found.state == "ready" and offered:
         findings += [
             Finding("problem", subject, f"it does not list the model {entry.name}: check the name")
             for entry in cloud.model_entries
             if entry.name not in offered
         ]
+    findings += [
+        Finding("note", subject, f"{entry.name} is shut down on {found.retires[entry.name]}: name another")
+        for entry in cloud.model_entries
+        if entry.name in found.retires
+    ]
     if not cloud.model_entries:
         findings.append(Finding("problem", subject, "no models are named, so it is never chosen by itself"))
     if cloud.simulated:
