@@ -190,7 +190,7 @@ class Http(HttpToolsProtocol):
 def bind(host: str, port: int) -> socket.socket:
     """A listening socket; ConfigError says who is in the way."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)  # plain asyncio then sets nodelay
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         sock.bind((host, port))

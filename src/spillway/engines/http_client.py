@@ -526,7 +526,7 @@ async def fetch_json(
         raise PeerTimeout("body", timeout_s) from None
     try:
         return exchange.status, msgspec.json.decode(raw)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return exchange.status, None
 
 

@@ -130,6 +130,7 @@ async def _resolve(
 async def _ask(wanted: list[Wanted]) -> tuple[Entry, ...]:
     child = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # never takes modules from the working directory
         "-m",
         "spillway.ledger.catalogue",
         stdin=asyncio.subprocess.PIPE,
