@@ -56,8 +56,8 @@ PRIORS: Final = {
 }
 """Grade guess: what an 8B model of 2024 manages where no table says; the owner's own evidence replaces it."""
 PRIOR_WEIGHT: Final = 0.3
-PENALTY: Final = 22.0
-SMALL_SOURCE_WEIGHT: Final = 3.0
+PENALTY: Final = 65.0
+SMALL_SOURCE_WEIGHT: Final = 8.0
 
 
 @dataclass(frozen=True)

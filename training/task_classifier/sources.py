@@ -186,7 +186,7 @@ def _plain(
 
 def _dolly(types: Path) -> Iterator[Example]:
     for row in read_rows(types / "dolly_6400.dev.jsonl.gz"):
-        yield Example(_prompt(row["text"]), DOLLY[row["label"]], "dolly", f"dolly:{row['key_sha']}")
+        yield Example(_prompt(row["text"]), DOLLY[row["label"]], "dolly", f"dolly:{row['key_sha']}", 1.5)
 
 
 def _p3(types: Path) -> Iterator[Example]:

@@ -79,8 +79,20 @@ def asked_of(excerpt: str, words: list[str]) -> Asked:
     steps = len(_LIST_LINE.findall(excerpt)) if "\n" in excerpt else 0
     if not seen.isdisjoint(_SEQUENCE_WORDS):
         steps += sum([word in _SEQUENCE_WORDS for word in words])
-    wanted = None if seen.isdisjoint(_UNIT_WORDS) else _wanted_words(excerpt.lower())
+    wanted = None
+    if not seen.isdisjoint(_UNIT_WORDS) and _has_counted_unit(words):
+        wanted = _wanted_words(excerpt.lower())
     return Asked(numbers, steps, wanted, _format(seen))
+
+
+def _has_counted_unit(words: list[str]) -> bool:
+    """Whether a unit follows a count closely; spares most texts the pattern below."""
+    for i, word in enumerate(words):
+        if word in _UNIT_WORDS:
+            for before in words[max(0, i - 4) : i]:
+                if before in _COUNTS or before[0] == "0":
+                    return True
+    return False
 
 
 def _wanted_words(lower: str) -> int | None:

@@ -12,15 +12,15 @@ from spillway.classify.body import Turn, turns_of, walk_size
 from spillway.classify.languages import language_of, scripts_of
 from spillway.classify.segments import Parts, split_system, split_turn
 from spillway.classify.tokens import estimate_tokens
-from spillway.classify.words import words_of
+from spillway.classify.words import trim, words_of
 from spillway.vocabulary import TokenGrade
 
 __all__ = ["PayloadFacts", "facts_of"]
 
 Schema = Literal["none", "json_object", "json_schema"]
 
-OWN_SAMPLE: Final = 1024
-OTHER_SAMPLE: Final = 512
+OWN_SAMPLE: Final = 768
+OTHER_SAMPLE: Final = 384
 FOREIGN_LATIN_RATIO: Final = 1.25
 """Latin-script text that is not English needs about a quarter more tokens than its bytes say (measured)."""
 
@@ -29,7 +29,7 @@ class PayloadFacts(Struct, frozen=True, kw_only=True):
     """What one request body holds. Carries prompt text in ``excerpt`` and ``system``: never log it."""
 
     excerpt: str = ""
-    """What the user asks in the last turn: own words only, head and tail, at most about 850 characters."""
+    """What the user asks in the last turn: own words only, head and tail, at most about 500 characters."""
     system: str = ""
     """What the system prompt sets as the task, without persona and reminders; same bound."""
     before: str = ""
@@ -78,6 +78,7 @@ def facts_of(body: Mapping[str, object]) -> PayloadFacts:
     """
     turn = turns_of(body)
     parts = split_turn(turn.last)
+    parts.excerpt = trim(parts.excerpt)
     words = words_of(parts.excerpt)
     scripts = scripts_of(parts.excerpt)
     language = language_of(words, scripts)
@@ -89,8 +90,8 @@ def facts_of(body: Mapping[str, object]) -> PayloadFacts:
     )
     return PayloadFacts(
         excerpt=parts.excerpt,
-        system=split_system(turn.system) if turn.system else "",
-        before=turn.before if len(words) < 6 and turn.before else "",
+        system=trim(split_system(turn.system)) if turn.system else "",
+        before=trim(turn.before) if len(words) < 6 and turn.before else "",
         words=tuple(words),
         input_tokens=sum(tokens) + 4 * turn.messages,
         own_tokens=tokens[0],

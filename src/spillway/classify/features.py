@@ -20,7 +20,7 @@ __all__ = ["features_of", "features_of_text"]
 LEAD_WORDS: Final = 18
 CLOSE_WORDS: Final = 14
 LAST_LINE_CHARS: Final = 160
-CAPITAL_WORDS: Final = 60
+CAPITAL_WORDS: Final = 40
 _LENGTHS: Final = (2, 4, 6, 8, 11, 15, 20, 27, 36, 48, 64, 90, 130)
 _SIZES: Final = (100, 300, 1000, 3000, 10000)
 _STOPS: Final = frozenset('.:?!"“。？：！')
@@ -55,12 +55,12 @@ def _edges(words: Sequence[str], excerpt: str) -> list[str]:
     if not words:
         return ["<empty"]
     lead = _lead(words)
-    features = [f"<{word}" for word in lead]
-    features += [f"<{a} {b}" for a, b in pairwise(lead)]
+    features = ["<" + word for word in lead]
+    features += ["<" + a + " " + b for a, b in pairwise(lead)]
     features += ["<^" + " ".join(words[:2]), "<^" + " ".join(words[:3]), f"<^{words[0]}"]
     close = _close(words, excerpt) if len(words) > len(lead) + 2 else []
-    features += [f">{word}" for word in close]
-    features += [f">{a} {b}" for a, b in pairwise(close)]
+    features += [">" + word for word in close]
+    features += [">" + a + " " + b for a, b in pairwise(close)]
     features.append(f">${words[-1]}")
     return list(dict.fromkeys(features))
 
@@ -86,7 +86,7 @@ def _close(words: Sequence[str], excerpt: str) -> Sequence[str]:
 
 def _body(words: Sequence[str]) -> list[str]:
     """All words and neighbouring pairs, once each."""
-    return list(dict.fromkeys([*words, *[f"{a} {b}" for a, b in pairwise(words)]]))
+    return list(dict.fromkeys([*words, *[a + " " + b for a, b in pairwise(words)]]))
 
 
 def _marks(words: Sequence[str], excerpt: str) -> list[str]:

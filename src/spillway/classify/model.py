@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
+from itertools import repeat
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -46,6 +47,14 @@ TASKS: Final = (
 UNSURE_BELOW: Final = 0.4
 """Below this confidence a guess is more often wrong than right (held out) and carries the flag ``unsure``."""
 SYSTEM_WEIGHT: Final = 0.8
+MATERIAL_WEIGHT: Final = 2.0
+MATERIAL_TASKS: Final = frozenset(
+    {"extraction", "classification", "routing", "summarization", "rewriting", "translation"}
+)
+"""Tasks that a system prompt sets once and the user's turns are material for."""
+IDLE_TASKS: Final = frozenset({"conversation", "other", "open_qa"})
+"""What manners and personas look like: they set no task."""
+SURE: Final = 0.6
 BEFORE_WEIGHT: Final = 0.5
 UNREADABLE: Final = frozenset({"empty", "images_only", "binary"})
 WEIGHTS: Final = Path(__file__).parent / "weights" / "task_model.npz"
@@ -77,7 +86,9 @@ class TaskModel:
         names = bytes(arrays["names"]).decode("utf-8").split("\n")
         self._index = {name: i for i, name in enumerate(names)}
         scales = arrays["scales"].astype(np.float32)
-        self._weights = arrays["weights"].astype(np.float32) * scales[:, None]
+        known = arrays["weights"].astype(np.float32) * scales[:, None]
+        self._weights = np.vstack([known, np.zeros((1, known.shape[1]), np.float32)])
+        self._unknown = len(names)
         self._bias: list[float] = arrays["bias"].astype(float).tolist()
         self._kinds = bytes(arrays["kinds"]).decode("utf-8").split("\n")
         self._task_of_kind = [TASKS.index(kind.partition(".")[0]) for kind in self._kinds]
@@ -97,9 +108,10 @@ class TaskModel:
         features = features_of(facts)
         scores = self._scores(features)
         p_local_ok = _logistic(scores.pop())
-        for text, weight in ((facts.system, SYSTEM_WEIGHT), (facts.before, BEFORE_WEIGHT)):
-            if text:
-                self._add(scores, text, weight)
+        if facts.system:
+            self._add_system(scores, facts.system)
+        if facts.before:
+            self._add(scores, self._scores(features_of_text(facts.before)), BEFORE_WEIGHT)
         task, confidence, flags = *self._likeliest(scores), facts.flags
         if self._own is not None:
             owned = self._own.best(features[0])
@@ -125,23 +137,21 @@ class TaskModel:
 
     def _scores(self, features: tuple[list[str], list[float]]) -> list[float]:
         """Log-odds of each kind, then of a good local answer."""
-        get = self._index.get
-        pairs = [
-            (row, value)
-            for row, value in zip(map(get, features[0]), features[1], strict=True)
-            if row is not None
-        ]
-        if not pairs:
-            return list(self._bias)
-        rows, values = zip(*pairs, strict=True)
-        total: list[float] = (self._vector(values, self._float) @ self._weights.take(rows, axis=0)).tolist()
+        rows = list(map(self._index.get, features[0], repeat(self._unknown)))
+        values = self._vector(features[1], self._float)
+        total: list[float] = (values @ self._weights.take(rows, axis=0)).tolist()
         return [bias + value for bias, value in zip(self._bias, total, strict=True)]
 
-    def _add(self, scores: list[float], text: str, weight: float) -> None:
-        """Adds what another text says, beyond what is true of any text."""
-        for i, (other, bias) in enumerate(
-            zip(self._scores(features_of_text(text))[:-1], self._bias, strict=False)
-        ):
+    def _add_system(self, scores: list[float], text: str) -> None:
+        """Adds what a system prompt says; one that makes the user's words mere material outweighs them."""
+        others = self._scores(features_of_text(text))
+        task, confidence = self._likeliest(others[:-1])
+        if confidence >= SURE and task not in IDLE_TASKS:
+            self._add(scores, others, MATERIAL_WEIGHT if task in MATERIAL_TASKS else SYSTEM_WEIGHT)
+
+    def _add(self, scores: list[float], others: list[float], weight: float) -> None:
+        """Adds another text's log-odds, beyond what is true of any text."""
+        for i, (other, bias) in enumerate(zip(others[:-1], self._bias, strict=False)):
             scores[i] += weight * (other - bias)
 
     def _likeliest(self, scores: list[float]) -> tuple[str, float]:

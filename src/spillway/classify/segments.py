@@ -7,15 +7,17 @@ Everything is bounded: of a turn longer than ``WORK_CHARS`` only its head and it
 from __future__ import annotations
 
 import re
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
 
 __all__ = ["EXCERPT_CHARS", "Parts", "split_system", "split_turn"]
 
-WORK_CHARS: Final = 16_384
-HEAD_CHARS: Final = 420
-TAIL_CHARS: Final = 260
+WORK_CHARS: Final = 12_288
+SYSTEM_CHARS: Final = 1_200
+HEAD_CHARS: Final = 300
+TAIL_CHARS: Final = 200
 EXCERPT_CHARS: Final = HEAD_CHARS + TAIL_CHARS
 PASSAGE_CHARS: Final = 320
 TAGGED_CHARS: Final = 60
@@ -31,6 +33,9 @@ _REMINDER_LINE: Final = re.compile(
     r"(?:reminder|note|notice|message|info)\b[^\n]{0,2000}$",
     re.IGNORECASE | re.MULTILINE,
 )
+_REMINDER_CUES: Final = ("eminder", "ystem n", "ystem m", "EMINDER", "SYSTEM N")
+REMINDER_LINE_CHARS: Final = 1_500
+"""How far from either end of a turn a reminder without tags is looked for."""
 _TAG: Final = re.compile(r"<([A-Za-z][\w-]{1,30})(?:\s[^<>]{0,200})?>")
 _CODE_LINE: Final = re.compile(
     r"^(?:\s*(?:def |class |import |from \w+ import|#include|public |private |const |let |var |func |fn "
@@ -47,16 +52,16 @@ _VERBS: Final = (
 )
 _ITEMS: Final = r"(?:request|prompt|message|query|task|input|one|text)"
 _STEERING: Final = re.compile(
-    rf"[^.!?\n]{{0,80}}(?:\b{_VERBS}\b[^.!?\n]{{0,20}}?\b(?:me|this|the|my|it)\b(?: {_ITEMS})?"
-    rf"(?: (?:only|always|strictly))? (?:as|to|under|with)\b[^.!?\n]{{0,40}}"
-    rf"\b(?:{_CLASS_NAMES}|local|cloud)\b"
-    r"(?!\s*(?:,|/|or\b|and\b))"
-    r"|x-spillway-task|p_local_ok|\brouter\b[^.!?\n]{0,60}\b(?:class|task|local|cloud|difficulty)\b"
-    rf"|\b(?:task|class|category)\s?[:=]\s?[\"']?{_CLASS_NAMES}\b)"
-    r"[^.!?\n]{0,120}[.!?]?",
+    rf"\b{_VERBS}\b[^.!?\n]{{0,20}}?\b(?:me|this|the|my|it)\b(?: {_ITEMS})?(?: (?:only|always|strictly))?"
+    rf" (?:as|to|under|with)\b[^.!?\n]{{0,40}}?\b(?:{_CLASS_NAMES}|local|cloud)\b"
+    rf"(?!\s*(?:/|,?\s*(?:or|and)\b|,\s*{_CLASS_NAMES}))"
+    r"|x-spillway-task|p_local_ok|\brouter\b[^.!?\n]{0,60}?\b(?:class|task|local|cloud|difficulty)\b"
+    rf"|\b(?:task|class|category)\s?[:=]\s?[\"']?{_CLASS_NAMES}\b",
     re.IGNORECASE,
 )
-"""A sentence that speaks to whoever routes the request; a list of classes to choose from does not."""
+"""Words to whoever routes the request; a list of classes to choose from is none."""
+_REST: Final = re.compile(r"[^.!?\n]*[.!?\n]*")
+MOST_STEERING: Final = 4
 _STEERING_CUES: Final = (
     "classif",
     "rout",
@@ -106,13 +111,13 @@ def split_turn(text: str) -> Parts:
         parts.document_chars += len(text) - WORK_CHARS
         text = text[: WORK_CHARS // 2] + "\n\n" + text[-WORK_CHARS // 2 :]
     text = _without_reminders(text, parts)
-    if "```" in text:
+    if "`" in text and "```" in text:
         text = _without_pairs(text, "```", parts, is_code=True)
-    if '"""' in text:
+    if '"' in text and '"""' in text:
         text = _without_pairs(text, '"""', parts, is_code=False)
-    if "</" in text:
+    if "<" in text and "</" in text:
         text = _without_tagged(text, parts)
-    if "\n>" in text or text.startswith(">"):
+    if ">" in text and ("\n>" in text or text.startswith(">")):
         text = _without_quoted_lines(text, parts)
     text = text.strip()
     parts.excerpt = _without_steering(_asking(text, parts), parts) if text else ""
@@ -123,7 +128,7 @@ def split_turn(text: str) -> Parts:
 def split_system(text: str) -> str:
     """The part of a system prompt that sets a task: head and tail, without reminders and "You are …"."""
     parts = Parts()
-    text = _without_reminders(text[:4096], parts)
+    text = _without_reminders(text[:SYSTEM_CHARS], parts)
     if "```" in text:
         text = _without_pairs(text, "```", parts, is_code=True)
     if "</" in text:
@@ -146,7 +151,12 @@ def _without_reminders(text: str, parts: Parts) -> str:
             position = end
         if position:
             text = "\n\n".join([*kept, text[position:]])
-    if "eminder" in text or "ystem" in text or "utomat" in text or "SYSTEM" in text:
+    ends = (
+        text
+        if len(text) < 2 * REMINDER_LINE_CHARS
+        else text[:REMINDER_LINE_CHARS] + text[-REMINDER_LINE_CHARS:]
+    )
+    if any([cue in ends for cue in _REMINDER_CUES]):  # noqa: C419 - a list is faster than a generator here
         bare = _REMINDER_LINE.sub("", text)
         parts.reminder_chars += len(text) - len(bare)
         text = bare
@@ -241,18 +251,22 @@ def _without_passages(text: str, blocks: list[str], parts: Parts) -> str:
 
 def _looks_like_code(passages: list[str]) -> bool:
     lines = passages[0][:1200]
+    if not (";" in lines or "{" in lines or "def " in lines or "import" in lines):
+        return False
     return len(_CODE_LINE.findall(lines)) >= 3
 
 
 def _without_steering(excerpt: str, parts: Parts) -> str:
     """The excerpt without sentences that address the router instead of the model."""
     lower = excerpt.lower()
-    if not any(cue in lower for cue in _STEERING_CUES) or not any(
-        word in lower for word in _STEERING_TARGETS
-    ):
+    if not any([cue in lower for cue in _STEERING_CUES]):  # noqa: C419 - faster than a generator
         return excerpt
-    bare = _STEERING.sub(" ", excerpt)
-    if bare != excerpt:
-        parts.is_steering = True
-        excerpt = bare.strip()
-    return excerpt
+    if not any([word in lower for word in _STEERING_TARGETS]):  # noqa: C419
+        return excerpt
+    found = list(islice(_STEERING.finditer(excerpt), MOST_STEERING))
+    for match in reversed(found):
+        start = max(excerpt.rfind(mark, 0, match.start()) for mark in ".!?\n") + 1
+        rest = _REST.match(excerpt, match.end())
+        excerpt = excerpt[:start] + excerpt[rest.end() if rest else match.end() :]
+    parts.is_steering = bool(found)
+    return excerpt.strip() if found else excerpt

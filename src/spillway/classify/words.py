@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["words_of"]
+__all__ = ["trim", "words_of"]
 
 _ASCII: Final = re.compile(r"[a-z]+(?:'[a-z]+)?|0+|[^\sa-z0]")
 _ANY: Final = re.compile(
@@ -27,13 +27,14 @@ _OPENING: Final = re.compile(
     r"|(?:i'd|i would) (?:really |greatly |very much )?(?:be (?:very )?grateful|appreciate it|be thankful)"
     r" if you (?:could|would|can) "
     r"|(?:i'd|i would) like you to |i (?:want|need) you to "
-    r"|(?:could|can|would|will) you (?:be so kind (?:as to|and) |be kind enough to |mind |help me (?:to )?)?"
+    r"|(?:could|can|would|will) you (?:be so kind (?:as to|and) |be kind enough to |mind )?"
+    r"(?:help me (?:with (?:this|the following)[:,.]? |to )?)?"
     r"|do you think you could |(?:pretty )?please[\s,:!]+|kindly |pls |plz |thanks[\s,!.]+)+"
 )
 _CLOSING: Final = re.compile(
-    r"(?:[\s,;.!?]*(?:[,;] *|\b)"
-    r"(?:(?:many )?thanks(?: so much| a lot| in advance| a million| again| a bunch)?"
-    r"|thank you(?: so much| very much| in advance| kindly| again)?|thx|cheers|please|pls"
+    r"(?:[\s,;]*\b"
+    r"(?:(?:many )?thanks(?: (?:so much|very much|a lot|in advance|a million|again|a bunch))*"
+    r"|thank you(?: (?:so much|very much|a lot|in advance|kindly|again))*|thx|cheers|please|pls"
     r"|(?:much|really|greatly) appreciated"
     r"|(?:i'd|i would|i) (?:really )?appreciate (?:it|that|your help|any help)"
     r"|(?:any|your) help (?:is|would be) (?:much |really |greatly )?appreciated"
@@ -41,34 +42,54 @@ _CLOSING: Final = re.compile(
     r"|you're the best|have a (?:nice|great|good) day|best regards|kind regards)"
     r"(?: for (?:your|the|any|all)(?: kind)? (?:help|time|work))?[\s,;.!:)]*)+$"
 )
-_CLOSING_CUES: Final = ("tha", "pl", "thx", "cheer", "appreciat", "if you", "regards", "day", "best")
+_CLOSING_CUES: Final = (
+    "thank",
+    "please",
+    "pls",
+    "thx",
+    "cheers",
+    "appreciat",
+    "if you",
+    "regards",
+    " day",
+    "the best",
+)
 _POLITE_WORDS: Final = frozenset({"please", "kindly", "pls", "plz"})
 _LEADING_MARKS: Final = frozenset(",.!:;?-")
 CLOSING_CHARS: Final = 120
 
 
-def words_of(excerpt: str) -> list[str]:
-    """Words, digit groups (as zeros) and marks in lower case, without politeness unless all is polite.
+def trim(text: str) -> str:
+    """The text without white space and polite phrases at its ends; unchanged when nothing else is there.
+
+    >>> trim("  Could you please add 2 and 3? Thanks!")
+    'add 2 and 3?'
+    """
+    text = text.strip()
+    lower = text.lower()
+    if len(lower) != len(text):
+        return text
+    opening = _OPENING.match(lower)
+    start = opening.end() if opening is not None else 0
+    tail = lower[max(start, len(lower) - CLOSING_CHARS) :]
+    end = len(text)
+    if any([cue in tail for cue in _CLOSING_CUES]):  # noqa: C419 - faster than a generator
+        closing = _CLOSING.search(tail)
+        if closing is not None:
+            end -= len(tail) - closing.start()
+    kept = text[start:end].strip()
+    return kept if any([c.isalnum() for c in kept[:40]]) else text  # noqa: C419
+
+
+def words_of(text: str) -> list[str]:
+    """Words, digit groups (as zeros) and marks in lower case, "please" left out unless all is that.
 
     >>> words_of("Please  add 12 and 3!")
     ['add', '00', 'and', '0', '!']
     """
-    text = excerpt.strip()
-    pattern = _ASCII if text.isascii() else _ANY
-    text = text.translate(_ASCII_TABLE) if pattern is _ASCII else text.lower().translate(_DIGITS)
-    words = pattern.findall(_without_politeness(text))
-    if not words:
-        return pattern.findall(text)
+    if text.isascii():
+        words = _ASCII.findall(text.translate(_ASCII_TABLE))
+    else:
+        words = _ANY.findall(text.lower().translate(_DIGITS))
     kept = [word for word in words if word not in _POLITE_WORDS]
     return kept[1:] if len(kept) > 1 and kept[0] in _LEADING_MARKS else kept or words
-
-
-def _without_politeness(text: str) -> str:
-    opening = _OPENING.match(text)
-    if opening is not None:
-        text = text[opening.end() :]
-    tail = text[-CLOSING_CHARS:]
-    if not any(cue in tail for cue in _CLOSING_CUES):
-        return text
-    closing = _CLOSING.search(tail)
-    return text if closing is None else text[: len(text) - len(tail) + closing.start()]
