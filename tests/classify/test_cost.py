@@ -47,3 +47,25 @@ def test_time_is_bounded_whatever_comes(text: str) -> None:
         model.guess(facts_of(body))
         costs.append(time.process_time() - before)
     assert min(costs) < 0.010
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"messages": [{"role": "system", "content": "You are x. " * (MEBI // 5)}, {"content": "hi there"}]},
+        {"messages": [{"role": "user", "content": "What is rain?"}] * 100_000},
+        {"prompt": "hi there", "tools": [{"wide": {str(i): i for i in range(200_000)}}]},
+        {"messages": [{"role": "user", "content": [{"type": "text", "text": "so"}] * 100_000}]},
+        {"messages": [{"role": "user", "content": "go"}, {"role": "tool", "content": "x y " * (MEBI // 2)}]},
+    ],
+    ids=["system", "messages", "tools", "parts", "results"],
+)
+def test_time_is_bounded_around_the_last_turn_too(more: dict[str, Any]) -> None:
+    """Huge system prompts, histories, tools and tool results cost no more than huge prompts."""
+    model = load_model()
+    costs = []
+    for _ in range(5):
+        before = time.process_time()
+        model.guess(facts_of(more))
+        costs.append(time.process_time() - before)
+    assert min(costs) < 0.010

@@ -58,9 +58,8 @@ def main(data: str) -> None:
     ours = Vocabulary(features, [str(i) for i in range(len(rows))]).rows(features)
     letters = TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), min_df=2, sublinear_tf=True)
     characters = letters.fit_transform(texts).tocsr()
-    answers = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True).fit_transform(
-        [r["response"] for r in rows]
-    )
+    replies = featurise([{"prompt": row["response"]} for row in rows])
+    answers = Vocabulary(replies, [str(i) for i in range(len(rows))]).rows(replies)
 
     parts = {
         "plain bag of words": held_out(words, y, lambda: LogisticRegression(C=5, max_iter=200)),

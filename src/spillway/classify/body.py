@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from typing import Final
 
 from msgspec import Struct
@@ -161,8 +162,9 @@ def _walk(item: object, budget: int) -> tuple[int, int, int]:
         elif isinstance(node, Mapping):
             properties = node.get("properties")
             fields += len(properties) if isinstance(properties, Mapping) else 0
-            chars += sum([len(key) + 6 for key in node if isinstance(key, str)])
-            stack.extend(node.values())
+            keys = [len(key) + 6 for key in islice(node, budget) if isinstance(key, str)]
+            chars += round(sum(keys) * len(node) / max(1, len(keys)))
+            stack.extend(islice(node.values(), budget))
         elif isinstance(node, list):
             stack.extend(node[:budget])
             chars += 2 * len(node)

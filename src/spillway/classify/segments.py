@@ -14,10 +14,14 @@ from msgspec import Struct
 
 __all__ = ["EXCERPT_CHARS", "Parts", "split_system", "split_turn"]
 
-WORK_CHARS: Final = 12_288
+WORK_CHARS: Final = 6_144
 SYSTEM_CHARS: Final = 1_200
 HEAD_CHARS: Final = 300
 TAIL_CHARS: Final = 200
+LONG_TURN_CHARS: Final = 4_000
+LONG_HEAD_CHARS: Final = 200
+LONG_TAIL_CHARS: Final = 140
+"""Of a long turn less is read: what asks stands in its first and last sentences."""
 EXCERPT_CHARS: Final = HEAD_CHARS + TAIL_CHARS
 PASSAGE_CHARS: Final = 320
 TAGGED_CHARS: Final = 60
@@ -225,9 +229,11 @@ def _asking(text: str, parts: Parts) -> str:
     blocks = [block for block in blocks if block and not block.isspace()]
     if len(blocks) > 1:
         text = _without_passages(text, blocks, parts)
-    if len(text) <= EXCERPT_CHARS:
+    if len(text) <= (PASSAGE_CHARS if parts.own_chars > LONG_TURN_CHARS else EXCERPT_CHARS):
         return text
-    head, tail = text[:HEAD_CHARS], text[-TAIL_CHARS:]
+    is_long = parts.own_chars > LONG_TURN_CHARS
+    head = text[: LONG_HEAD_CHARS if is_long else HEAD_CHARS]
+    tail = text[-(LONG_TAIL_CHARS if is_long else TAIL_CHARS) :]
     return (head.rpartition(" ")[0] or head) + "\n" + (tail.partition(" ")[2] or tail)
 
 
