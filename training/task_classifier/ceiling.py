@@ -76,7 +76,7 @@ def main(data: str) -> None:
     both = hstack([ours, answers]).tocsr()
     show(
         "our features and the human's answer",
-        held_out(both, y, lambda: LogisticRegression(C=2, max_iter=200)),
+        held_out(both, y, lambda: LogisticRegression(C=0.5, max_iter=200)),
         y,
     )
 
