@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from spillway.engines.embedded import EmbeddedEngine
-from spillway.engines.http_client import HttpClient, Origin, fetch_json
+from spillway.engines.http_client import HttpClient, fetch_json
+from spillway.engines.wire import Origin
 from spillway.errors import EngineUnavailable
 from tests.engine_fixtures import build_micro_bert, build_micro_gguf, needs_engine
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from spillway.engines.embedded import EmbeddedEngine
-from spillway.engines.http_client import HttpClient, Origin
+from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found, identify
+from spillway.engines.wire import Origin
 from spillway.testing.fake_upstream import FakeUpstream
 from tests.engine_fixtures import build_micro_bert, build_micro_gguf, needs_engine
 

@@ -103,6 +103,16 @@ async def start() -> AsyncIterator[Start]:
         yield start_gateway
 
 
+SMALL = Limits(max_body_bytes=100_000, body_silence_s=0.2)
+
+
+@pytest.fixture
+async def running(start: Start) -> Running:
+    """A gateway with one node and one cloud, small limits."""
+    started: Running = await start(mini="local", openai="cloud", limits=SMALL)
+    return started
+
+
 async def _stop(server: GatewayServer, task: asyncio.Task[None], running: Running) -> None:
     server.should_exit = True
     server.force_exit = True

@@ -10,10 +10,9 @@ import pytest
 from openai import APIStatusError, AsyncOpenAI
 
 from spillway.api import server
-from spillway.api.app import Limits
 from spillway.testing.raw_client import MESSAGES, raw_connection
 
-from .conftest import Running, Start
+from .conftest import Running
 from .refusals import (
     CHAT,
     GOOD,
@@ -25,15 +24,6 @@ from .refusals import (
     post,
     send,
 )
-
-LIMITS = Limits(max_body_bytes=100_000, body_silence_s=0.2)
-
-
-@pytest.fixture
-async def running(start: Start) -> Running:
-    """A gateway with one node and one cloud, small limits."""
-    started: Running = await start(mini="local", openai="cloud", limits=LIMITS)
-    return started
 
 
 async def test_errors_carry_the_callers_id(running: Running) -> None:

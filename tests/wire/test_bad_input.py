@@ -6,10 +6,9 @@ import json
 
 import pytest
 
-from spillway.api.app import Limits
 from spillway.testing.raw_client import MESSAGES, raw_connection
 
-from .conftest import Running, Start
+from .conftest import Running
 from .refusals import (
     GOOD,
     NOT_JSON,
@@ -20,15 +19,6 @@ from .refusals import (
     nothing_happened,
     post,
 )
-
-LIMITS = Limits(max_body_bytes=100_000, body_silence_s=0.2)
-
-
-@pytest.fixture
-async def running(start: Start) -> Running:
-    """A gateway with one node and one cloud, small limits."""
-    started: Running = await start(mini="local", openai="cloud", limits=LIMITS)
-    return started
 
 
 async def test_bodies_that_are_not_json(running: Running) -> None:

@@ -17,10 +17,11 @@ from spillway.api.settings import policy_of
 from spillway.clock import SystemClock
 from spillway.config.schema import CloudConfig, Config, HardwareConfig, NodeConfig
 from spillway.engines.embedded import EmbeddedEngine
-from spillway.engines.http_client import HttpClient, Origin
+from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found, identify
 from spillway.engines.openai_compatible import OpenAICompatible
 from spillway.engines.profiles import CLOUDS, ENGINES
+from spillway.engines.wire import Origin
 from spillway.errors import ConfigError
 from spillway.fleet.registry import Fleet, Upstream
 from spillway.ledger.cost import NodeRates

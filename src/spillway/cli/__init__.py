@@ -19,6 +19,7 @@ COMMANDS = {
     "check": "validate the configuration and reach every upstream",
     "report": "what was spent, and what was saved",
     "bench": "how fast a machine should be",
+    "classify": "which task class a request is",
 }
 
 EXIT_FAILED = 1

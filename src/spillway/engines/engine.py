@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from spillway.engines.http_client import Exchange
+from spillway.engines.connection import Exchange
 from spillway.engines.payload import Payload
 from spillway.vocabulary import Deadlines, Operation
 

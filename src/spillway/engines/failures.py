@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from spillway.engines.http_client import ConnectFailed, PeerClosed, PeerMalformed, PeerTimeout, WireError
+from spillway.engines.wire import ConnectFailed, PeerClosed, PeerMalformed, PeerTimeout, WireError
 from spillway.errors import UpstreamBusy, UpstreamFailed, UpstreamLoading, UpstreamTimeout
 
 __all__ = ["Failure", "from_status", "from_wire", "nonsense"]
@@ -74,25 +74,33 @@ def from_status(status: int, body: bytes, retry_after: bytes | None) -> Failure:
     """
     code = _code_of(body)
     if code in _CONTEXT_CODES or (status == 400 and b"context" in body and b"length" in body):
-        return Failure("context_length_exceeded", "the prompt is too long for it", True, False,
-                       status=status, body=body)  # fmt: skip
-    if status == 429:
-        return Failure("upstream_rate_limited", "it limits our rate (429)", counts_against=False,
-                       retry_after_s=_seconds(retry_after), status=status)  # fmt: skip
-    if status in (401, 403):
-        return Failure("upstream_refused_key", f"it refuses our key ({status}): check its api_key",
-                       status=status)  # fmt: skip
+        return _callers(
+            "context_length_exceeded", "the prompt is too long for it", status, body, elsewhere=True
+        )
     if status == 404:
-        return Failure("upstream_unknown_model", "it does not know the model or route (404)", True, False,
-                       status=status, body=body)  # fmt: skip
+        said = "it does not know the model or route (404)"
+        return _callers("upstream_unknown_model", said, status, body, elsewhere=True)
+    advice_s = _seconds(retry_after)
+    if status == 429:
+        return _passing("upstream_rate_limited", "it limits our rate (429)", status, advice_s)
     if status == 503 and b"oading" in body:
-        return Failure("upstream_loading", "it is loading its model (503)", counts_against=False,
-                       retry_after_s=_seconds(retry_after), status=status)  # fmt: skip
+        return _passing("upstream_loading", "it is loading its model (503)", status, advice_s)
+    if status in (401, 403):
+        said = f"it refuses our key ({status}): check its api_key"
+        return Failure("upstream_refused_key", said, status=status)
     if status >= 500 or status in (408, 409) or status < 400:
-        return Failure("upstream_failed", f"it answered {status}", retry_after_s=_seconds(retry_after),
-                       status=status)  # fmt: skip
-    return Failure(code or "upstream_rejected", f"it rejects the request ({status})", False, False,
-                   status=status, body=body)  # fmt: skip
+        return Failure("upstream_failed", f"it answered {status}", retry_after_s=advice_s, status=status)
+    return _callers(code or "upstream_rejected", f"it rejects the request ({status})", status, body)
+
+
+def _callers(code: str, sentence: str, status: int, body: bytes, *, elsewhere: bool = False) -> Failure:
+    """The request's own fault: the upstream is well, and its answer says more than ours would."""
+    return Failure(code, sentence, elsewhere, False, status=status, body=body)
+
+
+def _passing(code: str, sentence: str, status: int, retry_after_s: float | None) -> Failure:
+    """A state that passes by itself and tells nothing about the upstream's health."""
+    return Failure(code, sentence, counts_against=False, retry_after_s=retry_after_s, status=status)
 
 
 _CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})

@@ -12,16 +12,10 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from spillway.engines import metadata
-from spillway.engines.http_client import (
-    Headers,
-    HttpClient,
-    PeerClosed,
-    PeerMalformed,
-    WireError,
-    request_head,
-)
+from spillway.engines.http_client import HttpClient
 from spillway.engines.metadata import count, mapping, text
 from spillway.engines.profiles import ENGINES
+from spillway.engines.wire import Headers, PeerClosed, PeerMalformed, WireError, request_head
 from spillway.vocabulary import ModelFacts
 
 __all__ = ["Found", "identify"]

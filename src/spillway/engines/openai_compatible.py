@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from spillway.engines.http_client import Exchange, HttpClient, Origin, request_head
+from spillway.engines.connection import Exchange
+from spillway.engines.http_client import HttpClient
 from spillway.engines.payload import Payload
+from spillway.engines.wire import Origin, request_head
 from spillway.vocabulary import Deadlines, Operation
 
 __all__ = ["OpenAICompatible"]

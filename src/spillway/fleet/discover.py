@@ -9,9 +9,10 @@ from collections.abc import Mapping
 from pydantic import SecretStr
 
 from spillway.config.schema import CloudConfig, NodeConfig
-from spillway.engines.http_client import HttpClient, Origin
+from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found, identify
 from spillway.engines.profiles import CLOUDS, ENGINES
+from spillway.engines.wire import Origin
 
 __all__ = ["discover_clouds", "discover_nodes"]
 

@@ -12,9 +12,10 @@ from pydantic import SecretStr
 from spillway.config.schema import CloudConfig, Config, HardwareConfig, NodeConfig
 from spillway.engines.embedded import why_no_engine
 from spillway.engines.gguf_header import GgufFacts, GgufProblem, read_gguf
-from spillway.engines.http_client import HttpClient, Origin
+from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found, identify
 from spillway.engines.profiles import CLOUDS
+from spillway.engines.wire import Origin
 
 __all__ = ["Finding", "examine"]
 

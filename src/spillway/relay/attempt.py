@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal
 
 from spillway.clock import Clock
+from spillway.engines.connection import Exchange
 from spillway.engines.failures import Failure, from_status, from_wire, nonsense
-from spillway.engines.http_client import Exchange, PeerTimeout, WireError
 from spillway.engines.usage import Answer, parse_answer
+from spillway.engines.wire import PeerTimeout, WireError
 from spillway.fleet.registry import Lease
 from spillway.relay.run import Job, Run
 from spillway.relay.tee import StreamTee
