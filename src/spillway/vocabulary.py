@@ -8,7 +8,7 @@ or bytes as named, money is ``Decimal`` US dollars (``_usd``). ``None`` always m
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import Literal
+from typing import Literal, Protocol
 
 from msgspec import Struct
 
@@ -21,11 +21,13 @@ __all__ = [
     "Deadlines",
     "Decision",
     "Grade",
+    "Load",
     "ModelFacts",
     "NodeSnapshot",
     "Objective",
     "Operation",
     "Outcome",
+    "Pace",
     "Rates",
     "RequestFacts",
     "Side",
@@ -97,6 +99,13 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     pin: Side | None = None
     is_private: bool = False
     task: str | None = None
+    """Its class, stated by the caller or read from the payload; ``None`` when nobody knows."""
+    p_local_ok: float | None = None
+    """Chance that a local answer is good enough, by the payload alone; ``None`` when not judged."""
+    usual_output_tokens: float = 200.0
+    """How long answers to such requests usually are."""
+    long_output_tokens: float = 400.0
+    """A length that one in five of such answers exceeds."""
     objective: Objective | None = None
     """The request's own objective from its headers; ``None`` lets configuration decide by ``slo_class``."""
     slo_class: str = "default"
@@ -126,6 +135,39 @@ class ModelFacts(Struct, frozen=True):
     """List price for a cloud model; ``None`` for a local one or when the price is unknown."""
     remote_host: str | None = None
     """Set when a "local" server only passes this model on to somebody else's machine."""
+    identity: str | None = None
+    """Short fingerprint of what is really served (weights, template, quantization); evidence is kept by it."""
+
+
+class Pace(Protocol):
+    """How long a node takes, as a profile, a physical estimate or its own traffic tells."""
+
+    def decode_step_s(self, batch: float, context_tokens: float) -> float:
+        """Seconds of a step that gives ``batch`` sequences one token each; ``context_tokens`` is their mean."""
+        ...
+
+    def prefill_s(self, prompt_tokens: float, cached_tokens: float) -> float:
+        """Seconds to read a prompt when nothing else runs."""
+        ...
+
+
+class Load(Struct, frozen=True):
+    """What is on a node right now; a gateway can count all of it itself from what it sent and got back."""
+
+    in_flight: int
+    slots: int
+    unread_s: float
+    """Seconds of reading owed to the requests that have no first token yet."""
+    unread_chunks: float
+    """Passes over the weights that reading will take."""
+    unread: int
+    """Requests that have no first token yet."""
+    running: int
+    """Requests whose answer is being written."""
+    running_tokens: float
+    """Tokens in the caches of those, counting half of each answer."""
+    unread_tokens: float
+    """Prompt tokens of those that have no first token yet."""
 
 
 class NodeSnapshot(Struct, frozen=True):
@@ -145,6 +187,20 @@ class NodeSnapshot(Struct, frozen=True):
     """Typical seconds one request holds a slot, from recent traffic; ``None`` before the first answer."""
     first_token_s: float | None = None
     """Typical seconds to the first token once a slot is free; ``None`` before the first answer."""
+    pace: Pace | None = None
+    """What its next request would take; ``None`` until a profile or enough traffic tells."""
+    load: Load | None = None
+    """What the gateway has on it; ``None`` for clouds."""
+    margin_ratio: float = 0.9
+    """Share of an objective that a forecast may use here, learned so that the promised share keeps it."""
+    work_limit_s: float = float("inf")
+    """Node seconds beyond which a request spills under overload, so that the many short ones fit."""
+    is_quarantined: bool = False
+    """Drifted from its pin in a way that the owner lets exclude it."""
+    withheld: frozenset[Capability] = frozenset()
+    """Capabilities not trusted since the node drifted from its pin, such as tools after a new template."""
+    drift: tuple[str, ...] = ()
+    """Fields that differ from the lock, such as ``template``; told to callers, empty when nothing does."""
     local_usd_per_s: Decimal | None = None
     """Energy and amortisation of one busy second of the whole node; ``None`` for clouds or when unknown."""
 
@@ -165,6 +221,8 @@ class Choice(Struct, frozen=True):
     side: Side
     model: str
     deadlines: Deadlines = Deadlines()
+    queue_s: float = 0.0
+    """How long the request may wait in the gateway for a slot of this upstream."""
 
 
 class Decision(Struct, frozen=True):

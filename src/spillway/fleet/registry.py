@@ -60,7 +60,7 @@ class Upstream:
             self.slots,
             self.service_s,
             self.first_token_s,
-            self.local_usd_per_s,
+            local_usd_per_s=self.local_usd_per_s,
         )
 
     def learn(self, service_s: float, first_token_s: float | None, sharers: int) -> None:
