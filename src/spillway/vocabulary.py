@@ -136,14 +136,14 @@ class ModelFacts(Struct, frozen=True):
     remote_host: str | None = None
     """Set when a "local" server only passes this model on to somebody else's machine."""
     identity: str | None = None
-    """Short fingerprint of what is really served (weights, template, quantization); evidence is kept by it."""
+    """Short fingerprint of what is really served (weights, template, …); evidence is kept by it."""
 
 
 class Pace(Protocol):
     """How long a node takes, as a profile, a physical estimate or its own traffic tells."""
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
-        """Seconds of a step that gives ``batch`` sequences one token each; ``context_tokens`` is their mean."""
+        """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
         ...
 
     def prefill_s(self, prompt_tokens: float, cached_tokens: float) -> float:
