@@ -1,0 +1,54 @@
+"""How far forecasts may be trusted, learned from answers: a margin for admission, a quantile for promises."""
+
+from __future__ import annotations
+
+__all__ = ["Margin", "Quantile", "next_margin"]
+
+STEP = 0.02
+LOWEST, HIGHEST = 0.3, 2.0
+
+
+def next_margin(value: float, is_in_time: bool, attainment: float) -> float:
+    """The margin after one more answer: a miss lowers it much, a hit raises it a little.
+
+    It settles where the share of answers in time is one point above ``attainment``, whatever the errors of
+    the forecasts look like (a Robbins-Monro search, as adaptive conformal inference uses it).
+    """
+    target = min(attainment + 0.01, 0.999)
+    change = (1.0 - target) if is_in_time else -target
+    return min(max(value + STEP * change, LOWEST), HIGHEST)
+
+
+class Margin:
+    """The share of an objective a forecast may use, learned so that ``attainment`` of the answers keep it."""
+
+    def __init__(self, attainment: float = 0.95, start: float = 0.9) -> None:
+        self.value = start
+        self._attainment = attainment
+
+    def learn(self, is_in_time: bool) -> None:
+        """One more answer."""
+        self.value = next_margin(self.value, is_in_time, self._attainment)
+
+
+class Quantile:
+    """A running quantile of positive values, here observed over forecast, with equal steps up and down.
+
+    Moves by a share of itself, so that it follows a node that got ten times slower within some tens of
+    answers; in the long run the stated share of values lies below it.
+    """
+
+    def __init__(self, share: float = 0.95, start: float = 1.5, step: float = 0.08) -> None:
+        self.value = start
+        self.seen = 0
+        self.covered = 0
+        """Values that lay at or below the quantile as it stood before each of them."""
+        self._share = share
+        self._step = step
+
+    def learn(self, value: float) -> None:
+        """One more value."""
+        is_covered = value <= self.value
+        self.seen += 1
+        self.covered += is_covered
+        self.value *= 1.0 - self._step * (1.0 - self._share) if is_covered else 1.0 + self._step * self._share

@@ -1,0 +1,52 @@
+"""A node's speed as six numbers, from a saved profile, a physical estimate or its own traffic."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+__all__ = ["CHUNK_TOKENS", "LinearPace", "chunks_of"]
+
+CHUNK_TOKENS = 512
+"""Prompt tokens one prefill pass takes; the default of llama.cpp's ``--ubatch-size``."""
+
+
+class LinearPace(Struct, frozen=True):
+    """Times that grow linearly: prefill with the tokens to read, a decode step with batch and context.
+
+    Every figure is in seconds and at least 0. ``attention_s`` is per fresh token and token before it.
+    """
+
+    prefill_base_s: float = 0.0
+    prefill_token_s: float = 0.0
+    attention_s: float = 0.0
+    step_base_s: float = 0.0
+    step_sequence_s: float = 0.0
+    step_context_s: float = 0.0
+    """What one more token in any cache adds to a step."""
+
+    def decode_step_s(self, batch: float, context_tokens: float) -> float:
+        """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
+        return self.step_base_s + batch * (self.step_sequence_s + self.step_context_s * context_tokens)
+
+    def prefill_s(self, prompt_tokens: float, cached_tokens: float = 0.0) -> float:
+        """Seconds to read a prompt when nothing else runs; one token at least is always computed."""
+        fresh = max(prompt_tokens - cached_tokens, 1.0)
+        cached = prompt_tokens - fresh
+        return self.prefill_base_s + fresh * (self.prefill_token_s + self.attention_s * (cached + fresh / 2))
+
+    def scaled(self, prefill: float, decode: float) -> LinearPace:
+        """The same node running that many times slower."""
+        return LinearPace(
+            self.prefill_base_s * prefill,
+            self.prefill_token_s * prefill,
+            self.attention_s * prefill,
+            self.step_base_s * decode,
+            self.step_sequence_s * decode,
+            self.step_context_s * decode,
+        )
+
+
+def chunks_of(prompt_tokens: float, cached_tokens: float = 0.0) -> int:
+    """Passes over the weights that reading a prompt takes."""
+    fresh = max(prompt_tokens - cached_tokens, 1.0)
+    return int(-(-fresh // CHUNK_TOKENS))
