@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ProcessPoolExecutor
 from decimal import Decimal
+from multiprocessing import get_context
 
 import pytest
 
 from spillway.planner.arrivals import synthesise
-from spillway.planner.capacity import share_curve, smallest_fleet, sweep
+from spillway.planner.capacity import Carried, Mapper, share_curve, smallest_fleet, sweep
 from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.foresight import Foresight
 from spillway.planner.money import ARTICLE
@@ -45,12 +47,17 @@ def test_sweep_covers_sizes_and_loads_in_order() -> None:
     assert 0 < one[0].busy_ratio < one[1].busy_ratio <= 1
 
 
-def test_processes_do_not_change_the_answer() -> None:
-    """Two processes find exactly what one does."""
-    options = {"sizes": [1, 2], "loads": [4.0], "cloud": CloudModel(spread=0.0)}
-    one = sweep(WORKLOAD, FLEET, Foresight, OBJECTIVE, processes=1, **options)  # type: ignore[arg-type]
-    two = sweep(WORKLOAD, FLEET, Foresight, OBJECTIVE, processes=2, **options)  # type: ignore[arg-type]
-    assert one == two
+def test_other_processes_do_not_change_the_answer() -> None:
+    """A pool of processes as the mapper finds exactly what this process does."""
+
+    def found(mapper: Mapper) -> list[Carried]:
+        cloud = CloudModel(spread=0.0)
+        return sweep(
+            WORKLOAD, FLEET, Foresight, OBJECTIVE, sizes=[1, 2], loads=[4.0], cloud=cloud, mapper=mapper
+        )
+
+    with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+        assert found(map) == found(pool.map)
 
 
 def test_curve_follows_the_sweep() -> None:

@@ -1,16 +1,16 @@
 """What fleets of several sizes carry at several loads, and the smallest that carries enough.
 
-Every fleet size and load is one run of the simulator and independent of the others, so they run in as many
-processes as asked for. The answer does not depend on how many.
+Every fleet size and load is one run of the simulator and independent of the others, so whoever has processes
+or machines to spare hands in a ``mapper`` that uses them. The answer does not depend on it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
+from typing import Protocol
 
 from spillway.planner.breakeven import ShareCurve
 from spillway.planner.policies import Policy
@@ -18,9 +18,19 @@ from spillway.planner.simulator import CloudModel, Fleet, simulate
 from spillway.planner.workload import Workload
 from spillway.vocabulary import Objective
 
-__all__ = ["Carried", "share_curve", "smallest_fleet", "sweep"]
+__all__ = ["Carried", "Mapper", "share_curve", "smallest_fleet", "sweep"]
 
 MakePolicy = Callable[[Objective], Policy]
+Run = tuple[int, float]
+"""A fleet size and a load factor."""
+
+
+class Mapper(Protocol):
+    """Applies a function to every run and answers in their order: ``map``, or ``map`` of an executor."""
+
+    def __call__(self, run: Callable[[Run], Carried], runs: Sequence[Run], /) -> Iterable[Carried]:
+        """One answer per run, drawn as they come."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -51,19 +61,17 @@ def sweep(
     sizes: Sequence[int],
     loads: Sequence[float] = (1.0,),
     cloud: CloudModel | None = None,
-    processes: int = 1,
+    mapper: Mapper = map,
     on_done: Callable[[], None] | None = None,
 ) -> list[Carried]:
-    """One result per size and load, sizes first; ``make_policy`` must be picklable for several processes.
+    """One result per size and load, sizes first; nothing here depends on how ``mapper`` does its work.
 
-    ``on_done`` is called after each run, for a progress bar.
+    For one that uses other processes ``make_policy`` must be picklable. ``on_done`` is called after each run,
+    for a progress bar.
     """
     runs = [(size, load) for size in sizes for load in loads]
     run = partial(_run, workload, fleet, make_policy, objective, cloud or CloudModel())
-    if processes <= 1 or len(runs) == 1:
-        return _gather(map(run, runs), on_done)
-    with ProcessPoolExecutor(processes) as pool:
-        return _gather(pool.map(run, runs), on_done)
+    return _gather(mapper(run, runs), on_done)
 
 
 def _gather(found: Iterable[Carried], on_done: Callable[[], None] | None) -> list[Carried]:
