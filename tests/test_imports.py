@@ -26,7 +26,9 @@ MAY_USE: dict[str, set[str]] = {
         "pinning",
         "verify",
         "slo",
+        "measuring",
     },
+    "measuring": {"engines", "planner", "slo"},
     "demo": {"api", "ledger", "config", "engines", "testing", "telemetry"},
     "api": {
         *("relay", "routing", "fleet", "engines", "ledger", "config", "telemetry", "classify"),

@@ -1,0 +1,101 @@
+"""Measured times become six figures of a node; pure arithmetic.
+
+Errors count relative to what was measured, so a short prompt weighs as much as a long one, and a point far
+off the others (another process took the core) weighs little: Huber's weights, a few rounds of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.slo.pace import LinearPace
+
+__all__ = ["Read", "Step", "best_slots", "fit_pace", "non_negative_fit"]
+
+Floats = NDArray[np.float64]
+
+OUTLIER_RATIO = 0.08
+"""Relative errors beyond this weigh less and less (guess: what runs of an undisturbed engine stay within)."""
+ROUNDS = 12
+WORTH_RATIO = 0.05
+"""A further slot must raise the throughput by so much to be worth the longer steps (guess)."""
+
+
+@dataclass(frozen=True)
+class Read:
+    """One prompt read while nothing else ran: seconds from sending to the first token."""
+
+    prompt_tokens: float
+    cached_tokens: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """One decode step of ``batch`` sequences with that mean context, as a mean over many."""
+
+    batch: int
+    context_tokens: float
+    seconds: float
+
+
+def fit_pace(reads: Sequence[Read], steps: Sequence[Step]) -> LinearPace:
+    """The figures that fit best, none negative; those without a sample stay 0."""
+    read = non_negative_fit([_read_columns(r) for r in reads], [r.seconds for r in reads])
+    step = non_negative_fit([_step_columns(s) for s in steps], [s.seconds for s in steps])
+    return LinearPace(read[0], read[1], read[2], step[0], step[1], step[2])
+
+
+def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:
+    """The fewest sequences at once whose throughput is close to the best that ``limit`` slots reach."""
+    speeds = [n / max(pace.decode_step_s(n, context_tokens), 1e-9) for n in range(1, limit + 1)]
+    enough = max(speeds) * (1.0 - WORTH_RATIO)
+    return next(n for n, speed in enumerate(speeds, 1) if speed >= enough)
+
+
+def non_negative_fit(columns: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
+    """Three coefficients, each at least 0, of least relative error; all 0 without a point."""
+    if not len(seconds):
+        return [0.0, 0.0, 0.0]
+    y = np.asarray(seconds, dtype=np.float64)
+    x = np.asarray(columns, dtype=np.float64) / y[:, None]
+    weight = np.ones(len(y))
+    found = np.zeros(x.shape[1])
+    for _ in range(ROUNDS):
+        found = _best_subset(x * weight[:, None], weight)
+        error = np.abs(x @ found - 1.0)
+        weight = np.sqrt(np.minimum(1.0, OUTLIER_RATIO / np.maximum(error, 1e-12)))
+    return [float(value) for value in found]
+
+
+def _best_subset(x: Floats, y: Floats) -> Floats:
+    """Exact for a few columns: the best non-negative fit is the plain fit of some subset of them."""
+    size = x.shape[1]
+    best, least = np.zeros(size), float(y @ y)
+    for count in range(1, size + 1):
+        for chosen in combinations(range(size), count):
+            part = x[:, chosen]
+            scale = np.abs(part).max(axis=0)
+            if not scale.all():
+                continue
+            found = np.linalg.lstsq(part / scale, y, rcond=None)[0] / scale
+            rest = part @ found - y
+            error = float(rest @ rest)
+            if (found >= 0.0).all() and error < least * (1.0 - 1e-9):
+                best, least = np.zeros(size), error
+                best[list(chosen)] = found
+    return best
+
+
+def _read_columns(read: Read) -> tuple[float, float, float]:
+    fresh = max(read.prompt_tokens - read.cached_tokens, 1.0)
+    return 1.0, fresh, fresh * (read.prompt_tokens - fresh + fresh / 2)
+
+
+def _step_columns(step: Step) -> tuple[float, float, float]:
+    return 1.0, float(step.batch), step.batch * step.context_tokens

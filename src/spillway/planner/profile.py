@@ -1,0 +1,240 @@
+"""What one live node was measured to do, kept in a file that ``plan`` and ``up`` read.
+
+``spillway bench URL`` writes it; ``docs/how-to/measure-a-node.md`` explains the figures.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from spillway.errors import ConfigError
+from spillway.slo.pace import LinearPace
+
+__all__ = [
+    "SCHEMA",
+    "FitErrors",
+    "Profile",
+    "load_profile",
+    "profile_from_json",
+    "profile_path",
+    "profile_to_json",
+    "save_profile",
+]
+
+SCHEMA = "spillway.profile/1"
+PACE_KEYS = (
+    "prefill_base_s", "prefill_token_s", "attention_s", "step_base_s", "step_sequence_s", "step_context_s",
+)  # fmt: skip
+MAX_BYTES = 1_000_000
+
+
+@dataclass(frozen=True)
+class FitErrors:
+    """How far predictions were from probes that the fit had not seen, as shares of what was measured."""
+
+    probes: int
+    ttft_median_ratio: float | None
+    ttft_p90_ratio: float | None
+    itl_median_ratio: float | None
+    itl_p90_ratio: float | None
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One node as measured. Figures that could not be learned are ``None``."""
+
+    name: str
+    engine: str
+    engine_version: str | None
+    model: str
+    measured_on: str
+    """The day, as YYYY-MM-DD."""
+    slots: int | None
+    """Sequences the engine works on at once; ``None`` when no limit showed up to ``tested_concurrency``."""
+    best_slots: int
+    """The fewest slots that reach nearly the whole throughput."""
+    tested_concurrency: int
+    context_tokens: int | None
+    """Tokens one sequence may hold."""
+    pace: LinearPace
+    errors: FitErrors
+    samples: int
+    """Requests the figures rest on."""
+    is_complete: bool = True
+    """False when the measurement was cut short; ``warnings`` say what is missing."""
+    warnings: tuple[str, ...] = ()
+    tok_s: Mapping[int, float] | None = None
+    """Sequences at once → tokens per second of all of them together, as measured."""
+
+    @property
+    def usable_slots(self) -> int:
+        """Slots to plan with: the engine's own, else as many sequences as were seen to run at once."""
+        return self.slots or self.tested_concurrency
+
+
+def profile_path(name: str, environment: Mapping[str, str]) -> Path:
+    """Where the profile of that name is kept unless the owner says otherwise."""
+    home = Path(environment.get("HOME") or Path.home())
+    if sys.platform == "darwin":
+        folder = home / "Library" / "Application Support"
+    else:
+        folder = Path(environment.get("XDG_CONFIG_HOME") or home / ".config")
+    file_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-.") or "node"
+    return folder / "spillway" / "profiles" / f"{file_name}.json"
+
+
+def save_profile(profile: Profile, path: Path) -> None:
+    """The file holds the profile: written beside its place and moved there, never half there.
+
+    ConfigError when the place cannot be written.
+    """
+    text = json.dumps(profile_to_json(profile), indent=2) + "\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    except OSError as error:
+        raise ConfigError(f"the profile cannot be saved as {path}: {error.strerror}") from None
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+        Path(part).replace(path)
+    except OSError as error:
+        raise ConfigError(f"the profile cannot be saved as {path}: {error.strerror}") from None
+    finally:
+        Path(part).unlink(missing_ok=True)
+
+
+def load_profile(path: Path) -> Profile:
+    """The profile in that file; ConfigError names the file and what is wrong with it."""
+    try:
+        with path.open("rb") as file:
+            raw = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(f"there is no profile {path}; spillway bench URL --save {path} makes one") from None
+    except OSError as error:
+        raise ConfigError(f"the profile {path} cannot be read: {error.strerror}") from None
+    if len(raw) > MAX_BYTES:
+        raise ConfigError(f"{path} is too long for a profile")
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError):
+        raise ConfigError(f"the profile {path} is not JSON; measure the node again") from None
+    try:
+        return profile_from_json(fields)
+    except ValueError as problem:
+        raise ConfigError(f"the profile {path} {problem}; measure the node again") from None
+
+
+def profile_to_json(profile: Profile) -> dict[str, Any]:
+    """The profile as one JSON object."""
+    fields = asdict(profile)
+    fields["pace"] = {key: getattr(profile.pace, key) for key in PACE_KEYS}
+    fields["warnings"] = list(profile.warnings)
+    fields["tok_s"] = {str(n): speed for n, speed in (profile.tok_s or {}).items()}
+    return {"schema": SCHEMA, **fields}
+
+
+def profile_from_json(fields: Any) -> Profile:
+    """The profile in a decoded JSON object; ``ValueError`` continues a sentence that begins with its name."""
+    if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
+        raise ValueError(f"is not a {SCHEMA} object")
+    errors = _mapping(fields, "errors")
+    return Profile(
+        name=_text(fields, "name"),
+        engine=_text(fields, "engine"),
+        engine_version=_text(fields, "engine_version") if fields.get("engine_version") else None,
+        model=_text(fields, "model"),
+        measured_on=_day(fields),
+        slots=_count(fields, "slots", may_miss=True),
+        best_slots=_count(fields, "best_slots") or 1,
+        tested_concurrency=_count(fields, "tested_concurrency") or 1,
+        context_tokens=_count(fields, "context_tokens", may_miss=True),
+        pace=_pace(_mapping(fields, "pace")),
+        errors=FitErrors(
+            _count(errors, "probes", least=0) or 0,
+            *(
+                _ratio(errors, key)
+                for key in ("ttft_median_ratio", "ttft_p90_ratio", "itl_median_ratio", "itl_p90_ratio")
+            ),
+        ),
+        samples=_count(fields, "samples", least=0) or 0,
+        is_complete=fields.get("is_complete") is not False,
+        warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
+        tok_s=_speeds(fields),
+    )
+
+
+def _pace(fields: Mapping[str, Any]) -> LinearPace:
+    """Six figures, none negative; one that could make a node infinitely fast is refused."""
+    values = [_seconds(fields, key) for key in PACE_KEYS]
+    if values[0] + values[1] <= 0 or values[3] + values[4] <= 0:
+        raise ValueError("says that the node takes no time")
+    return LinearPace(*values)
+
+
+def _seconds(fields: Mapping[str, Any], key: str) -> float:
+    value = fields.get(key)
+    if not _is_number(value) or value < 0:
+        raise ValueError(f"has no valid pace.{key} (seconds, at least 0)")
+    return float(value)
+
+
+def _ratio(fields: Mapping[str, Any], key: str) -> float | None:
+    value = fields.get(key)
+    if value is not None and not (_is_number(value) and value >= 0):
+        raise ValueError(f"has no valid errors.{key}")
+    return None if value is None else float(value)
+
+
+def _speeds(fields: Mapping[str, Any]) -> dict[int, float] | None:
+    raw = fields.get("tok_s") or {}
+    if not isinstance(raw, dict) or not all(
+        key.isdecimal() and _is_number(value) and value > 0 for key, value in raw.items()
+    ):
+        raise ValueError("has no valid tok_s")
+    return {int(key): float(value) for key, value in raw.items()} or None
+
+
+def _count(fields: Mapping[str, Any], key: str, *, least: int = 1, may_miss: bool = False) -> int | None:
+    value = fields.get(key)
+    if value is None and may_miss:
+        return None
+    if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 10**9:
+        raise ValueError(f"has no valid {key}")
+    return value
+
+
+def _text(fields: Mapping[str, Any], key: str) -> str:
+    value = fields.get(key)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"has no {key}")
+    return value
+
+
+def _day(fields: Mapping[str, Any]) -> str:
+    value = _text(fields, "measured_on")
+    try:
+        return date.fromisoformat(value).isoformat()
+    except ValueError:
+        raise ValueError("has no valid measured_on (YYYY-MM-DD)") from None
+
+
+def _mapping(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    value = fields.get(key)
+    if not isinstance(value, dict):
+        raise ValueError(f"has no {key}")
+    return value
+
+
+def _is_number(value: object) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
