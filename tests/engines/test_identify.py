@@ -229,7 +229,7 @@ async def test_a_recognised_server_is_not_asked_everything_again() -> None:
         upstream.respond("GET", "/api/tags", OLLAMA["/api/tags"])
         changed = await identify(client)
         await client.close()
-    assert again == ["/v1/models"]
+    assert again == ["/v1/models", "/version"]
     assert changed.kind == "ollama"
 
 

@@ -11,10 +11,11 @@ from weakref import WeakKeyDictionary
 
 import msgspec
 
-from spillway.engines import metadata
+from spillway.engines import metadata, told
 from spillway.engines.http_client import HttpClient
 from spillway.engines.metadata import count, mapping, text
 from spillway.engines.profiles import ENGINES
+from spillway.engines.told import Told
 from spillway.engines.wire import Headers, PeerClosed, PeerMalformed, WireError, request_head
 from spillway.vocabulary import ModelFacts
 
@@ -40,6 +41,8 @@ class Found:
     """How long all questions took; ``None`` when it did not answer."""
     retires: Mapping[str, str] = field(default_factory=dict)
     """Models that their provider shuts down, with the day as YYYY-MM-DD."""
+    told: tuple[Told, ...] = ()
+    """What else it tells of each model, for their identities; in the order of ``models``."""
 
 
 @dataclass(slots=True)
@@ -50,10 +53,12 @@ class Memory:
     """How it was recognised last; forgotten as soon as it no longer answers so."""
     embeds: dict[str, bool] = field(default_factory=dict)
     """By file and start of a llama.cpp server."""
-    shown: dict[str, metadata.Shown] = field(default_factory=dict)
-    """By digest of an Ollama model."""
+    shown: dict[str, Any] = field(default_factory=dict)
+    """The answer of ``/api/show`` by digest of an Ollama model."""
     loaded_tokens: dict[str, int] = field(default_factory=dict)
     """The context each Ollama model was last loaded with, by digest; it is told only while it is loaded."""
+    vllm: tuple[str | None, str | None] | None = None
+    """Template and cache type of a vLLM since it was last seen to start."""
 
 
 _memories: WeakKeyDictionary[HttpClient, Memory] = WeakKeyDictionary()
@@ -75,8 +80,10 @@ async def identify(
         async with asyncio.timeout(timeout_s):
             found = await probe.run(kind)
     except TimeoutError:
+        probe.forget()
         return Found("down", kind, why=f"it did not answer within {timeout_s:g} s")
     except WireError as error:
+        probe.forget()
         return Found("down", kind, why=str(error))
     return replace(found, latency_s=time.monotonic() - started_s)
 
@@ -111,6 +118,10 @@ class Probe:
             self._memory.kind = found.kind
         return found
 
+    def forget(self) -> None:
+        """What holds only while one process runs: a server that did not answer may come back as another."""
+        self._memory.vllm = None
+
     async def _as(self, kind: str) -> Found:
         question = self._questions.get(kind)
         return (await question() if question else None) or await self._openai(kind)
@@ -128,17 +139,17 @@ class Probe:
 
     async def _get(self, path: str, *, method: str = "GET", body: bytes = b"") -> tuple[int, Any]:
         """Status and body; the body is ``None`` when it is not JSON."""
+        status, raw = await self._get_raw(path, method=method, body=body)
+        return status, _json(raw)
+
+    async def _get_raw(self, path: str, *, method: str = "GET", body: bytes = b"") -> tuple[int, bytes]:
         head = request_head(method, path, self._origin, self._headers)
         exchange = await self._client.send(head, body, connect_s=self._timeout_s, head_s=self._timeout_s)
         try:
-            raw = await exchange.body(LARGEST_BYTES, self._timeout_s)
+            return exchange.status, await exchange.body(LARGEST_BYTES, self._timeout_s)
         except BaseException:
             exchange.abort()
             raise
-        try:
-            return exchange.status, msgspec.json.decode(raw)
-        except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: not UTF-8
-            return exchange.status, None
 
     # llama.cpp
 
@@ -146,14 +157,16 @@ class Probe:
         status, props = await self._get(f"{self._root}/props")
         if status == 503 and "oading" in str(props):
             return Found("loading", "llamacpp", why="it is loading its model")
-        told = mapping(props)
-        if status != 200 or not isinstance(told.get("default_generation_settings"), Mapping):
+        said = mapping(props)
+        if status != 200 or not isinstance(said.get("default_generation_settings"), Mapping):
             return None
         _, listing = await self._get(f"{self._root}/v1/models")
-        embeds = await self._embeds(f"{told.get('model_path')} {told.get('media_marker')}")
+        adapters = _json(await self._aside("/lora-adapters"))
+        embeds = await self._embeds(f"{said.get('model_path')} {said.get('media_marker')}")
         models = metadata.llamacpp_models(props, listing, embeds=embeds)
-        slots, version = count(told.get("total_slots")), text(told.get("build_info"))
-        return Found("ready", "llamacpp", models, slots, version)
+        slots, version = count(said.get("total_slots")), text(said.get("build_info"))
+        more = told.llamacpp_told(props, listing, adapters, [model.name for model in models])
+        return Found("ready", "llamacpp", models, slots, version, told=more)
 
     async def _embeds(self, server: str) -> bool:
         """Whether embeddings work. Nothing in its metadata tells, but how it refuses an empty request does:
@@ -180,20 +193,21 @@ class Probe:
             if tokens := count(entry.get("context_length")):
                 self._memory.loaded_tokens[_identity(entry)] = tokens
         await self._show(listed)
-        models = [
-            metadata.ollama_model(
-                entry,
-                self._memory.shown.get(_identity(entry)),
-                self._memory.loaded_tokens.get(_identity(entry)),
-            )
-            for entry in listed
-        ]
+        models, more = [], []
+        for entry in listed:
+            about = self._memory.shown.get(_identity(entry))
+            shown = metadata.shown(about) if about is not None else None
+            model = metadata.ollama_model(entry, shown, self._memory.loaded_tokens.get(_identity(entry)))
+            if model is not None:
+                models.append(model)
+                more.append(told.ollama_told(entry, about))
         return Found(
             "ready",
             "ollama",
-            tuple(model for model in models if model is not None),
+            tuple(models),
             ENGINES["ollama"].default_slots,
             text(mapping(version).get("version")),
+            told=tuple(more),
         )
 
     async def _show(self, listed: list[Mapping[str, Any]]) -> None:
@@ -207,11 +221,11 @@ class Probe:
             body = msgspec.json.encode({"model": name})
             try:
                 async with gate:
-                    status, told = await self._get(f"{self._root}/api/show", method="POST", body=body)
+                    status, about = await self._get(f"{self._root}/api/show", method="POST", body=body)
             except WireError:
                 return
             if status == 200:
-                self._memory.shown[_identity(entry)] = metadata.shown(told)
+                self._memory.shown[_identity(entry)] = told.ollama_kept(about)
 
         try:
             async with asyncio.timeout(self._timeout_s / 2):
@@ -229,7 +243,8 @@ class Probe:
             status, listing = await self._get(self._root + path)
             models = listed_in(listing) if status == 200 else None
             if models is not None:
-                return Found("ready", "lmstudio", models, ENGINES["lmstudio"].default_slots)
+                slots, more = ENGINES["lmstudio"].default_slots, told.lmstudio_told(listing)
+                return Found("ready", "lmstudio", models, slots, told=more)
         return None
 
     async def _openai(self, kind: str) -> Found:
@@ -252,7 +267,38 @@ class Probe:
             return Found("down", kind, why=why)
         slots = ENGINES[kind].default_slots if kind in ENGINES else None
         models, retires = metadata.model_list(listing), metadata.retirements(listing)
-        return Found("ready", kind, models, slots, retires=retires)
+        if kind == "vllm":
+            return await self._vllm(listing, models, slots)
+        more = told.named_only([model.name for model in models])
+        return Found("ready", kind, models, slots, retires=retires, told=more)
+
+    async def _vllm(self, listing: Any, models: tuple[ModelFacts, ...], slots: int | None) -> Found:
+        version = text(mapping(_json(await self._aside("/version"))).get("version"))
+        if self._memory.vllm is None:
+            tokenizer, metrics = await self._aside("/tokenizer_info"), await self._aside("/metrics")
+            if tokenizer is not None and metrics is not None:
+                template = text(mapping(_json(tokenizer)).get("chat_template"))
+                self._memory.vllm = template, told.cache_kind(metrics.decode("utf-8", "replace"))
+        more = told.vllm_told(listing, *(self._memory.vllm or (None, None)))
+        return Found("ready", "vllm", models, slots, version, told=more)
+
+    async def _aside(self, path: str) -> bytes | None:
+        """A page that adds to what is known: empty when there is none, ``None`` when it did not answer in
+        a quarter of the time, which must not make the whole server count as down."""
+        try:
+            async with asyncio.timeout(self._timeout_s / 4):
+                status, raw = await self._get_raw(self._root + path)
+        except (WireError, TimeoutError):
+            return None
+        return raw if status == 200 else b""
+
+
+def _json(raw: bytes | None) -> Any:
+    """``None`` for what is no JSON."""
+    try:
+        return msgspec.json.decode(raw or b"")
+    except (msgspec.DecodeError, ValueError, RecursionError):  # ValueError: not UTF-8
+        return None
 
 
 def _kind_of(owners: set[str]) -> str:
