@@ -4,7 +4,9 @@
 
     SpillwayError
     ├── ConfigError                 a setting is wrong: file, key and what to write instead     exit code 2
+    ├── WorkloadError               usage that cannot be planned with, and what to do           exit code 2
     ├── EngineUnavailable           the embedded engine cannot run here, and why                 exit code 1
+    ├── MeasureFailed               a live node cannot be measured, and what to do               exit code 1
     ├── LedgerError                 the ledger cannot be opened or read, and what to do          exit code 1
     └── RequestError                one request ends with an OpenAI-shaped error
         ├── InvalidRequest          400  the body or a header is wrong; names the field
@@ -19,6 +21,7 @@
         ├── NoUpstream              503  everything that could answer is down
         ├── PinUnsatisfiable        503  it had to stay local and could not; never sent to a cloud
         ├── UpstreamFailed          502  the fault of the upstream named in it
+        │   ├── NodeBusy            429  no slot came free in time; says when one should
         │   ├── UpstreamTimeout     504
         │   └── UpstreamCut         502  an answer that began and never finished (always in-band)
         └── InternalError           500
@@ -41,9 +44,11 @@ __all__ = [
     "InternalError",
     "InvalidRequest",
     "LedgerError",
+    "MeasureFailed",
     "MethodNotAllowed",
     "ModelNotFound",
     "NoUpstream",
+    "NodeBusy",
     "NotFound",
     "PinUnsatisfiable",
     "RequestError",
@@ -54,6 +59,7 @@ __all__ = [
     "UpstreamFailed",
     "UpstreamLoading",
     "UpstreamTimeout",
+    "WorkloadError",
 ]
 
 
@@ -73,12 +79,22 @@ class ConfigError(SpillwayError):
     exit_code = 2
 
 
+class WorkloadError(SpillwayError):
+    """Usage cannot be planned with; the sentence names file, line or column and what to do."""
+
+    exit_code = 2
+
+
 class EngineUnavailable(SpillwayError):
     """The embedded engine cannot run on this machine; the sentence says why and what to do."""
 
 
 class LedgerError(SpillwayError):
     """The ledger cannot be opened or read; the sentence says what to do."""
+
+
+class MeasureFailed(SpillwayError):
+    """A live node cannot be measured; the sentence says why and what to do."""
 
 
 class RequestError(SpillwayError):
@@ -218,6 +234,14 @@ class UpstreamBusy(UpstreamFailed):
     status = 429
     type = "rate_limit_error"
     default_code = "upstream_rate_limited"
+
+
+class NodeBusy(UpstreamFailed):
+    """No slot of the node named in it came free before the request's deadline; it was never sent."""
+
+    status = 429
+    type = "rate_limit_error"
+    default_code = "node_busy"
 
 
 class UpstreamLoading(UpstreamFailed):

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 __all__ = [
     "Attempt",
+    "AttemptKind",
     "Bill",
     "BreakerState",
     "Capability",
@@ -50,6 +51,9 @@ Grade = Literal["measured", "vendor", "derived", "guess"]
 """How a figure of the physical or financial world came about."""
 
 BreakerState = Literal["closed", "half_open", "open"]
+
+AttemptKind = Literal["first", "retry", "failover", "hedge", "shadow", "continuation", "escalation"]
+"""Why an attempt was made; ``escalation`` follows an answer that failed its gates."""
 
 
 class Rates(Struct, frozen=True):
@@ -93,6 +97,8 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     wants_usage: bool = False
     input_tokens: int = 0
     input_grade: TokenGrade = "estimated"
+    cached_tokens: float = 0.0
+    """Of ``input_tokens``, how many a node is believed to hold already."""
     max_output_tokens: int | None = None
     choices: int = 1
     needs: frozenset[Capability] = frozenset()
@@ -107,7 +113,7 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     long_output_tokens: float = 400.0
     """A length that one in five of such answers exceeds."""
     objective: Objective | None = None
-    """The request's own objective from its headers; ``None`` lets configuration decide by ``slo_class``."""
+    """From its headers, else by ``slo_class`` from configuration; ``None`` when there is none."""
     slo_class: str = "default"
     body_bytes: int = 0
     key_name: str | None = None
@@ -183,16 +189,20 @@ class NodeSnapshot(Struct, frozen=True):
     """Requests sent and unfinished, by the gateway's own count."""
     slots: int | None = None
     """Sequences the node works on at once; ``None`` when unknown or without limit (clouds)."""
-    service_s: float | None = None
-    """Typical seconds one request holds a slot, from recent traffic; ``None`` before the first answer."""
-    first_token_s: float | None = None
-    """Typical seconds to the first token once a slot is free; ``None`` before the first answer."""
+    waiting: int = 0
+    """Requests that wait in the gateway for one of its slots."""
     pace: Pace | None = None
     """What its next request would take; ``None`` until a profile or enough traffic tells."""
     load: Load | None = None
     """What the gateway has on it; ``None`` for clouds."""
     margin_ratio: float = 0.9
     """Share of an objective that a forecast may use here, learned so that the promised share keeps it."""
+    ttft_stretch: float = 1.5
+    """Observed over forecast time to first token, as 95 of 100 recent answers kept below it."""
+    total_stretch: float = 1.5
+    """The same for the time to the last token."""
+    ttft_p95_s: float | None = None
+    """What 95 of 100 recent first tokens took less than; for clouds, where there is nothing to forecast."""
     work_limit_s: float = float("inf")
     """Node seconds beyond which a request spills under overload, so that the many short ones fit."""
     is_quarantined: bool = False
@@ -212,6 +222,8 @@ class Deadlines(Struct, frozen=True):
     first_token_s: float = 120.0
     stall_s: float = 60.0
     total_s: float = 600.0
+    load_s: float = 120.0
+    """Beyond the first token's, for an upstream that says it is loading its model."""
 
 
 class Choice(Struct, frozen=True):
@@ -223,6 +235,14 @@ class Choice(Struct, frozen=True):
     deadlines: Deadlines = Deadlines()
     queue_s: float = 0.0
     """How long the request may wait in the gateway for a slot of this upstream."""
+    ttft_s: float | None = None
+    """Forecast time to the first token; ``None`` where there was nothing to go by."""
+    total_s: float | None = None
+    ttft_p95_s: float | None = None
+    """What the first token should take less than in 95 of 100 cases."""
+    total_p95_s: float | None = None
+    context_tokens: int | None = None
+    """Tokens prompt and answer may take there; ``None`` when unknown."""
 
 
 class Decision(Struct, frozen=True):
@@ -237,6 +257,13 @@ class Decision(Struct, frozen=True):
     max_attempts: int = 3
     hedge_delay_s: float | None = None
     gates: tuple[str, ...] = ()
+    """Checks a local answer must pass before it is released; empty lets it through as it comes."""
+    wants_logprobs: bool = False
+    """Whether a gate needs the log-probabilities of the answer's tokens."""
+    work_s: float | None = None
+    """Node seconds the request would take locally; ``None`` when no node may answer or none is known."""
+    local_nodes: int = 0
+    """Nodes that rule 6 considered."""
 
 
 class Usage(Struct, frozen=True):
@@ -279,7 +306,7 @@ class Attempt(Struct, frozen=True, kw_only=True):
     usage: Usage | None = None
     in_flight: int = 1
     """Requests sharing the upstream when this one was sent, itself included: its share of the node's time."""
-    kind: Literal["first", "retry", "failover", "hedge", "shadow", "continuation"] = "first"
+    kind: AttemptKind = "first"
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

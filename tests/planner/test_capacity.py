@@ -11,7 +11,7 @@ import pytest
 from spillway.planner.arrivals import synthesise
 from spillway.planner.capacity import Carried, Mapper, share_curve, smallest_fleet, sweep
 from spillway.planner.catalogue import load_machines, load_models
-from spillway.planner.foresight import Foresight
+from spillway.planner.routed import Routed
 from spillway.planner.money import ARTICLE
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.simulator import CloudModel, Fleet
@@ -30,7 +30,7 @@ def test_sweep_covers_sizes_and_loads_in_order() -> None:
     found = sweep(
         WORKLOAD,
         FLEET,
-        Foresight,
+        Routed,
         OBJECTIVE,
         sizes=[0, 1, 2],
         loads=[1.0, 8.0],
@@ -53,7 +53,7 @@ def test_other_processes_do_not_change_the_answer() -> None:
     def found(mapper: Mapper) -> list[Carried]:
         cloud = CloudModel(spread=0.0)
         return sweep(
-            WORKLOAD, FLEET, Foresight, OBJECTIVE, sizes=[1, 2], loads=[4.0], cloud=cloud, mapper=mapper
+            WORKLOAD, FLEET, Routed, OBJECTIVE, sizes=[1, 2], loads=[4.0], cloud=cloud, mapper=mapper
         )
 
     with ProcessPoolExecutor(2, get_context("spawn")) as pool:
@@ -62,7 +62,7 @@ def test_other_processes_do_not_change_the_answer() -> None:
 
 def test_curve_follows_the_sweep() -> None:
     """The curve for the money passes through what was simulated."""
-    found = sweep(WORKLOAD, FLEET, Foresight, OBJECTIVE, sizes=[1], loads=[1.0, 8.0])
+    found = sweep(WORKLOAD, FLEET, Routed, OBJECTIVE, sizes=[1], loads=[1.0, 8.0])
     curve = share_curve(found)
     for carried in found:
         at = curve.at(Decimal(repr(carried.requests_per_month)))
@@ -72,13 +72,13 @@ def test_curve_follows_the_sweep() -> None:
 def test_smallest_fleet_is_enough_and_one_less_is_not() -> None:
     """The fleet found carries the share in time; one node fewer does not."""
     busy = WORKLOAD.at_rate(10)
-    found = smallest_fleet(busy, FLEET, Foresight, PATIENT, local_share=0.9)
+    found = smallest_fleet(busy, FLEET, Routed, PATIENT, local_share=0.9)
     assert found is not None
     assert found.nodes > 1
     assert found.local_share >= 0.9
-    less = sweep(busy, FLEET, Foresight, PATIENT, sizes=[found.nodes - 1])[0]
+    less = sweep(busy, FLEET, Routed, PATIENT, sizes=[found.nodes - 1])[0]
     assert less.local_share < 0.9
-    assert smallest_fleet(busy, FLEET, Foresight, PATIENT, local_share=0.9, most=1) is None
+    assert smallest_fleet(busy, FLEET, Routed, PATIENT, local_share=0.9, most=1) is None
 
 
 @pytest.mark.slow
@@ -87,8 +87,8 @@ def test_the_article_needs_several_nodes() -> None:
     node = NODE.calibrated(float(ARTICLE.decode_tok_s), grade="guess")
     workload = synthesise(ARTICLE.requests_per_month, ARTICLE.input_tokens, ARTICLE.output_tokens, days=1)
     fleet = Fleet(node, 1, 8, node.cache_tokens() or 0.0)
-    one = sweep(workload, fleet, Foresight, PATIENT, sizes=[1])[0]
+    one = sweep(workload, fleet, Routed, PATIENT, sizes=[1])[0]
     assert one.local_share < 0.7
-    enough = smallest_fleet(workload, fleet, Foresight, PATIENT, local_share=0.8, most=8)
+    enough = smallest_fleet(workload, fleet, Routed, PATIENT, local_share=0.8, most=8)
     assert enough is not None
     assert enough.nodes >= 3

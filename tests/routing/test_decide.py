@@ -17,7 +17,8 @@ from spillway.errors import (
     RequestError,
 )
 from spillway.routing import NoEvidence, Policy, decide, reasons
-from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective, Rates, RequestFacts
+from spillway.slo.pace import LinearPace
+from spillway.vocabulary import Load, ModelFacts, NodeSnapshot, Objective, Rates, RequestFacts
 
 CHEAP = Rates(Decimal("0.15"), Decimal("0.60"))
 DEAR = Rates(Decimal("2.50"), Decimal("10"))
@@ -167,7 +168,9 @@ def test_rule_4_evidence_overrules_configuration() -> None:
     """What was measured counts more than what was configured."""
 
     class Trusting:
-        def allows_local(self, task: str, upstream: str, model: str) -> bool | None:
+        def allows_local(
+            self, task: str, upstream: str, model: str, identity: str | None = None
+        ) -> bool | None:
             return True
 
     decision = decide(facts(task="reasoning"), Trusting(), [node(), cloud()], Policy())
@@ -202,18 +205,103 @@ def test_rule_6_full_node_spills_but_remains_the_last_resort() -> None:
     assert reasons.FULL in why(facts(), [node(in_flight=8), cloud()])
 
 
+PACE = LinearPace(prefill_base_s=0.1, prefill_token_s=0.001, step_base_s=0.02, step_sequence_s=0.005)
+
+
+def busy(unread_s: float = 0.0, running: int = 3, **changes: Any) -> NodeSnapshot:
+    """A node of known pace with some requests on it."""
+    load = Load(
+        running, 4, unread_s, 1.0 if unread_s else 0.0, int(unread_s > 0), running, 900.0 * running, 0.0
+    )
+    return node(**{"in_flight": running, "pace": PACE, "load": load, **changes})
+
+
 def test_rule_6_late_first_token_spills() -> None:
-    """A node whose predicted first token misses the objective moves behind the cloud."""
-    busy = node(in_flight=5, service_s=4.0, first_token_s=0.5)
+    """A node whose forecast first token misses the objective moves behind the cloud."""
     request = facts(objective=Objective("x", ttft_s=1.0))
-    assert plan(request, [busy, cloud()]) == ["openai", "mini"]
-    assert plan(facts(objective=Objective("x", ttft_s=10.0)), [busy, cloud()]) == ["mini", "openai"]
+    assert plan(request, [busy(unread_s=2.0), cloud()]) == ["openai", "mini"]
+    assert reasons.SLO_TTFT in why(request, [busy(unread_s=2.0), cloud()])
+    patient = facts(objective=Objective("x", ttft_s=10.0))
+    assert plan(patient, [busy(unread_s=2.0), cloud()]) == ["mini", "openai"]
 
 
-def test_rule_6_idle_node_is_tried() -> None:
-    """An idle node gets its chance even when its record looks too slow."""
-    slow = node(in_flight=0, service_s=100.0, first_token_s=50.0)
-    assert plan(facts(objective=Objective("x", ttft_s=1.0)), [slow, cloud()]) == ["mini", "openai"]
+def test_rule_6_late_end_spills() -> None:
+    """A long answer that would end too late spills, a short one stays."""
+    tight = Objective("x", total_s=5.0)
+    long = facts(objective=tight, usual_output_tokens=150.0, long_output_tokens=300.0)
+    short = facts(objective=tight, usual_output_tokens=10.0, long_output_tokens=20.0)
+    assert plan(long, [busy(), cloud()]) == ["openai", "mini"]
+    assert reasons.SLO_TOTAL in why(long, [busy(), cloud()])
+    assert plan(short, [busy(), cloud()]) == ["mini", "openai"]
+
+
+def test_rule_6_idle_node_may_use_the_whole_objective() -> None:
+    """An idle node is tried up to the objective itself, an unknown one always; too slow alone is too slow."""
+    idle = Load(0, 4, 0.0, 0.0, 0, 0, 0.0, 0.0)
+    for ttft_s, first in ((0.195, "openai"), (0.205, "mini")):
+        request = facts(objective=Objective("x", ttft_s=ttft_s))
+        assert plan(request, [node(pace=PACE, load=idle, margin_ratio=0.5), cloud()])[0] == first
+        assert plan(request, [node(), cloud()])[0] == "mini"
+
+
+def test_rule_6_margin_decides_at_the_border() -> None:
+    """The learned margin is the share of the objective that a busy node's forecast may use."""
+    request = facts(objective=Objective("x", ttft_s=0.3))
+    assert plan(request, [busy(margin_ratio=1.0), cloud()])[0] == "mini"
+    assert plan(request, [busy(margin_ratio=0.6), cloud()])[0] == "openai"
+
+
+def test_rule_6_much_work_leaves_first_under_overload() -> None:
+    """Beyond the work limit a request spills although it would be in time."""
+    request = facts(objective=Objective("x", ttft_s=100.0))
+    assert plan(request, [busy(work_limit_s=0.5), cloud()]) == ["openai", "mini"]
+    assert reasons.WORK in why(request, [busy(work_limit_s=0.5), cloud()])
+    assert plan(request, [busy(work_limit_s=60.0), cloud()])[0] == "mini"
+
+
+def test_rule_6_earliest_first_token_goes_first() -> None:
+    """Among nodes in time the one that would speak first is chosen."""
+    nodes = [busy(name="late", unread_s=2.0), busy(name="early"), cloud()]
+    assert plan(facts(objective=Objective("x", ttft_s=50.0)), nodes) == ["early", "late", "openai"]
+
+
+def test_rule_8_says_how_long_to_wait_and_when_to_hedge() -> None:
+    """The queue time is what the objective leaves; the hedge starts at the predicted p95."""
+    request = facts(objective=Objective("x", ttft_s=3.0))
+    decision = decide(request, NoEvidence(), [busy(ttft_stretch=2.0), cloud()], Policy(hedges=True))
+    first, alternate = decision.choices
+    assert first.ttft_s is not None
+    assert first.queue_s == pytest.approx(3.0 - first.ttft_s)
+    assert first.ttft_p95_s == pytest.approx(2 * first.ttft_s)
+    assert decision.hedge_delay_s == pytest.approx(first.ttft_p95_s)
+    assert alternate.queue_s == 0.0
+    assert decision.work_s is not None
+    pinned = decide(facts(pin="local"), NoEvidence(), [busy(), cloud()], Policy(hedges=True))
+    assert pinned.hedge_delay_s is None
+
+
+def test_rule_3_and_5_leave_out_the_drifted() -> None:
+    """A quarantined node is not asked; one that may not use tools any more still answers without them."""
+    assert plan(facts(), [node(is_quarantined=True), cloud()]) == ["openai"]
+    withheld = node(withheld=frozenset({"tools"}), drift=("template",))
+    with_tools = facts(needs=frozenset({"tools"}))
+    assert plan(with_tools, [withheld, cloud()]) == ["openai"]
+    assert reasons.DRIFTED in why(with_tools, [withheld, cloud()])
+    assert plan(facts(), [withheld, cloud()])[0] == "mini"
+    with pytest.raises(PinUnsatisfiable):
+        plan(facts(is_private=True), [node(is_quarantined=True), cloud()])
+
+
+def test_rule_4_explores_a_small_share() -> None:
+    """Of an untrusted class a stated share goes local all the same, by request id, and says so."""
+    policy = Policy(exploration_share=0.1)
+    firsts = [
+        decide(facts(task="reasoning", request_id=f"req_{i}"), NoEvidence(), [node(), cloud()], policy)
+        for i in range(1000)
+    ]
+    explored = [d for d in firsts if d.choices[0].side == "local"]
+    assert 60 < len(explored) < 140
+    assert all(reasons.EXPLORED in d.reasons for d in explored)
 
 
 def test_rule_7_cheapest_cloud_first_unknown_price_last() -> None:

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from spillway.api.auth import KeyRing
 from spillway.api.body import ClientGone, Receive, discard_rest, read_body
@@ -32,7 +32,7 @@ from spillway.relay.relay import Relay
 from spillway.relay.run import Job, Run
 from spillway.routing import Evidence, Policy, decide
 from spillway.telemetry.metrics import Metrics
-from spillway.vocabulary import Decision, Operation
+from spillway.vocabulary import Decision, Operation, RequestFacts
 
 __all__ = ["Gateway", "Limits"]
 
@@ -128,14 +128,26 @@ class Gateway:
         prompt_text = None
         if self._captures and not parsed.facts.is_private:
             prompt_text = parsed.payload.raw.decode("utf-8", "replace")
-        job = Job(parsed.facts, parsed.payload, NO_DECISION, accepted_s, accepted_wall_s, prompt_text)
+        facts = self._foresee(parsed.facts)
         try:
-            decision = decide(parsed.facts, self._evidence, self._fleet.snapshots(), self._policy)
+            decision = decide(facts, self._evidence, self._fleet.snapshots(), self._policy)
         except RequestError as error:
+            job = Job(facts, parsed.payload, NO_DECISION, accepted_s, accepted_wall_s, prompt_text)
             await Run(job, client, self._books, self._clock).settle("error", error.status, error.code)
             raise
-        job = Job(parsed.facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text)
+        self._fleet.outlook.see(accepted_s, decision)
+        job = Job(facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text)
         await self._relay.carry_out(job, client)
+
+    def _foresee(self, facts: RequestFacts) -> RequestFacts:
+        """The facts with what configuration and past traffic add: objective and expected length."""
+        usual, long = self._fleet.outlook.lengths.expect(facts.task, facts.max_output_tokens)
+        return structs.replace(
+            facts,
+            objective=facts.objective or self._policy.objectives.get(facts.slo_class),
+            usual_output_tokens=usual,
+            long_output_tokens=long,
+        )
 
     async def _accept(
         self, operation: Operation, scope: Scope, headers: dict[bytes, bytes], ids: Ids, receive: Receive

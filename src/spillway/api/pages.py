@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from spillway.routing import Policy
-from spillway.vocabulary import ModelFacts, NodeSnapshot
+from spillway.vocabulary import ModelFacts, NodeSnapshot, Pace
 
 __all__ = ["model_card", "model_list", "node_list"]
 
@@ -40,12 +40,23 @@ def node_list(nodes: Sequence[NodeSnapshot]) -> dict[str, Any]:
                 "breaker": node.breaker,
                 "in_flight": node.in_flight,
                 "slots": node.slots,
-                "service_s": node.service_s,
-                "first_token_s": node.first_token_s,
+                "waiting": node.waiting,
+                "pace": None if node.pace is None else _pace(node.pace),
+                "margin_ratio": node.margin_ratio if node.side == "local" else None,
+                "ttft_p95_s": node.ttft_p95_s,
+                "drift": list(node.drift),
                 "models": [model.name for model in node.models],
             }
             for node in nodes
         ],
+    }
+
+
+def _pace(pace: Pace) -> dict[str, float]:
+    """What a person can picture: a prompt of 1,000 tokens read, and one answer written, on the idle node."""
+    return {
+        "prefill_1000_tokens_s": round(pace.prefill_s(1000, 0), 4),
+        "itl_alone_s": round(pace.decode_step_s(1, 1000), 5),
     }
 
 

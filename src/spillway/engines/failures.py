@@ -8,15 +8,21 @@ import msgspec
 from msgspec import Struct
 
 from spillway.engines.wire import ConnectFailed, PeerClosed, PeerMalformed, PeerTimeout, WireError
-from spillway.errors import UpstreamBusy, UpstreamFailed, UpstreamLoading, UpstreamTimeout
+from spillway.errors import NodeBusy, UpstreamBusy, UpstreamFailed, UpstreamLoading, UpstreamTimeout
 
-__all__ = ["Failure", "from_status", "from_wire", "nonsense"]
+__all__ = ["Failure", "from_status", "from_wire", "no_slot", "nonsense"]
 
 
 LEAVES: dict[str, type[UpstreamFailed]] = {
-    leaf.default_code: leaf for leaf in (UpstreamTimeout, UpstreamBusy, UpstreamLoading)
+    leaf.default_code: leaf for leaf in (NodeBusy, UpstreamTimeout, UpstreamBusy, UpstreamLoading)
 }
 """Failures that the caller gets with a status of their own."""
+
+
+UNKNOWN_WAIT_S = 5.0
+"""When to come back to a node of which no times are known (guess)."""
+LEAST_WAIT_S = 1.0
+"""``Retry-After`` counts whole seconds."""
 
 
 class Failure(Struct, frozen=True):
@@ -64,6 +70,13 @@ def from_wire(error: WireError) -> Failure:
 def nonsense(what: str) -> Failure:
     """The failure of a 200 that holds no answer."""
     return Failure("upstream_malformed", what)
+
+
+def no_slot(retry_after_s: float | None) -> Failure:
+    """The failure of a request for which no slot of the node came free; nothing was sent."""
+    sentence = "all its slots are taken, and none came free in time"
+    advice_s = UNKNOWN_WAIT_S if retry_after_s is None else max(retry_after_s, LEAST_WAIT_S)
+    return Failure("node_busy", sentence, counts_against=False, retry_after_s=advice_s)
 
 
 def from_status(status: int, body: bytes, retry_after: bytes | None) -> Failure:

@@ -8,12 +8,17 @@ from decimal import Decimal
 from spillway.clock import Clock
 from spillway.engines.engine import Engine
 from spillway.fleet.breaker import Breaker
-from spillway.vocabulary import ModelFacts, NodeSnapshot, Side
+from spillway.fleet.lease import Lease
+from spillway.fleet.outlook import Outlook
+from spillway.fleet.queue import QueueTimeout, SlotQueue
+from spillway.fleet.record import Entry, NodeRecord
+from spillway.slo.admission import HARD_QUEUE_PER_SLOT
+from spillway.slo.forecast import step_s, wait_s
+from spillway.slo.margin import Quantile
+from spillway.slo.pace import LinearPace
+from spillway.vocabulary import Capability, Choice, ModelFacts, NodeSnapshot, RequestFacts, Side
 
-__all__ = ["Fleet", "Lease", "Upstream"]
-
-LEARNING_RATE = 0.1
-"""Weight of the newest answer in a node's typical times: about the last twenty answers count (guess)."""
+__all__ = ["Fleet", "Lease", "QueueTimeout", "Upstream"]
 
 
 class Upstream:
@@ -30,6 +35,7 @@ class Upstream:
         local_usd_per_s: Decimal | None = None,
         kind: str = "openai",
         note: str = "",
+        profile: LinearPace | None = None,
     ) -> None:
         self.name = name
         self.side: Side = side
@@ -42,13 +48,71 @@ class Upstream:
         self.local_usd_per_s = local_usd_per_s
         self.is_up = True
         self.is_draining = False
+        self.is_quarantined = False
+        self.withheld: frozenset[Capability] = frozenset()
+        self.drift: tuple[str, ...] = ()
         self.breaker = Breaker()
         self.in_flight = 0
-        self.service_s: float | None = None
-        self.first_token_s: float | None = None
+        self.queue = SlotQueue(self.give_back)
+        self.record = NodeRecord(profile) if side == "local" else None
+        self.first_tokens_s: Quantile | None = None
+        """What 95 of 100 first tokens took less than; clouds only, ``None`` before the first."""
+        self.clock: Clock | None = None
+        """Set by the fleet it joins."""
 
-    def snapshot(self, now_s: float) -> NodeSnapshot:
+    def now_s(self) -> float:
+        """Monotonic seconds."""
+        assert self.clock is not None
+        return self.clock.monotonic_s()
+
+    @property
+    def has_room(self) -> bool:
+        """Whether one more request may be sent at once."""
+        return self.record is None or self.slots is None or self.in_flight < self.slots
+
+    def take(self) -> None:
+        """Counts one more request in flight."""
+        self.in_flight += 1
+
+    def give_back(self) -> None:
+        """Counts one less, and hands the slot to whoever waits for it."""
+        self.in_flight -= 1
+        if self.has_room and self.queue.hand_over():
+            self.in_flight += 1
+
+    def free_in_s(self, now_s: float) -> float | None:
+        """When a slot should be free for one more request; ``None`` where nothing is known to go by."""
+        if self.record is None or (pace := self.record.learner.pace(now_s)) is None:
+            return None
+        load = self.record.load(now_s, self.slots, self.queue.entries)
+        usual = self.record.usual_tokens()
+        return load.unread_s + wait_s(
+            load.in_flight, load.slots, usual, step_s(pace, load.running, load.running_tokens)
+        )
+
+    def note_first_token(self, seconds: float) -> None:
+        """How long the first token of a cloud took."""
+        if self.record is not None:
+            return
+        if self.first_tokens_s is None:
+            self.first_tokens_s = Quantile(start=2 * seconds)
+        self.first_tokens_s.learn(seconds)
+
+    def snapshot(self, now_s: float, work_limit_s: float = float("inf")) -> NodeSnapshot:
         """What the rules may know of it now."""
+        record = self.record
+        if record is None:
+            return NodeSnapshot(
+                self.name,
+                self.side,
+                self.models,
+                self.is_up,
+                self.breaker.state(now_s),
+                self.is_draining,
+                self.in_flight,
+                ttft_p95_s=None if self.first_tokens_s is None else self.first_tokens_s.value,
+            )
+        waiting = self.queue.entries
         return NodeSnapshot(
             self.name,
             self.side,
@@ -58,77 +122,64 @@ class Upstream:
             self.is_draining,
             self.in_flight,
             self.slots,
-            self.service_s,
-            self.first_token_s,
+            len(waiting),
+            record.learner.pace(now_s),
+            record.load(now_s, self.slots, waiting),
+            record.margin.value,
+            record.ttft_stretch.value,
+            record.total_stretch.value,
+            work_limit_s=work_limit_s,
+            is_quarantined=self.is_quarantined,
+            withheld=self.withheld,
+            drift=self.drift,
             local_usd_per_s=self.local_usd_per_s,
         )
-
-    def learn(self, service_s: float, first_token_s: float | None, sharers: int) -> None:
-        """Takes in the times of one good answer; those that queued behind others say nothing of the node."""
-        if self.slots is not None and sharers > self.slots:
-            return
-        self.service_s = _blend(self.service_s, service_s)
-        if first_token_s is not None:
-            self.first_token_s = _blend(self.first_token_s, first_token_s)
-
-
-def _blend(known: float | None, new: float) -> float:
-    return new if known is None else known + LEARNING_RATE * (new - known)
-
-
-class Lease:
-    """One request in flight on one upstream; ends exactly once, however it ends."""
-
-    __slots__ = ("_generation", "_is_open", "in_flight", "upstream")
-
-    def __init__(self, upstream: Upstream, now_s: float) -> None:
-        upstream.in_flight += 1
-        self.upstream = upstream
-        self.in_flight = upstream.in_flight
-        self._generation = upstream.breaker.admit(now_s)
-        self._is_open = True
-
-    def succeed(self) -> None:
-        """The upstream answered."""
-        if self._end():
-            self.upstream.breaker.succeed(self._generation)
-
-    def fail(self, now_s: float) -> None:
-        """The upstream failed for a reason of its own."""
-        if self._end():
-            self.upstream.breaker.fail(self._generation, now_s)
-
-    def release(self) -> None:
-        """It ended in a way that tells nothing about the upstream."""
-        if self._end():
-            self.upstream.breaker.release(self._generation)
-
-    def _end(self) -> bool:
-        was_open, self._is_open = self._is_open, False
-        if was_open:
-            self.upstream.in_flight -= 1
-        return was_open
 
 
 class Fleet:
     """All upstreams by name, in the order of the configuration."""
 
     def __init__(self, upstreams: Iterable[Upstream], clock: Clock) -> None:
-        self.upstreams = {upstream.name: upstream for upstream in upstreams}
+        self.upstreams: dict[str, Upstream] = {}
+        self.outlook = Outlook()
         self._clock = clock
+        for upstream in upstreams:
+            self.add(upstream)
 
     def add(self, upstream: Upstream) -> None:
         """One more upstream, in the order of the configuration."""
+        upstream.clock = self._clock
         self.upstreams[upstream.name] = upstream
 
     def snapshots(self) -> Sequence[NodeSnapshot]:
         """All upstreams as the rules see them now."""
         now_s = self._clock.monotonic_s()
-        return [upstream.snapshot(now_s) for upstream in self.upstreams.values()]
+        limit_s = self.outlook.work_limit.limit_s
+        return [upstream.snapshot(now_s, limit_s) for upstream in self.upstreams.values()]
 
-    def lease(self, name: str) -> Lease:
-        """Counts one more request in flight on that upstream until the lease ends."""
-        return Lease(self.upstreams[name], self._clock.monotonic_s())
+    async def admit(self, facts: RequestFacts, choice: Choice) -> Lease:
+        """Counts one more request in flight there until the lease ends.
+
+        Waits for a slot of a node that is full, served by deadline; QueueTimeout after ``choice.queue_s``.
+        """
+        upstream = self.upstreams[choice.upstream]
+        now_s = self._clock.monotonic_s()
+        entry = Entry(facts, choice, now_s)
+        if upstream.has_room and not len(upstream.queue):
+            upstream.take()
+        else:
+            await self._queue_up(upstream, entry, now_s, choice.queue_s)
+            now_s = self._clock.monotonic_s()
+        return Lease(upstream, entry, now_s, self.outlook.lengths)
+
+    async def _queue_up(self, upstream: Upstream, entry: Entry, now_s: float, patience_s: float) -> None:
+        """Waits for a slot; for how long and behind how many is bounded."""
+        if len(upstream.queue) >= HARD_QUEUE_PER_SLOT * (upstream.slots or 1):
+            raise QueueTimeout(upstream.free_in_s(now_s))
+        try:
+            await upstream.queue.wait(entry, now_s + patience_s, patience_s)
+        except QueueTimeout:
+            raise QueueTimeout(upstream.free_in_s(self._clock.monotonic_s())) from None
 
     async def close(self) -> None:
         """Closes the idle connections of all upstreams."""

@@ -103,6 +103,8 @@ class LiveAttempt:
         released = tee.feed(block)
         if self._first_token_s is None and tee.saw_content:
             self._first_token_s = self.run.elapsed_s()
+            self._lease.first_token()
+        self._lease.output_tokens = tee.text_events
         if tee.carries_too_much:
             raise AttemptFailed(nonsense("it sent an event without an end"))
         return released
@@ -110,10 +112,7 @@ class LiveAttempt:
     def succeed(self, usage: Usage | None, model_reported: str | None, finish_reason: str | None) -> Attempt:
         """Notes a good end and frees the slot."""
         attempt = self._attempt(None, 200, usage, model_reported, finish_reason)
-        self._lease.succeed()
-        service_s = attempt.ended_s - attempt.started_s
-        first_s = None if attempt.first_token_s is None else attempt.first_token_s - attempt.started_s
-        self._lease.upstream.learn(service_s, first_s, self._lease.in_flight)
+        self._lease.succeed(usage.output_tokens if usage else None)
         self._end()
         return attempt
 

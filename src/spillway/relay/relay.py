@@ -7,10 +7,10 @@ import asyncio
 import msgspec
 
 from spillway.clock import Clock
-from spillway.engines.failures import Failure
+from spillway.engines.failures import Failure, no_slot
 from spillway.engines.usage import with_cost
 from spillway.errors import UpstreamCut
-from spillway.fleet.registry import Fleet
+from spillway.fleet.registry import Fleet, QueueTimeout
 from spillway.relay.attempt import AttemptFailed, LiveAttempt
 from spillway.relay.books import Books
 from spillway.relay.commit import Client
@@ -51,7 +51,14 @@ class Relay:
 
     async def _attempt(self, run: Run, choice: Choice) -> Failure | None:
         """One try; ``None`` when the client was answered, well or with an in-band error."""
-        live = LiveAttempt(run, choice, self._fleet.lease(choice.upstream), self._clock)
+        try:
+            lease = await self._fleet.admit(run.job.facts, choice)
+        except QueueTimeout as full:
+            return no_slot(full.retry_after_s)
+        except asyncio.CancelledError:
+            run.note_unfinished("cancelled", "client_closed", 499)
+            raise
+        live = LiveAttempt(run, choice, lease, self._clock)
         try:
             await live.open()
             if run.job.facts.is_stream:

@@ -4,10 +4,10 @@
 2. **name**: a named upstream, model or alias keeps what serves it; ``auto`` keeps all.
 3. **capability**: context window, tools, schema, images, embeddings, and the owner's token budgets.
 4. **quality**: local stays only where configuration or measured evidence trusts it with the task class.
-5. **health**: down, breaker open, draining, or a cloud passthrough posing as local.
-6. **slo**: full nodes and nodes that would be late move to the end of the plan.
+5. **health**: down, breaker open, draining, drifted from its pin, or a cloud passthrough posing as local.
+6. **slo**: nodes whose forecast misses the objective, and full ones, move to the end of the plan.
 7. **cost**: what is left is ordered: local before cloud (its hardware is paid for), then by price.
-8. **plan**: first choice, alternates, deadlines.
+8. **plan**: first choice, alternates, deadlines, time in the queue, hedge, gates.
 
 Rules 4 and 6 and the token budgets are about *preferring* a cloud: where nothing but local is left they step
 back, since a slow answer from the owner's machine beats none. The same code runs in gateway and planner.
@@ -17,18 +17,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from zlib import crc32
 
 from spillway.errors import CapabilityMissing, ContextTooLong, NoUpstream, PinUnsatisfiable
 from spillway.routing import reasons
 from spillway.routing.candidates import Candidate, named
 from spillway.routing.policy import Evidence, Policy
-from spillway.slo.predict import predict
-from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, Objective, RequestFacts
+from spillway.slo.admission import Admission, admission
+from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, RequestFacts
 
 __all__ = ["decide"]
 
 DEFAULT_OUTPUT_TOKENS = 256
 """Answer length assumed for ordering by price when the request sets no limit (guess)."""
+LEAST_HEDGE_DELAY_S = 0.05
+"""Sooner than this a second request costs more than it can win (guess)."""
 RETRY_AFTER_S = 5.0
 """When to come back after everything was down: probes run every few seconds (guess)."""
 
@@ -43,9 +46,9 @@ def decide(
     left = _capability(facts, left, policy, said)  # 3
     left = _quality(facts, left, evidence, policy, said)  # 4
     left = _health(facts, left, said)  # 5
-    left, late = _slo(facts, left, policy, said)  # 6
-    left = _cost(facts, left) + _cost(facts, late)  # 7
-    return _plan(left, policy, said)  # 8
+    left, late, beliefs = _slo(facts, left, policy, said)  # 6
+    left, late = _cost(facts, left, beliefs), _cost(facts, late, beliefs)  # 7
+    return _plan(facts, left, late, beliefs, policy, said)  # 8
 
 
 def _pin(facts: RequestFacts, nodes: Sequence[NodeSnapshot], said: list[str]) -> Sequence[NodeSnapshot]:
@@ -64,7 +67,7 @@ def _pin(facts: RequestFacts, nodes: Sequence[NodeSnapshot], said: list[str]) ->
 def _capability(
     facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
 ) -> list[Candidate]:
-    able = [c for c in left if c.model.capabilities is None or facts.needs <= c.model.capabilities]
+    able = [c for c in left if _can(facts, c, said)]
     if not able:
         needed = ", ".join(sorted(facts.needs))
         raise CapabilityMissing(f"no upstream that may answer this offers: {needed}", param="model")
@@ -82,6 +85,15 @@ def _capability(
     if len(fits) < len(able):
         said.append(reasons.CONTEXT)
     return _within_budget(facts, fits, policy, said)
+
+
+def _can(facts: RequestFacts, candidate: Candidate, said: list[str]) -> bool:
+    withheld = candidate.node.withheld
+    if withheld and not facts.needs.isdisjoint(withheld):
+        if reasons.DRIFTED not in said:
+            said.append(reasons.DRIFTED)
+        return False
+    return candidate.model.capabilities is None or facts.needs <= candidate.model.capabilities
 
 
 def _fits(facts: RequestFacts, candidate: Candidate, room_tokens: int) -> bool:
@@ -112,13 +124,23 @@ def _quality(
         return left
 
     def is_trusted(candidate: Candidate) -> bool:
-        verdict = evidence.allows_local(task, candidate.node.name, candidate.model.name)
+        model = candidate.model
+        verdict = evidence.allows_local(task, candidate.node.name, model.name, model.identity)
         return task in policy.local_tasks if verdict is None else verdict
 
     kept = [c for c in left if c.node.side == "cloud" or is_trusted(c)]
-    if len(kept) < len(left):
-        said.append(reasons.TASK)
+    if len(kept) == len(left):
+        return left
+    if _explores(facts, policy):
+        said.append(reasons.EXPLORED)
+        return left
+    said.append(reasons.TASK)
     return kept
+
+
+def _explores(facts: RequestFacts, policy: Policy) -> bool:
+    """Whether this request is one of the few that keep evidence fresh; by its id, so that it can be told."""
+    return crc32(facts.request_id.encode()) < policy.exploration_share * 2**32
 
 
 def _health(facts: RequestFacts, left: list[Candidate], said: list[str]) -> list[Candidate]:
@@ -137,7 +159,7 @@ def _health(facts: RequestFacts, left: list[Candidate], said: list[str]) -> list
     return kept
 
 
-_AILMENTS = (reasons.DOWN, reasons.BREAKER, reasons.DRAINING, reasons.PASSTHROUGH)
+_AILMENTS = (reasons.DOWN, reasons.BREAKER, reasons.DRAINING, reasons.DRIFTED, reasons.PASSTHROUGH)
 
 
 def _ailment(candidate: Candidate) -> str | None:
@@ -148,59 +170,57 @@ def _ailment(candidate: Candidate) -> str | None:
         return reasons.BREAKER
     if node.is_draining:
         return reasons.DRAINING
+    if node.is_quarantined:
+        return reasons.DRIFTED
     if node.side == "local" and candidate.model.remote_host:
         return reasons.PASSTHROUGH
     return None
 
 
+Beliefs = dict[str, Admission]
+"""Local upstream → what rule 6 believes of it."""
+
+
 def _slo(
     facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
-) -> tuple[list[Candidate], list[Candidate]]:
+) -> tuple[list[Candidate], list[Candidate], Beliefs]:
     objective = facts.objective or policy.objectives.get(facts.slo_class)
     in_time: list[Candidate] = []
     late: list[Candidate] = []
+    beliefs: Beliefs = {}
     for candidate in left:
-        delay = _delay(candidate.node, objective, policy) if candidate.node.side == "local" else None
-        if delay is None:
+        node = candidate.node
+        if node.side == "cloud":
+            in_time.append(candidate)
+            continue
+        belief = beliefs.get(node.name)
+        if belief is None:
+            belief = beliefs[node.name] = admission(node, facts, objective, policy.queue_per_slot)
+        if belief.delay is None:
             in_time.append(candidate)
             continue
         late.append(candidate)
-        if delay not in said:
-            said.append(delay)
-    return in_time, late
+        code = reasons.DELAYS[belief.delay]
+        if code not in said:
+            said.append(code)
+    return in_time, late, beliefs
 
 
-def _delay(node: NodeSnapshot, objective: Objective | None, policy: Policy) -> str | None:
-    """Why the node would be late; an idle node never is: it is tried, and the attempt teaches us."""
-    if node.in_flight == 0:
-        return None
-    if node.slots is not None and node.in_flight >= node.slots * (1.0 + policy.queue_per_slot):
-        return reasons.FULL
-    if objective is None:
-        return None
-    expected = predict(node)
-    if objective.ttft_s is not None and expected.ttft_s is not None and expected.ttft_s > objective.ttft_s:
-        return reasons.SLO_TTFT
-    if (
-        objective.total_s is not None
-        and expected.total_s is not None
-        and expected.total_s > objective.total_s
-    ):
-        return reasons.SLO_TOTAL
-    return None
-
-
-def _cost(facts: RequestFacts, left: list[Candidate]) -> list[Candidate]:
+def _cost(facts: RequestFacts, left: list[Candidate], beliefs: Beliefs) -> list[Candidate]:
     if len(left) < 2:
         return left
-    return sorted(left, key=_order(facts))
+    return sorted(left, key=_order(facts, beliefs))
 
 
-def _order(facts: RequestFacts) -> Callable[[Candidate], tuple[int, int, float, float]]:
+def _order(facts: RequestFacts, beliefs: Beliefs) -> Callable[[Candidate], tuple[int, int, float, float]]:
+    """Local before cloud; among nodes the earliest first token; an idle unknown one is tried."""
+
     def key(candidate: Candidate) -> tuple[int, int, float, float]:
         node = candidate.node
         if node.side == "local":
-            return (candidate.rank, 0, node.in_flight / (node.slots or 1), 0.0)
+            found = beliefs[node.name].forecast
+            fullness = (node.in_flight + node.waiting) / (node.slots or 1)
+            return (candidate.rank, 0, fullness if found is None else found.ttft_s, fullness)
         price = _price_usd(facts, candidate)
         return (candidate.rank, 1, float(price is None), float(price or 0))
 
@@ -215,20 +235,79 @@ def _price_usd(facts: RequestFacts, candidate: Candidate) -> Decimal | None:
     return facts.input_tokens * rates.input_usd_per_mtok + output_tokens * rates.output_usd_per_mtok
 
 
-def _plan(left: list[Candidate], policy: Policy, said: list[str]) -> Decision:
+def _plan(
+    facts: RequestFacts,
+    left: list[Candidate],
+    late: list[Candidate],
+    beliefs: Beliefs,
+    policy: Policy,
+    said: list[str],
+) -> Decision:
     choices: list[Choice] = []
     taken: set[tuple[str, int]] = set()
-    for node, model, rank in left:
+    for candidate in (*left, *late):
+        node, rank = candidate.node, candidate.rank
         if (node.name, rank) in taken:
             continue  # a name that means several models of one upstream means the first listed
         taken.add((node.name, rank))
-        deadlines = policy.deadlines.get(node.name, _DEADLINES)
-        choices.append(Choice(node.name, node.side, model.name, deadlines))
+        choices.append(_choice(candidate, beliefs.get(node.name), policy))
     if choices[0].side == "local":
         said.append(reasons.LOCAL_FIRST)
-    elif len(left) > 1:
+    elif len(left) + len(late) > 1:
         said.append(reasons.CHEAPEST_CLOUD)
-    return Decision(tuple(choices), tuple(said), total_s=policy.total_s, max_attempts=policy.max_attempts)
+    gates, needs_logprobs = policy.gates_of(facts.task)
+    return Decision(
+        tuple(choices),
+        tuple(said),
+        total_s=policy.total_s,
+        max_attempts=policy.max_attempts,
+        hedge_delay_s=_hedge_delay_s(choices, len(left), policy),
+        gates=gates if any(choice.side == "local" for choice in choices) else (),
+        wants_logprobs=needs_logprobs,
+        work_s=min((b.work_s for b in beliefs.values() if b.work_s is not None), default=None),
+        local_nodes=len(beliefs),
+    )
+
+
+def _choice(candidate: Candidate, belief: Admission | None, policy: Policy) -> Choice:
+    node, model, _ = candidate
+    deadlines = policy.deadlines.get(node.name, _DEADLINES)
+    if belief is None:
+        return Choice(
+            node.name,
+            node.side,
+            model.name,
+            deadlines,
+            ttft_p95_s=node.ttft_p95_s,
+            context_tokens=model.context_tokens,
+        )
+    patience_s = deadlines.first_token_s if belief.delay or belief.queue_s is None else belief.queue_s
+    queue_s = min(patience_s, deadlines.first_token_s)
+    found = belief.forecast
+    if found is None:
+        return Choice(
+            node.name, node.side, model.name, deadlines, queue_s, context_tokens=model.context_tokens
+        )
+    return Choice(
+        node.name,
+        node.side,
+        model.name,
+        deadlines,
+        queue_s,
+        found.ttft_s,
+        found.total_s,
+        found.ttft_s * node.ttft_stretch,
+        found.total_s * node.total_stretch,
+        model.context_tokens,
+    )
+
+
+def _hedge_delay_s(choices: Sequence[Choice], in_time: int, policy: Policy) -> float | None:
+    """The predicted p95 of the first token, where a second upstream could overtake."""
+    if in_time < 2 or len(choices) < 2 or not policy.hedges:
+        return None
+    late_s = choices[0].ttft_p95_s
+    return None if late_s is None else max(late_s, LEAST_HEDGE_DELAY_S)
 
 
 _DEADLINES = Deadlines()

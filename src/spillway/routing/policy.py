@@ -14,7 +14,7 @@ __all__ = ["Evidence", "NoEvidence", "Policy"]
 class Evidence(Protocol):
     """What has been measured about answers per task class and model."""
 
-    def allows_local(self, task: str, upstream: str, model: str) -> bool | None:
+    def allows_local(self, task: str, upstream: str, model: str, identity: str | None = None) -> bool | None:
         """Whether that model may answer that task class; ``None`` leaves it to configuration."""
         ...
 
@@ -22,7 +22,7 @@ class Evidence(Protocol):
 class NoEvidence:
     """Nothing measured: configuration decides."""
 
-    def allows_local(self, task: str, upstream: str, model: str) -> bool | None:
+    def allows_local(self, task: str, upstream: str, model: str, identity: str | None = None) -> bool | None:
         """Always ``None``."""
         return None
 
@@ -39,6 +39,18 @@ class Policy(Struct, frozen=True):
     queue_per_slot: float = 1.0
     max_attempts: int = 3
     total_s: float = 600.0
+    hedges: bool = False
+    exploration_share: float = 0.0
+    """Share of requests of a class not trusted to local nodes that go there all the same, to learn."""
+    gates: dict[str, tuple[str, ...]] = {}
+    """Checks of local answers by task class; the key ``*`` is for all others."""
     objectives: dict[str, Objective] = {}
     deadlines: dict[str, Deadlines] = {}
     """By upstream; the defaults of ``Deadlines`` for one that is missing."""
+
+    def gates_of(self, task: str | None) -> tuple[tuple[str, ...], bool]:
+        """The gates of a task class, and whether they need the answer's token log-probabilities."""
+        if not self.gates:
+            return (), False
+        gates = self.gates.get(task or "*", self.gates.get("*", ()))
+        return gates, "confidence" in gates

@@ -22,12 +22,18 @@ TASK: Final = "task_not_local"
 DOWN: Final = "node_down"
 BREAKER: Final = "breaker_open"
 DRAINING: Final = "node_draining"
+DRIFTED: Final = "node_drifted"
 PASSTHROUGH: Final = "cloud_passthrough"
 FULL: Final = "node_full"
 SLO_TTFT: Final = "slo_ttft"
 SLO_TOTAL: Final = "slo_total"
+WORK: Final = "work_over_limit"
+EXPLORED: Final = "explored"
 LOCAL_FIRST: Final = "local_first"
 CHEAPEST_CLOUD: Final = "cheapest_cloud"
+
+DELAYS: Final[dict[str, str]] = {"full": FULL, "ttft": SLO_TTFT, "total": SLO_TOTAL, "work": WORK}
+"""What rule 6 says of a node that would be late."""
 
 MEANING: Final[dict[str, str]] = {
     PRIVATE: "the request is private, so only local nodes were considered",
@@ -46,10 +52,13 @@ MEANING: Final[dict[str, str]] = {
     DOWN: "some node does not answer its probe",
     BREAKER: "some upstream failed repeatedly and is left alone for a moment",
     DRAINING: "some node is being drained",
+    DRIFTED: "some node drifted from its pin in a way that excludes it",
     PASSTHROUGH: 'some "local" model is served by a remote host',
     FULL: "the slots of some node and their queue are taken",
     SLO_TTFT: "some node would be late with its first token",
     SLO_TOTAL: "some node would finish too late",
+    WORK: "under overload requests of less work go local first, and this one is more",
+    EXPLORED: "its task class is not trusted to local nodes; it goes there all the same, to learn",
     LOCAL_FIRST: "a local node can take it, and its hardware is paid for",
     CHEAPEST_CLOUD: "it goes to the cloud with the lowest list price",
 }
@@ -57,7 +66,7 @@ MEANING: Final[dict[str, str]] = {
 SPILLS: Final = frozenset(
     {
         *(CONTEXT, CAPABILITY, INPUT_BUDGET, OUTPUT_BUDGET, TASK),
-        *(DOWN, BREAKER, DRAINING, PASSTHROUGH, FULL, SLO_TTFT, SLO_TOTAL),
+        *(DOWN, BREAKER, DRAINING, DRIFTED, PASSTHROUGH, FULL, SLO_TTFT, SLO_TOTAL, WORK),
     }
 )
 """The codes that say why a request which might have gone local went to a cloud."""

@@ -1,0 +1,223 @@
+"""What the gateway's own traffic teaches about one node: who is on it now, and how long things take there."""
+
+from __future__ import annotations
+
+from spillway.slo.forecast import step_s
+from spillway.slo.learner import PaceLearner
+from spillway.slo.margin import Margin, Quantile
+from spillway.slo.pace import LinearPace, chunks_of
+from spillway.vocabulary import Choice, Load, Objective, RequestFacts
+
+__all__ = ["Entry", "NodeRecord"]
+
+ASSUMED_SLOTS = 4
+"""Sequences a node is taken to serve at once while it does not say (guess)."""
+LEAST_STEP_SHARE = 0.2
+"""Least part of the time between tokens that is taken to be decoding, whatever was read meanwhile."""
+
+
+LEAST_FORECAST_S = 1e-4
+
+
+class Entry:
+    """One request on a node: what it brought, and how far it is."""
+
+    __slots__ = (
+        "batch_area",
+        "came_s",
+        "first_s",
+        "is_alone",
+        "is_finished",
+        "kind",
+        "objective",
+        "output_tokens",
+        "prompt_tokens",
+        "read_s",
+        "running_at_start",
+        "sent_s",
+        "total_s",
+        "ttft_s",
+        "usual_tokens",
+    )
+
+    def __init__(self, facts: RequestFacts, choice: Choice, now_s: float) -> None:
+        self.prompt_tokens = facts.input_tokens
+        self.kind = facts.task
+        self.objective = facts.objective
+        self.came_s = now_s
+        self.usual_tokens = facts.usual_output_tokens
+        self.ttft_s = choice.ttft_s
+        """As forecast when it was decided."""
+        self.total_s = choice.total_s
+        self.sent_s = 0.0
+        self.first_s: float | None = None
+        self.output_tokens = 0
+        """Tokens of the answer so far."""
+        self.is_finished = False
+        self.is_alone = False
+        """Whether nothing else was unread when it was sent, so that its first token times its own prompt."""
+        self.running_at_start = 0
+        self.batch_area = 0.0
+        self.read_s = 0.0
+
+
+class NodeRecord:
+    """Everything learned about one node. All times are monotonic seconds, handed in."""
+
+    def __init__(self, profile: LinearPace | None = None, attainment: float = 0.95) -> None:
+        self.learner = PaceLearner(profile)
+        self.margin = Margin(attainment)
+        self.ttft_stretch = Quantile()
+        self.total_stretch = Quantile()
+        self.foreign = 0
+        """Sequences that others run on the node, as its own gauges say."""
+        self._entries: dict[Entry, None] = {}
+        self._running = 0
+        self._area = 0.0
+        """Integral of running sequences over time."""
+        self._area_at_s = 0.0
+        self._read_s = 0.0
+        """Seconds of reading that first tokens have shown to be done."""
+        self._progress_s = 0.0
+        """When the prompt being read now was begun."""
+
+    # what is on the node
+
+    def send(self, entry: Entry, now_s: float) -> None:
+        """One more request was sent."""
+        entry.sent_s = now_s
+        unread = len(self._entries) - self._running
+        if not unread:
+            self._progress_s = now_s
+        entry.is_alone = unread == 0
+        entry.running_at_start = self._running
+        self._entries[entry] = None
+
+    def first_token(self, entry: Entry, now_s: float) -> None:
+        """Its prompt has been read."""
+        pace = self.learner.pace(now_s)
+        seconds = now_s - entry.sent_s
+        self._flow(now_s)
+        if entry.is_alone:
+            self._learn_prefill(entry, seconds, pace, now_s)
+        if pace is not None:
+            self._read_s += pace.prefill_s(entry.prompt_tokens)
+        entry.first_s = now_s
+        entry.batch_area, entry.read_s = self._area, self._read_s
+        self._running += 1
+        self._progress_s = now_s
+
+    def leave(self, entry: Entry, now_s: float) -> None:
+        """It is no longer on the node, however it ended."""
+        if entry not in self._entries:
+            return
+        self._flow(now_s)
+        del self._entries[entry]
+        if entry.first_s is not None:
+            self._running -= 1
+        if not entry.is_finished:
+            self._judge_unfinished(entry, now_s)
+
+    def finish(self, entry: Entry, now_s: float, output_tokens: int) -> None:
+        """It ended well, with so many tokens."""
+        self._flow(now_s)
+        if entry.first_s is not None and output_tokens >= 3 and now_s > entry.first_s:
+            self._learn_decode(entry, now_s, output_tokens)
+        entry.is_finished = True
+        self._judge(entry, now_s)
+        self.leave(entry, now_s)
+
+    def load(self, now_s: float, slots: int | None, waiting: tuple[Entry, ...] = ()) -> Load:
+        """What is on the node now; requests that wait in the gateway count as unread."""
+        unread = [entry for entry in self._entries if entry.first_s is None]
+        running = [entry for entry in self._entries if entry.first_s is not None]
+        pace = self.learner.pace(now_s)
+        owed_s = chunks = 0.0
+        if pace is not None and unread:
+            owed_s, chunks = self._head_left(unread[0], pace, running, now_s)
+            unread_and_waiting = (*unread[1:], *waiting)
+            owed_s += sum(pace.prefill_s(entry.prompt_tokens) for entry in unread_and_waiting)
+            chunks += sum(chunks_of(entry.prompt_tokens) for entry in unread_and_waiting)
+        return Load(
+            in_flight=len(self._entries) + len(waiting) + self.foreign,
+            slots=slots or ASSUMED_SLOTS,
+            unread_s=owed_s,
+            unread_chunks=chunks,
+            unread=len(unread) + len(waiting),
+            running=len(running) + self.foreign,
+            running_tokens=sum(_held(entry) for entry in running),
+            unread_tokens=float(sum(entry.prompt_tokens for entry in (*unread, *waiting))),
+        )
+
+    def usual_tokens(self) -> float:
+        """Mean expected answer of those on the node now; 0 when it is idle."""
+        expected = [entry.usual_tokens for entry in self._entries]
+        return sum(expected) / len(expected) if expected else 0.0
+
+    def _head_left(
+        self, head: Entry, pace: LinearPace, running: list[Entry], now_s: float
+    ) -> tuple[float, float]:
+        """Seconds and passes left of the prompt being read; one that is overdue may take as long again."""
+        chunks = chunks_of(head.prompt_tokens)
+        held = sum(_held(entry) for entry in running)
+        alone_s = pace.prefill_s(head.prompt_tokens)
+        expected_s = alone_s + chunks * step_s(pace, len(running), held)
+        spent_s = max(0.0, now_s - max(self._progress_s, head.sent_s))
+        if spent_s >= expected_s:
+            return spent_s - expected_s, 0.0
+        left = 1.0 - spent_s / expected_s if expected_s > 0 else 0.0
+        return alone_s * left, chunks * left
+
+    # what it teaches
+
+    def _judge(self, entry: Entry, now_s: float) -> None:
+        """Compares an answer with what was forecast, and with what was promised."""
+        if entry.ttft_s is None or entry.total_s is None or entry.first_s is None:
+            return
+        ttft_s, total_s = entry.first_s - entry.came_s, now_s - entry.came_s
+        self.ttft_stretch.learn(ttft_s / max(entry.ttft_s, LEAST_FORECAST_S))
+        self.total_stretch.learn(total_s / max(entry.total_s, LEAST_FORECAST_S))
+        objective = entry.objective
+        if objective is not None:
+            self.margin.learn(_keeps(objective, ttft_s, total_s))
+
+    def _judge_unfinished(self, entry: Entry, now_s: float) -> None:
+        """One that was given up: late already, or it tells nothing."""
+        objective, waited_s = entry.objective, now_s - entry.came_s
+        if entry.ttft_s is None or objective is None:
+            return
+        has_first = entry.first_s is not None
+        if not _keeps(objective, 0.0 if has_first else waited_s, waited_s):
+            self.margin.learn(False)
+
+    def _learn_prefill(self, entry: Entry, seconds: float, pace: LinearPace | None, now_s: float) -> None:
+        stepping_s = 0.0
+        if pace is not None and entry.running_at_start:
+            chunks = chunks_of(entry.prompt_tokens)
+            stepping_s = chunks * step_s(pace, entry.running_at_start, 0.0)
+        read_s = max(seconds - stepping_s, LEAST_STEP_SHARE * seconds)
+        self.learner.note_prefill(now_s, entry.prompt_tokens, read_s)
+
+    def _learn_decode(self, entry: Entry, now_s: float, output_tokens: int) -> None:
+        assert entry.first_s is not None
+        seconds = now_s - entry.first_s
+        batch = max((self._area - entry.batch_area) / seconds, 1.0)
+        others_read_s = self._read_s - entry.read_s
+        writing_s = max(seconds - others_read_s, LEAST_STEP_SHARE * seconds)
+        context = entry.prompt_tokens + output_tokens / 2
+        self.learner.note_decode(now_s, writing_s / (output_tokens - 1), batch, context)
+
+    def _flow(self, now_s: float) -> None:
+        self._area += (now_s - self._area_at_s) * (self._running + self.foreign)
+        self._area_at_s = now_s
+
+
+def _held(entry: Entry) -> float:
+    """Tokens in its cache, counting half of its answer as the forecast does."""
+    return entry.prompt_tokens + max(float(entry.output_tokens), entry.usual_tokens / 2)
+
+
+def _keeps(objective: Objective, ttft_s: float, total_s: float) -> bool:
+    return (objective.ttft_s is None or ttft_s <= objective.ttft_s) and (
+        objective.total_s is None or total_s <= objective.total_s
+    )

@@ -1,0 +1,76 @@
+"""Whether a node would answer one more request in time, given what is on it now."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from msgspec import Struct
+
+from spillway.slo.forecast import Forecast, forecast, work_s
+from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
+
+__all__ = ["Admission", "Delay", "admission"]
+
+Delay = Literal["full", "ttft", "total", "work"]
+"""Why a node is not the place: its queue is full, a limit would be missed, or shorter requests go first."""
+
+HARD_QUEUE_PER_SLOT = 32
+"""Requests that may wait per slot even where the forecast says they are in time (guess)."""
+
+
+class Admission(Struct, frozen=True):
+    """What is believed of one node for one request."""
+
+    delay: Delay | None
+    """``None`` when it would be in time, or when nothing is known and it is to be tried."""
+    forecast: Forecast | None
+    """``None`` before a profile or the first answers."""
+    work_s: float | None
+    """Node seconds it would take; ``None`` before a profile or the first answers."""
+    queue_s: float | None
+    """How long the request may wait for a slot and still be in time; ``None`` without an objective."""
+
+
+def admission(
+    node: NodeSnapshot, facts: RequestFacts, objective: Objective | None, queue_per_slot: float
+) -> Admission:
+    """The judgement for ``node``; a node of which nothing is known goes by the count of its requests."""
+    pace, load = node.pace, node.load
+    if pace is None or load is None:
+        return Admission("full" if _is_full(node, queue_per_slot) else None, None, None, None)
+    usual, long = facts.usual_output_tokens, facts.long_output_tokens
+    found = forecast(load, pace, facts.input_tokens, facts.cached_tokens, usual, long)
+    work = work_s(pace, load.slots, facts.input_tokens, facts.cached_tokens, usual)
+    if objective is None or (objective.ttft_s is None and objective.total_s is None):
+        return Admission("full" if _is_full(node, queue_per_slot) else None, found, work, None)
+    return Admission(_delay(node, load, objective, found, work), found, work, _queue_s(objective, found))
+
+
+def _is_full(node: NodeSnapshot, queue_per_slot: float) -> bool:
+    return node.slots is not None and node.in_flight + node.waiting >= node.slots * (1.0 + queue_per_slot)
+
+
+def _delay(
+    node: NodeSnapshot, load: Load, objective: Objective, found: Forecast, work: float
+) -> Delay | None:
+    """An idle node may use the whole objective: nothing but the request itself can make it late."""
+    if _is_full(node, HARD_QUEUE_PER_SLOT):
+        return "full"
+    if work > node.work_limit_s:
+        return "work"
+    allowed = node.margin_ratio if load.in_flight else max(node.margin_ratio, 1.0)
+    if objective.ttft_s is not None and found.ttft_s > allowed * objective.ttft_s:
+        return "ttft"
+    if objective.total_s is not None and found.total_s > allowed * objective.total_s:
+        return "total"
+    return None
+
+
+def _queue_s(objective: Objective, found: Forecast) -> float | None:
+    """What is left of the limits once the request's own times are taken off."""
+    spare = [
+        limit_s - (expected_s - found.wait_s)
+        for limit_s, expected_s in ((objective.ttft_s, found.ttft_s), (objective.total_s, found.total_s))
+        if limit_s is not None
+    ]
+    return max(0.0, min(spare)) if spare else None

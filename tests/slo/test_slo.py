@@ -1,0 +1,151 @@
+"""What rule 6 is made of: forecast, work limit, margin, quantile, lengths, and the pace of a node."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from spillway.planner.catalogue import load_machines, load_models
+from spillway.planner.node_model import NodeModel, load_fit
+from spillway.slo.forecast import forecast
+from spillway.slo.learner import PaceLearner
+from spillway.slo.lengths import OutputLengths
+from spillway.slo.margin import Margin, Quantile
+from spillway.slo.pace import LinearPace
+from spillway.slo.work_limit import WorkLimit
+from spillway.vocabulary import Load
+
+NODE = NodeModel(load_machines()["rtx-4090"].machine, load_models()["llama-3.1-8b"].shape(), load_fit())
+IDLE = Load(0, 8, 0.0, 0.0, 0, 0, 0.0, 0.0)
+
+
+def test_idle_node_takes_its_own_time() -> None:
+    """With nothing else there, first token and end are those of the request alone."""
+    found = forecast(IDLE, NODE, 2000, 0, 100, 100)
+    assert found.ttft_s == pytest.approx(NODE.prefill_s(2000))
+    assert found.total_s - found.ttft_s == pytest.approx(100 * NODE.decode_step_s(1, 2050))
+
+
+def test_everything_before_it_delays_a_request() -> None:
+    """Unread prompts, running answers, a full house and a cached prefix move the forecast the right way."""
+    base = forecast(IDLE, NODE, 2000, 0, 100, 100)
+    unread = forecast(Load(1, 8, 3.0, 4.0, 1, 0, 0.0, 2000.0), NODE, 2000, 0, 100, 100)
+    assert unread.ttft_s == pytest.approx(base.ttft_s + 3.0)
+    running = forecast(Load(4, 8, 0.0, 0.0, 0, 4, 8000.0, 0.0), NODE, 2000, 0, 100, 100)
+    assert running.ttft_s > base.ttft_s
+    assert running.total_s > base.total_s
+    full = forecast(Load(8, 8, 0.0, 0.0, 0, 8, 8000.0, 0.0), NODE, 2000, 0, 100, 100)
+    assert full.ttft_s > running.ttft_s
+    assert forecast(IDLE, NODE, 2000, 1900, 100, 100).ttft_s < base.ttft_s
+
+
+def test_work_limit_lets_pass_what_fills_the_nodes() -> None:
+    """With twice the work that fits, the limit is the size below which about a node's worth lies."""
+    limit = WorkLimit(window=1000, fill=1.0)
+    sizes = np.random.default_rng(0).exponential(2.0, 1000)
+    for i, work_s in enumerate(sizes):
+        limit.see(float(i), float(work_s), 1)
+    kept = sizes[sizes <= limit.limit_s].sum()
+    assert kept == pytest.approx(1000, rel=0.05)
+    calm = WorkLimit()
+    for i in range(100):
+        calm.see(float(i), 0.1, 1)
+    assert calm.limit_s == math.inf
+
+
+def test_margin_settles_where_the_share_is_kept() -> None:
+    """When answers are late exactly above some margin, the margin stays near it."""
+    margin = Margin(0.95)
+    random = np.random.default_rng(1)
+    seen = []
+    for _ in range(5000):
+        is_in_time = bool(random.random() > (0.3 if margin.value > 1.1 else 0.0))
+        margin.learn(is_in_time)
+        seen.append(is_in_time)
+    assert margin.value == pytest.approx(1.1, abs=0.1)
+    assert np.mean(seen[1000:]) == pytest.approx(0.96, abs=0.01)
+
+
+def test_quantile_covers_its_share_and_follows_a_change() -> None:
+    """95 of 100 values lie below it, also after all of them tripled."""
+    random = np.random.default_rng(2)
+    quantile = Quantile(0.95)
+    for _ in range(3000):
+        quantile.learn(float(random.lognormal(0.0, 0.4)))
+    assert quantile.covered / quantile.seen == pytest.approx(0.95, abs=0.01)
+    for _ in range(60):
+        quantile.learn(3 * float(random.lognormal(0.0, 0.4)))
+    before = quantile.covered, quantile.seen
+    for _ in range(1000):
+        quantile.learn(3 * float(random.lognormal(0.0, 0.4)))
+    assert (quantile.covered - before[0]) / (quantile.seen - before[1]) == pytest.approx(0.95, abs=0.015)
+
+
+def test_lengths_are_kept_by_kind_and_capped() -> None:
+    """A kind with answers of its own is judged by them, another by all, and a limit holds for both."""
+    lengths = OutputLengths()
+    assert lengths.expect("code", None) == (200.0, 400.0)
+    for _ in range(30):
+        lengths.learn("classification", 4)
+    for tokens in range(1, 101):
+        lengths.learn("code", tokens * 10)
+    assert lengths.expect("classification", None) == (4.0, 4.0)
+    usual, long = lengths.expect("code", None)
+    assert usual == pytest.approx(505, rel=0.05)
+    assert long == pytest.approx(800, rel=0.05)
+    assert lengths.expect("code", 50) == (50, 50)
+    assert lengths.expect("never seen", None).usual > 300
+
+
+TRUTH = LinearPace(0.02, 0.001, 0.0, 0.01, 0.005, 1e-6)
+
+
+def teach(learner: PaceLearner, answers: int, start_s: float, slower: float = 1.0, seed: int = 0) -> float:
+    """Answers of a node that is ``slower`` than the truth, one a second; returns the time after them."""
+    random = np.random.default_rng(seed)
+    for i in range(answers):
+        now_s = start_s + i
+        prompt, batch = float(random.integers(20, 3000)), float(random.integers(1, 5))
+        noise = float(random.lognormal(0.0, 0.1))
+        learner.note_prefill(now_s, prompt, slower * noise * TRUTH.prefill_s(prompt))
+        learner.note_decode(now_s, slower * noise * TRUTH.decode_step_s(batch, prompt), batch, prompt)
+    return start_s + answers
+
+
+def test_pace_is_unknown_before_the_first_answer_and_close_after_thirty() -> None:
+    """No answer, no pace; thirty answers of random size tell it to a fifth, inside what was seen."""
+    learner = PaceLearner()
+    assert learner.pace(0.0) is None
+    now_s = teach(learner, 60, 0.0)
+    pace = learner.pace(now_s)
+    assert pace is not None
+    for prompt in (100.0, 1000.0, 3000.0):
+        assert pace.prefill_s(prompt) == pytest.approx(TRUTH.prefill_s(prompt), rel=0.25)
+        for batch in (1.0, 4.0):
+            expected_s = TRUTH.decode_step_s(batch, prompt)
+            assert pace.decode_step_s(batch, prompt) == pytest.approx(expected_s, rel=0.25)
+
+
+@pytest.mark.parametrize("profile", [None, TRUTH])
+def test_a_node_that_gets_slower_is_believed_within_ten_answers(profile: LinearPace | None) -> None:
+    """Three times slower: after ten answers, far below a minute of traffic, the forecast has followed."""
+    learner = PaceLearner(profile)
+    now_s = teach(learner, 60, 0.0)
+    now_s = teach(learner, 10, now_s, slower=3.0, seed=1)
+    pace = learner.pace(now_s)
+    assert pace is not None
+    assert pace.prefill_s(1000) == pytest.approx(3 * TRUTH.prefill_s(1000), rel=0.3)
+    assert pace.decode_step_s(2, 1000) == pytest.approx(3 * TRUTH.decode_step_s(2, 1000), rel=0.3)
+    later = learner.pace(now_s + 600)
+    assert later is not None
+    assert later.prefill_s(1000) < 2 * TRUTH.prefill_s(1000), "without answers it is tried again"
+
+
+def test_a_profile_speaks_before_any_answer() -> None:
+    """What ``spillway bench`` saved is what the first request is judged by."""
+    pace = PaceLearner(TRUTH).pace(0.0)
+    assert pace is not None
+    assert pace.prefill_s(1000) == pytest.approx(TRUTH.prefill_s(1000))
+    assert pace.decode_step_s(2, 1000) == pytest.approx(TRUTH.decode_step_s(2, 1000))
