@@ -11,6 +11,7 @@ from msgspec import Struct, structs
 
 from spillway.api.auth import KeyRing
 from spillway.api.body import ClientGone, Receive, discard_rest, read_body
+from spillway.api.classification import Classifier
 from spillway.api.envelope import send_error, send_json
 from spillway.api.facts import Ids, Parsed, new_ids, parse_request
 from spillway.api.pages import model_card, model_list, node_list
@@ -72,6 +73,7 @@ class Gateway:
         metrics: Metrics,
         clock: Clock,
         limits: Limits,
+        classifier: Classifier | None = None,
         captures: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -84,6 +86,7 @@ class Gateway:
         self._metrics = metrics
         self._clock = clock
         self._limits = limits
+        self._classifier = classifier
         self._captures = captures
         self._is_ready = is_ready
 
@@ -128,7 +131,7 @@ class Gateway:
         prompt_text = None
         if self._captures and not parsed.facts.is_private:
             prompt_text = parsed.payload.raw.decode("utf-8", "replace")
-        facts = self._foresee(parsed.facts)
+        facts = self._foresee(await self._classified(parsed))
         try:
             decision = decide(facts, self._evidence, self._fleet.snapshots(), self._policy)
         except RequestError as error:
@@ -138,6 +141,15 @@ class Gateway:
         self._fleet.outlook.see(accepted_s, decision)
         job = Job(facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text)
         await self._relay.carry_out(job, client)
+
+    async def _classified(self, parsed: Parsed) -> RequestFacts:
+        """The facts with a task class, read from the payload where nobody stated it and it may decide."""
+        facts = parsed.facts
+        if self._classifier is None or facts.task is not None or facts.operation == "embedding":
+            return facts
+        if facts.must_stay_local or facts.pin is not None or facts.model in SIDES:
+            return facts
+        return await self._classifier.classified(facts, parsed.payload.raw)
 
     def _foresee(self, facts: RequestFacts) -> RequestFacts:
         """The facts with what configuration and past traffic add: objective and expected length."""
@@ -248,3 +260,4 @@ def _refuse_contradictions(headers: list[tuple[bytes, bytes]]) -> None:
 
 Page = Callable[[Ids, Client], Awaitable[None]]
 NO_DECISION = Decision((), ())
+SIDES = frozenset({"local", "cloud"})

@@ -24,6 +24,7 @@ def policy_of(config: Config) -> Policy:
         max_local_input_tokens=routing.max_local_input_tokens,
         max_local_output_tokens=routing.max_local_output_tokens,
         queue_per_slot=routing.queue_per_slot,
+        hedges=routing.hedge_share > 0,
         max_attempts=routing.max_attempts,
         total_s=max((d.total_s for d in deadlines.values()), default=600.0),
         objectives={name: _objective(name, slo) for name, slo in config.slo.items()},

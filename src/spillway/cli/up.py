@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillway.cli.hardware import with_known_hardware
+from spillway.cli.hardware import measured_paces, with_known_hardware
 
 if TYPE_CHECKING:
     from spillway.api.assembly import Assembly
@@ -59,7 +59,10 @@ async def _main(
         return
     from spillway.api.assembly import Assembly
 
-    await serve(Assembly(with_known_hardware(settings), found=found, state_folder=_state_folder()))
+    paces = measured_paces(settings)
+    await serve(
+        Assembly(with_known_hardware(settings), found=found, profiles=paces, state_folder=_state_folder())
+    )
 
 
 async def serve(assembly: Assembly) -> None:

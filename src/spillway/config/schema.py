@@ -80,6 +80,7 @@ class NodeConfig(Section):
     hardware: str | HardwareConfig | None = Field(
         None, description="A catalogue name (mac-mini-m4-pro), or figures."
     )
+    profile: str | None = Field(None, description="File that spillway bench URL --save wrote for it.")
     api_key: SecretStr | None = Field(None, description="Key the node itself asks for, if any.")
     deadlines: DeadlineConfig = Field(default_factory=DeadlineConfig, description="Patience with this node.")
 
@@ -157,7 +158,14 @@ class RoutingConfig(Section):
     )
     max_local_input_tokens: int = Field(8000, ge=1, description="Longer prompts go to the cloud.")
     max_local_output_tokens: int = Field(1000, ge=1, description="Longer answers go to the cloud.")
-    queue_per_slot: float = Field(1.0, ge=0, description="Requests waiting per slot before new ones spill.")
+    queue_per_slot: float = Field(
+        1.0, ge=0, description="Requests waiting per slot before new ones spill, where no objective decides."
+    )
+    hedge_share: float = Field(
+        0.05, ge=0, le=1, description="Largest share of requests sent twice when the first is late; 0: none."
+    )
+    classify: bool = Field(True, description="Read the task class from the payload when none is stated.")
+    task_file: str | None = Field(None, description="Your own classes, from spillway classify --learn.")
     max_attempts: int = Field(3, ge=1, le=10, description="Tries at upstreams for one request.")
 
 
