@@ -1,0 +1,1 @@
+"""Pins what a local node serves, and notices when it changes."""

@@ -1,0 +1,1 @@
+"""Checks chat templates: renders them safely, lints what they lose, compares two."""
