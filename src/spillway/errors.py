@@ -8,6 +8,7 @@
     ├── EngineUnavailable           the embedded engine cannot run here, and why                 exit code 1
     ├── MeasureFailed               a live node cannot be measured, and what to do               exit code 1
     ├── LedgerError                 the ledger cannot be opened or read, and what to do          exit code 1
+    ├── LockError                   spillway.lock is wrong: file, line or key, and what to do    exit code 2
     └── RequestError                one request ends with an OpenAI-shaped error
         ├── InvalidRequest          400  the body or a header is wrong; names the field
         │   ├── ContextTooLong      400  no upstream holds prompt and answer
@@ -44,6 +45,7 @@ __all__ = [
     "InternalError",
     "InvalidRequest",
     "LedgerError",
+    "LockError",
     "MeasureFailed",
     "MethodNotAllowed",
     "ModelNotFound",
@@ -95,6 +97,12 @@ class LedgerError(SpillwayError):
 
 class MeasureFailed(SpillwayError):
     """A live node cannot be measured; the sentence says why and what to do."""
+
+
+class LockError(SpillwayError):
+    """``spillway.lock`` cannot be read, written or understood; the sentence names file, line or key."""
+
+    exit_code = 2
 
 
 class RequestError(SpillwayError):
