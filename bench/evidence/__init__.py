@@ -1,0 +1,1 @@
+"""How well evidence does on published outcomes of real models."""
