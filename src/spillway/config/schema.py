@@ -5,7 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from spillway.config.quality import QualityConfig
+from spillway.config.section import Section
 
 __all__ = [
     "CloudConfig",
@@ -17,6 +20,7 @@ __all__ = [
     "NodeConfig",
     "PriceConfig",
     "RoutingConfig",
+    "Section",
     "ServerConfig",
     "SloConfig",
 ]
@@ -25,12 +29,6 @@ EngineKind = Literal["auto", "llamacpp", "ollama", "vllm", "lmstudio", "openai"]
 UpstreamName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,62}$")]
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "::1", "localhost"})
 RESERVED_NAMES = frozenset({"auto", "local", "cloud"})
-
-
-class Section(BaseModel):
-    """Base of every part: immutable, and an unknown key is an error rather than a silent nothing."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class KeyConfig(Section):
@@ -178,6 +176,7 @@ class Config(Section):
     aliases: dict[str, str] = Field(default_factory=dict, description="Alias → model or NODE/MODEL.")
     slo: dict[str, SloConfig] = Field(default_factory=lambda: {"default": SloConfig()})
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
+    quality: QualityConfig = Field(default_factory=QualityConfig)
     prices: dict[str, PriceConfig] = Field(default_factory=dict, description="CLOUD/MODEL → your own price.")
     electricity_usd_per_kwh: Decimal | None = Field(None, ge=0, description="What a kilowatt-hour costs you.")
     ledger: str = Field("sqlite:///spillway.db", description="sqlite:///FILE or postgresql://…")
