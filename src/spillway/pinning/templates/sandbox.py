@@ -19,7 +19,7 @@ from spillway.pinning.templates.lockdown import EXIT_MEMORY
 
 __all__ = ["REFERENCE_NOW_S", "Dialect", "Rendered", "TemplateSandbox"]
 
-Dialect = Literal["jinja"]
+Dialect = Literal["jinja", "go"]
 
 REFERENCE_NOW_S = 1_735_732_800.0
 """The date that templates are told, 2025-01-01 12:00 UTC: a digest must not change overnight."""

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 from spillway.pinning.templates.failures import TemplateFailure
+from spillway.pinning.templates.go.ollama import GoTemplate
 from spillway.pinning.templates.jinja_dialect import JinjaTemplate
 from spillway.pinning.templates.lockdown import Lockdown
 
@@ -21,7 +22,7 @@ class _Template(Protocol):
     def render(self, context: Mapping[str, Any], now_s: float) -> tuple[str, bool]: ...
 
 
-_DIALECTS = {"jinja": JinjaTemplate}
+_DIALECTS: Mapping[str, Callable[[str], _Template]] = {"jinja": JinjaTemplate, "go": GoTemplate}
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Go's text/template as Ollama uses it, parsed and evaluated here: Ollama has no endpoint that renders."""
