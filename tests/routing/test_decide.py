@@ -280,6 +280,15 @@ def test_rule_8_says_how_long_to_wait_and_when_to_hedge() -> None:
     assert pinned.hedge_delay_s is None
 
 
+def test_rule_8_leaves_the_queue_while_the_cloud_is_still_in_time() -> None:
+    """Waiting for a slot ends early enough for a cloud whose first tokens take half a second."""
+    request = facts(objective=Objective("x", ttft_s=3.0))
+    first = decide(request, NoEvidence(), [busy(), cloud(ttft_p95_s=2.5)], Policy()).choices[0]
+    assert first.queue_s == pytest.approx(0.5)
+    too_slow = decide(request, NoEvidence(), [busy(), cloud(ttft_p95_s=9.0)], Policy()).choices[0]
+    assert too_slow.queue_s > 2.0
+
+
 def test_rule_3_and_5_leave_out_the_drifted() -> None:
     """A quarantined node is not asked; one that may not use tools any more still answers without them."""
     assert plan(facts(), [node(is_quarantined=True), cloud()]) == ["openai"]

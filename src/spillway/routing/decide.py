@@ -19,12 +19,14 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from zlib import crc32
 
+from msgspec import structs
+
 from spillway.errors import CapabilityMissing, ContextTooLong, NoUpstream, PinUnsatisfiable
 from spillway.routing import reasons
 from spillway.routing.candidates import Candidate, named
 from spillway.routing.policy import Evidence, Policy
 from spillway.slo.admission import Admission, admission
-from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, RequestFacts
+from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, Objective, RequestFacts
 
 __all__ = ["decide"]
 
@@ -177,6 +179,10 @@ def _ailment(candidate: Candidate) -> str | None:
     return None
 
 
+def _objective(facts: RequestFacts, policy: Policy) -> Objective | None:
+    return facts.objective or policy.objectives.get(facts.slo_class)
+
+
 Beliefs = dict[str, Admission]
 """Local upstream → what rule 6 believes of it."""
 
@@ -184,7 +190,7 @@ Beliefs = dict[str, Admission]
 def _slo(
     facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
 ) -> tuple[list[Candidate], list[Candidate], Beliefs]:
-    objective = facts.objective or policy.objectives.get(facts.slo_class)
+    objective = _objective(facts, policy)
     in_time: list[Candidate] = []
     late: list[Candidate] = []
     beliefs: Beliefs = {}
@@ -251,6 +257,7 @@ def _plan(
             continue  # a name that means several models of one upstream means the first listed
         taken.add((node.name, rank))
         choices.append(_choice(candidate, beliefs.get(node.name), policy))
+    _leave_in_time(choices, _objective(facts, policy))
     if choices[0].side == "local":
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
@@ -300,6 +307,19 @@ def _choice(candidate: Candidate, belief: Admission | None, policy: Policy) -> C
         found.total_s * node.total_stretch,
         model.context_tokens,
     )
+
+
+def _leave_in_time(choices: list[Choice], objective: Objective | None) -> None:
+    """Whoever waits for a slot leaves the queue while a cloud would still be in time."""
+    if objective is None or objective.ttft_s is None:
+        return
+    clouds = [c.ttft_p95_s for c in choices if c.side == "cloud" and c.ttft_p95_s is not None]
+    spare_s = objective.ttft_s - min(clouds, default=objective.ttft_s)
+    if spare_s <= 0.0:
+        return  # no cloud would be in time, or none is known
+    for i, choice in enumerate(choices):
+        if choice.side == "local" and choice.queue_s > spare_s:
+            choices[i] = structs.replace(choice, queue_s=spare_s)
 
 
 def _hedge_delay_s(choices: Sequence[Choice], in_time: int, policy: Policy) -> float | None:

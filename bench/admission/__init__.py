@@ -1,0 +1,1 @@
+"""What admission by forecast does for a node that gets more than it can do."""
