@@ -18,6 +18,7 @@ from spillway.errors import ConfigError
 __all__ = ["FILE_NAME", "LoadedConfig", "load_config"]
 
 FILE_NAME = "spillway.yaml"
+LOCK_NAME = "spillway.lock"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,7 @@ def load_config(
     """
     found = path or _find(environment)
     if found is None:
-        return LoadedConfig(Config())
+        return LoadedConfig(_resolved(Config(), Path(FILE_NAME)))
     document = Document.parse(_read(found), found)
     document.put_in(environment, needs_variables=needs_variables)
     try:
@@ -79,7 +80,15 @@ def _resolved(config: Config, path: Path) -> Config:
     """Aliases lead to their end, and model files are looked for beside the configuration."""
     aliases = {alias: _end_of(alias, config.aliases) for alias in config.aliases}
     nodes = tuple(_with_place(node, path.parent) for node in config.nodes)
-    return config.model_copy(update={"aliases": aliases, "nodes": nodes})
+    pins = config.pins.model_copy(update={"lock": _place_of_lock(config.pins.lock, path.parent)})
+    return config.model_copy(update={"aliases": aliases, "nodes": nodes, "pins": pins})
+
+
+def _place_of_lock(lock: str | None, folder: Path) -> str | None:
+    """The lock beside the configuration; ``None`` when none is named and none is there."""
+    if lock is None and not (folder / LOCK_NAME).is_file():
+        return None
+    return str((folder / Path(lock or LOCK_NAME).expanduser()).absolute())
 
 
 def _with_place(node: NodeConfig, folder: Path) -> NodeConfig:

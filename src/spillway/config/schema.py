@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
+from spillway.config.pins import PinsConfig
 from spillway.config.quality import QualityConfig
 from spillway.config.section import Section
 
@@ -177,6 +178,7 @@ class Config(Section):
     slo: dict[str, SloConfig] = Field(default_factory=lambda: {"default": SloConfig()})
     routing: RoutingConfig = Field(default_factory=RoutingConfig)
     quality: QualityConfig = Field(default_factory=QualityConfig)
+    pins: PinsConfig = Field(default_factory=PinsConfig)
     prices: dict[str, PriceConfig] = Field(default_factory=dict, description="CLOUD/MODEL → your own price.")
     electricity_usd_per_kwh: Decimal | None = Field(None, ge=0, description="What a kilowatt-hour costs you.")
     ledger: str = Field("sqlite:///spillway.db", description="sqlite:///FILE or postgresql://…")

@@ -189,18 +189,19 @@ class Probe:
         listed = metadata.entries(tags, "models")
         _, version = await self._get(f"{self._root}/api/version")
         _, running = await self._get(f"{self._root}/api/ps")
-        for entry in metadata.entries(running, "models"):
+        loaded = metadata.entries(running, "models")
+        for entry in loaded:
             if tokens := count(entry.get("context_length")):
                 self._memory.loaded_tokens[_identity(entry)] = tokens
         await self._show(listed)
-        models, more = [], []
+        models, more, names = [], [], {entry.get("name") for entry in loaded}
         for entry in listed:
             about = self._memory.shown.get(_identity(entry))
             shown = metadata.shown(about) if about is not None else None
             model = metadata.ollama_model(entry, shown, self._memory.loaded_tokens.get(_identity(entry)))
             if model is not None:
                 models.append(model)
-                more.append(told.ollama_told(entry, about))
+                more.append(told.ollama_told(entry, about, is_loaded=model.name in names))
         return Found(
             "ready",
             "ollama",

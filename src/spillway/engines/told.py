@@ -69,6 +69,10 @@ class Told:
     """Path or name of each, with its scale."""
     fingerprint: str | None = None
     """What else the engine tells that must stay as it is, in its own words."""
+    size_bytes: int | None = None
+    """Of the weights, as the engine counts them."""
+    is_loaded: bool | None = None
+    """Whether it can answer without loading first; ``None`` where the engine does not tell."""
 
 
 def sha256_of(content: str) -> str:
@@ -112,6 +116,8 @@ def llamacpp_told(props: Any, listing: Any, adapters: Any, names: Sequence[str])
         slots=count(told.get("total_slots")),
         sampling=_llamacpp_sampling(mapping(settings.get("params"))),
         adapters=_llamacpp_adapters(adapters),
+        size_bytes=count(meta.get("size")),
+        is_loaded=told.get("is_sleeping") is not True,
     )
     return tuple(replace(one, name=name) for name in names)
 
@@ -141,7 +147,7 @@ _OWN_FIELDS = ("num_ctx",)
 """Parameters that have a field of their own in an identity."""
 
 
-def ollama_told(entry: Mapping[str, Any], about: Any) -> Told:
+def ollama_told(entry: Mapping[str, Any], about: Any, *, is_loaded: bool | None = None) -> Told:
     """One entry of ``/api/tags`` with its ``/api/show``, whose ``modelfile`` names the digest of the weights
     alone; without it, the manifest's digest stands for weights, template and parameters together."""
     shown, details = mapping(about), mapping(entry.get("details"))
@@ -157,6 +163,8 @@ def ollama_told(entry: Mapping[str, Any], about: Any) -> Told:
         sampling=_ollama_parameters(shown.get("parameters")) if shown else None,
         adapters=adapters if shown else None,
         fingerprint=manifest and f"manifest:{_bare(manifest)}",
+        size_bytes=count(entry.get("size")),
+        is_loaded=is_loaded,
     )
 
 
@@ -208,6 +216,7 @@ def vllm_told(listing: Any, template: str | None, cache_dtype: str | None) -> tu
                     template=template,
                     adapters=((root or name, "1"),) if parent else (),
                     fingerprint=cache_dtype and f"cache_dtype={cache_dtype}",
+                    is_loaded=True,
                 )
             )
     return tuple(told)
@@ -249,6 +258,8 @@ def _lmstudio_one(entry: Mapping[str, Any], name: str) -> Told:
         quantization=text(quantization) or text(mapping(quantization).get("name")),
         slots=count(config.get("parallel")),
         fingerprint=", ".join(f"{key}={value}" for key, value in kept)[:LONGEST_SETTING] or None,
+        size_bytes=count(entry.get("size_bytes")),
+        is_loaded=bool(loaded) or entry.get("state") == "loaded",
     )
 
 
