@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
@@ -174,7 +175,7 @@ def _ledger() -> str:
         "over its attempts. Times end in `_s` and are seconds; `accepted_at` is seconds since 1970 (UTC). Texts of prompts",
         "and answers are stored only with `capture: true`.",
     ]
-    for statement in STEPS[0]:
+    for statement in chain.from_iterable(STEPS):
         found = re.match(r"CREATE TABLE (\w+) \((.*)\)", statement, re.DOTALL)
         if found is None:
             continue

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from spillway.evidence import Event, EvidenceBook, Key, QualityLimits, Record, key_of, share_of
+from spillway.evidence import Event, EvidenceBook, Key, QualityLimits, key_of, share_of
 from spillway.evidence.book import MAX_KEYS
 
 KEY = key_of("extraction", "mini", "qwen3-4b", "id-1")
@@ -141,24 +141,18 @@ def test_escalations_are_noted_but_judge_nothing_twice() -> None:
     assert told.allows() is None
 
 
-def test_exploration_is_a_fixed_share_of_requests_and_always_the_same_ones() -> None:
-    """Two in a hundred requests explore, decided by their id alone."""
-    book = EvidenceBook(QualityLimits(), can_compare=True)
-    chosen = [i for i in range(20_000) if book.explores(f"req_{i}", "math", "mini", "qwen3-4b")]
-    assert 300 < len(chosen) < 500
-    assert all(book.explores(f"req_{i}", "math", "mini", "qwen3-4b") for i in chosen)
-
-
-def test_nothing_is_explored_that_could_not_be_learnt_from() -> None:
-    """Without comparisons or ratings exploring would only be a risk; gates can take back what they did."""
-    told = Told(limits=QualityLimits(exploration_share=1.0))
-    asked = ("r", "extraction", "mini", "qwen3-4b", "id-1")
-    assert not told.book.explores(*asked)
+def test_exploring_is_worth_while_only_where_something_can_be_learnt() -> None:
+    """Without comparisons or ratings it would only be a risk; gates can take back what they did."""
+    told = Told()
+    asked = ("extraction", "mini", "qwen3-4b", "id-1")
+    assert not told.book.can_learn(*asked)
     told.see(60, 0.0, "gate")
-    assert told.book.explores(*asked)
-    rated = Told(limits=QualityLimits(exploration_share=1.0))
+    assert told.book.can_learn(*asked)
+    rated = Told()
     rated.see(1, 1.0, "feedback")
-    assert rated.book.explores(*asked)
+    assert rated.book.can_learn(*asked)
+    assert not rated.book.can_learn("math", "mini", "qwen3-4b", "id-1")
+    assert EvidenceBook(QualityLimits(), can_compare=True).can_learn(*asked)
 
 
 def test_a_corrected_rating_counts_as_corrected() -> None:
@@ -180,20 +174,6 @@ def test_task_names_from_outside_cannot_fill_the_memory() -> None:
         told.see(1, 1.0, key=key_of(f"class-{number}", "mini", "m", None))
     assert len(told.book.records) == MAX_KEYS
     assert told.see(50, 0.0, key=key_of("class-1", "mini", "m", None)) < 50
-
-
-def test_the_identity_at_a_time_is_the_latest_seen_by_then() -> None:
-    """Feedback that comes late goes to the model that answered, not to the one served now."""
-    book = EvidenceBook(QualityLimits())
-    book.load(
-        {
-            key_of("math", "mini", "m", "old"): Record(first_at_s=10.0),
-            key_of("code", "mini", "m", "new"): Record(first_at_s=50.0),
-        }
-    )
-    assert book.identity_at("mini", "m", 20.0) == "old"
-    assert book.identity_at("mini", "m", 60.0) == "new"
-    assert book.identity_at("mini", "m", 5.0) is None
 
 
 def test_shares_are_even_and_differ_by_purpose() -> None:

@@ -216,6 +216,9 @@ class HangingDatabase:
         self.may_go_on.wait()
         self.rows += len(inserts[0][2])
 
+    def write(self, statements: Sequence[tuple[str, Sequence[tuple[Value, ...]]]]) -> None:
+        """Nothing to do."""
+
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[tuple[Value, ...]]:
         """Nothing."""
         return iter(())

@@ -58,16 +58,12 @@ class EvidenceBook:
             return None
         return record.standing == "trusted"
 
-    def explores(
-        self, request_id: str, task: str, upstream: str, model: str, identity: str | None = None
-    ) -> bool:
-        """Whether this request should try that model although its class is not allowed there.
+    def can_learn(self, task: str, upstream: str, model: str, identity: str | None = None) -> bool:
+        """Whether sending a few requests of a class there although it is not allowed could change that.
 
-        The same request always gets the same answer. Nothing is explored that could not be learnt from: that
-        takes shadow comparisons, ratings for the class, or a demotion that gates alone can take back.
+        It takes shadow comparisons, ratings for the class, or a demotion that gates alone can take back;
+        otherwise exploring would only be a risk.
         """
-        if share_of(request_id, "explore") >= self.limits.exploration_share:
-            return False
         if self.can_compare or task in self._rated_tasks:
             return True
         record = self.records.get(Key(task, upstream, model, identity or model))
@@ -92,17 +88,6 @@ class EvidenceBook:
         record.correct(event, old_score, stage, position)
         changed = record.reconsider(event.at_s, self.limits, self._reference_bad(event))
         return self._after(event.key, record, changed)
-
-    def identity_at(self, upstream: str, model: str, at_s: float) -> str | None:
-        """The identity that was answering at that time, by what is recorded; ``None`` when nothing tells."""
-        before = [
-            (record.first_at_s, key.identity)
-            for key, record in self.records.items()
-            if (key.upstream, key.model) == (upstream, model)
-            and record.first_at_s is not None
-            and record.first_at_s <= at_s
-        ]
-        return max(before)[1] if before else None
 
     def _reference_bad(self, event: Event) -> float:
         if self.reference is None or event.kind != "feedback":

@@ -16,6 +16,7 @@ from msgspec import Struct
 
 from spillway.errors import LedgerError
 from spillway.ledger.database import RowsRefused
+from spillway.ledger.errand import Errand, Errands
 from spillway.ledger.rows import LedgerRow, Value
 from spillway.ledger.spill import Spill
 from spillway.ledger.store import LedgerStore
@@ -50,7 +51,7 @@ class Committer:
 
     def __init__(
         self,
-        queue: SimpleQueue[list[LedgerRow] | None],
+        queue: SimpleQueue[list[LedgerRow] | Errand | None],
         open_store: Callable[[], LedgerStore],
         spill: Spill | None,
         tell: Callable[[Progress], None],
@@ -60,6 +61,7 @@ class Committer:
         self._store: LedgerStore | None = None
         self._spill = spill
         self._memory: list[LedgerRow] = []
+        self._errands = Errands()
         self._tell = tell
         self._taken = 0
         self._backlog = 0
@@ -83,6 +85,8 @@ class Committer:
                 self._settle(rows)
             if self._has_set_aside and time.monotonic() >= self._retry_at_s:
                 self._catch_up()
+            if self._errands:
+                self._do_errands()
         self._finish()
 
     @property
@@ -97,6 +101,9 @@ class Committer:
         try:
             group = self._queue.get(timeout=wait_s)
             while group is not None:
+                if isinstance(group, Errand):
+                    self._errands.add(group)
+                    return rows
                 rows += group
                 if len(rows) >= MAX_GROUP_ROWS:
                     return rows
@@ -164,6 +171,17 @@ class Committer:
             self._lost += dropped
             log.error("%d request(s) are missing in the ledger: nothing can hold them", dropped)
 
+    def _do_errands(self) -> None:
+        if self._trouble is not None:
+            self._errands.refuse(LedgerError(self._trouble))
+            return
+        try:
+            self._store = self._store or self._open_store()
+            self._errands.do(self._store)
+        except LedgerError as error:
+            self._stumble(error)
+            self._report()
+
     def _catch_up(self) -> None:
         """Brings one batch into the database; success means it takes rows again."""
         spill = self._spill if self._spill is not None and self._spill.has_rows else None
@@ -191,6 +209,8 @@ class Committer:
             self._catch_up()
             if self._trouble is not None and self._trouble == before:
                 break
+        if self._errands:
+            self._do_errands()
         if self._memory:
             self._lost += len(self._memory)
             log.error("%d request(s) are missing in the ledger: %s", len(self._memory), self._trouble)

@@ -8,10 +8,14 @@ from typing import Protocol
 from spillway.errors import LedgerError
 from spillway.ledger.rows import Value
 
-__all__ = ["Database", "Insert", "RowsRefused", "newer_ledger"]
+__all__ = ["Database", "Insert", "RowsRefused", "Statement", "newer_ledger"]
 
 Insert = tuple[str, tuple[str, ...], Sequence[tuple[Value, ...]]]
 """Table, its columns, and rows in that order."""
+
+
+Statement = tuple[str, Sequence[tuple[Value, ...]]]
+"""SQL, and the rows of parameters to carry it out with."""
 
 
 class RowsRefused(LedgerError):
@@ -37,6 +41,10 @@ class Database(Protocol):
 
     def insert(self, inserts: Sequence[Insert]) -> None:
         """All rows are committed, or none; a row whose key is there already is left as it was."""
+        ...
+
+    def write(self, statements: Sequence[Statement]) -> None:
+        """All statements are carried out for all their rows and committed, or none; ``?`` is a parameter."""
         ...
 
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[tuple[Value, ...]]:

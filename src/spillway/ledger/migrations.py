@@ -85,6 +85,49 @@ STEPS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (request_id, attempt_index)
         ){keyed_storage}""",
     ),
+    (
+        """CREATE INDEX requests_by_client_id ON requests (client_request_id)
+            WHERE client_request_id IS NOT NULL""",
+        """CREATE TABLE evidence (
+            task TEXT NOT NULL,
+            upstream TEXT NOT NULL,
+            model TEXT NOT NULL,
+            identity TEXT NOT NULL,
+            side TEXT NOT NULL,
+            standing TEXT NOT NULL,
+            cause TEXT,
+            stage {integer} NOT NULL,
+            first_at {real},
+            last_at {real},
+            changed_at {real},
+            compared {integer} NOT NULL,
+            gap {real},
+            checked {integer} NOT NULL,
+            gate_failures {real},
+            rated {integer} NOT NULL,
+            bad_ratings {real},
+            record TEXT NOT NULL,
+            PRIMARY KEY (task, upstream, model, identity)
+        ){keyed_storage}""",
+        """CREATE TABLE evidence_events (
+            request_id TEXT NOT NULL,
+            kind TEXT NOT NULL,
+            upstream TEXT NOT NULL,
+            model TEXT NOT NULL,
+            identity TEXT NOT NULL,
+            task TEXT NOT NULL,
+            side TEXT NOT NULL,
+            score {real} NOT NULL,
+            at {real} NOT NULL,
+            detail TEXT NOT NULL,
+            stage {integer} NOT NULL,
+            position {integer} NOT NULL,
+            local_text TEXT,
+            reference_text TEXT,
+            PRIMARY KEY (request_id, kind, upstream, model)
+        ){keyed_storage}""",
+        "CREATE INDEX evidence_events_by_time ON evidence_events (at)",
+    ),
 )
 
 LATEST = len(STEPS)

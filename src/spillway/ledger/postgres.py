@@ -8,7 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from spillway.errors import LedgerError
-from spillway.ledger.database import Insert, RowsRefused, newer_ledger
+from spillway.ledger.database import Insert, RowsRefused, Statement, newer_ledger
 from spillway.ledger.rows import Value
 
 if TYPE_CHECKING:
@@ -88,16 +88,21 @@ class PostgresDatabase:
                     sql = f"INSERT INTO {table} ({names}) VALUES ({places}) ON CONFLICT DO NOTHING"
                     cursor.executemany(sql.encode(), rows)
 
+    def write(self, statements: Sequence[Statement]) -> None:
+        """All statements are carried out for all their rows and committed, or none; ``?`` is a parameter."""
+        with self._faults("write"), self._connection.transaction(), self._connection.cursor() as cursor:
+            for sql, rows in statements:
+                cursor.executemany(_in_own_words(sql), rows)
+
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[tuple[Value, ...]]:
         """Rows one after another, not all at once; ``?`` stands for a parameter."""
-        own = sql.replace("%", "%%").replace("?", "%s")
         with (
             self._faults("read"),
             self._connection.transaction(),
             self._connection.cursor(name="spillway") as cursor,
         ):
             cursor.itersize = FETCH_ROWS
-            yield from cursor.execute(own.encode(), parameters)
+            yield from cursor.execute(_in_own_words(sql), parameters)
 
     def close(self) -> None:
         """The connection is closed; harmless when it was before."""
@@ -132,6 +137,10 @@ class PostgresDatabase:
             raise RowsRefused(f"the ledger {self.place} refused a row: {_first_line(error)}") from error
         except errors.Error as error:
             raise LedgerError(f"cannot {doing} the ledger {self.place}: {_first_line(error)}") from error
+
+
+def _in_own_words(sql: str) -> bytes:
+    return sql.replace("%", "%%").replace("?", "%s").encode()
 
 
 def _place(url: str) -> str:

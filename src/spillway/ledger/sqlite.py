@@ -13,7 +13,7 @@ from itertools import chain
 from pathlib import Path
 
 from spillway.errors import LedgerError
-from spillway.ledger.database import Insert, RowsRefused, newer_ledger
+from spillway.ledger.database import Insert, RowsRefused, Statement, newer_ledger
 from spillway.ledger.rows import Value
 
 __all__ = ["SqliteDatabase"]
@@ -125,8 +125,7 @@ class SqliteDatabase:
 
     def insert(self, inserts: Sequence[Insert]) -> None:
         """All rows are committed, or none; a row whose key is there already is left as it was."""
-        if self._is_file and _identity(self.place) != self._identity:
-            raise LedgerError(f"the ledger {self.place} was removed or replaced while it was in use")
+        self._check_still_there()
         with self._commits, self._faults("write"), self._transaction():
             for table, columns, rows in inserts:
                 self._insert(table, columns, rows)
@@ -135,6 +134,13 @@ class SqliteDatabase:
             self._rows_since_checkpoint = 0
             self._checkpoints = self._checkpoints or _Checkpoints(self.place, self._commits)
             self._checkpoints.wanted.set()
+
+    def write(self, statements: Sequence[Statement]) -> None:
+        """All statements are carried out for all their rows and committed, or none; ``?`` is a parameter."""
+        self._check_still_there()
+        with self._commits, self._faults("write"), self._transaction():
+            for sql, rows in statements:
+                self._connection.executemany(sql, rows)
 
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[tuple[Value, ...]]:
         """Rows one after another, not all at once; ``?`` stands for a parameter."""
@@ -147,6 +153,10 @@ class SqliteDatabase:
             self._checkpoints.end()
             self._checkpoints = None
         self._connection.close()
+
+    def _check_still_there(self) -> None:
+        if self._is_file and _identity(self.place) != self._identity:
+            raise LedgerError(f"the ledger {self.place} was removed or replaced while it was in use")
 
     def _insert(self, table: str, columns: tuple[str, ...], rows: Sequence[tuple[Value, ...]]) -> None:
         start = 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from spillway.errors import LedgerError
-from spillway.ledger.database import Database
+from spillway.ledger.database import Database, Statement
 from spillway.ledger.migrations import STEPS, VERSION_TABLE
 from spillway.ledger.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, LedgerRow, Value
 from spillway.ledger.sqlite import SqliteDatabase
@@ -16,6 +16,17 @@ SQLITE = "sqlite:///"
 POSTGRES = ("postgresql://", "postgres://")
 FORMS = "sqlite:///FILE or postgresql://USER@HOST/DATABASE"
 PATIENCE_S = 5.0
+
+ALL_OR_UNKNOWN = """(SELECT CASE WHEN count(*) = count({column}) THEN sum({column}) END
+    FROM attempts WHERE request_id = ?{only})"""
+ADD_UP = f"""UPDATE requests SET
+    attempts = (SELECT count(*) FROM attempts WHERE request_id = ?),
+    cost_usd = {ALL_OR_UNKNOWN.format(column="cost_usd", only="")},
+    price_usd = {ALL_OR_UNKNOWN.format(column="price_usd", only=" AND side = 'cloud'")},
+    energy_usd = {ALL_OR_UNKNOWN.format(column="energy_usd", only=" AND side = 'local'")},
+    amortisation_usd = {ALL_OR_UNKNOWN.format(column="amortisation_usd", only=" AND side = 'local'")}
+    WHERE request_id = ?"""
+"""A request costs the sum over its attempts, and an unknown one makes the sum unknown."""
 
 
 class LedgerStore:
@@ -64,6 +75,22 @@ class LedgerStore:
                 ("attempts", ATTEMPT_COLUMNS, [attempt for row in rows for attempt in row.attempts]),
             )
         )
+
+    def write(self, statements: Sequence[Statement]) -> None:
+        """Carries out statements for all their rows in one transaction; LedgerError means none was."""
+        self._database.write(statements)
+
+    def append_attempts(self, request_id: str, attempts: Sequence[tuple[Value, ...]]) -> None:
+        """Adds attempts made after the request was recorded, and what they cost to what it cost.
+
+        ``attempts`` are rows of ``ATTEMPT_COLUMNS`` with indices not used yet. A request that is not there
+        (set aside, or never recorded) gets its attempts all the same.
+        """
+        places = ",".join("?" * len(ATTEMPT_COLUMNS))
+        insert = (
+            f"INSERT INTO attempts ({','.join(ATTEMPT_COLUMNS)}) VALUES ({places}) ON CONFLICT DO NOTHING"
+        )
+        self.write([(insert, attempts), (ADD_UP, [(request_id,) * 6])])
 
     def query(self, sql: str, parameters: Sequence[Value] = ()) -> Iterator[tuple[Value, ...]]:
         """Rows one after another, not all at once; ``?`` stands for a parameter in both databases."""

@@ -14,12 +14,14 @@ from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Literal
+from typing import Literal, TypeVar
 
 from msgspec import Struct
 
 from spillway.clock import Clock, SystemClock
+from spillway.errors import LedgerError
 from spillway.ledger.committer import MAX_ROWS_IN_MEMORY, Committer, Progress
+from spillway.ledger.errand import Errand
 from spillway.ledger.rows import LedgerRow
 from spillway.ledger.spill import Spill
 from spillway.ledger.store import LedgerStore, sqlite_path
@@ -32,6 +34,8 @@ LOCK_PATIENCE_S = 0.2
 """A little less, so that a locked database is reported as locked and not as silent."""
 DRAIN_S = 10.0
 SILENT = f"the ledger's database has not answered for {PATIENCE_S} s"
+
+T = TypeVar("T")
 
 log = logging.getLogger("spillway.ledger")
 
@@ -64,7 +68,7 @@ class LedgerWriter:
         self.state = LedgerState()
         self._on_state = on_state
         self._clock = clock or SystemClock()
-        self._queue: SimpleQueue[list[LedgerRow] | None] = SimpleQueue()
+        self._queue: SimpleQueue[list[LedgerRow] | Errand | None] = SimpleQueue()
         self._committer = Committer(self._queue, open_store, spill, self._tell)
         self._fresh: list[LedgerRow] = []
         self._given = 0
@@ -125,6 +129,25 @@ class LedgerWriter:
             return
         self._give(row)
 
+    def post(self, work: Callable[[LedgerStore], object]) -> None:
+        """Has the thread do ``work`` with the store, after what was recorded before; retried after faults."""
+        self._hand_over_now()
+        self._queue.put(Errand(work))
+
+    def ask(self, question: Callable[[LedgerStore], T]) -> asyncio.Future[T]:
+        """What ``question`` finds in the store, asked by the thread; LedgerError when that cannot answer."""
+        future: asyncio.Future[T] = self._loop.create_future()
+
+        def run(store: LedgerStore) -> None:
+            self._on_loop(_answer, future, question(store))
+
+        def fail(error: LedgerError) -> None:
+            self._on_loop(_refuse, future, error)
+
+        self._hand_over_now()
+        self._queue.put(Errand(run, fail))
+        return future
+
     async def close(self) -> None:
         """Everything recorded is committed or set aside; waits ten seconds for that at most."""
         if self._fresh:
@@ -152,6 +175,13 @@ class LedgerWriter:
             group, self._fresh = self._fresh, []
             self._handed += len(group)
             self._is_scheduled = True
+            self._queue.put(group)
+
+    def _hand_over_now(self) -> None:
+        """An errand may be about a row recorded just before: that row is to be there by then."""
+        if self._fresh:
+            group, self._fresh = self._fresh, []
+            self._handed += len(group)
             self._queue.put(group)
 
     def _run(self) -> None:
@@ -217,3 +247,13 @@ class LedgerWriter:
                 log.warning("the ledger is well again and nothing is left to bring in")
         if self._on_state is not None and self.state != before:
             self._on_state(self.state)
+
+
+def _answer(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)
+
+
+def _refuse(future: asyncio.Future[T], error: LedgerError) -> None:
+    if not future.done():
+        future.set_exception(error)

@@ -1,0 +1,145 @@
+"""Where evidence comes in and is kept: the book in memory, its rows by way of the ledger's thread."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from spillway.clock import Clock
+from spillway.errors import LedgerError
+from spillway.evidence.book import EvidenceBook
+from spillway.evidence.events import Event, Key
+from spillway.evidence.identities import Identities
+from spillway.evidence.record import CHANNEL_OF
+from spillway.evidence.store import event_row, read_records, record_row, write_evidence
+from spillway.ledger.rows import Value
+from spillway.ledger.store import LedgerStore
+from spillway.ledger.writer import LedgerWriter
+from spillway.vocabulary import ModelFacts, RequestFacts
+
+__all__ = ["EvidenceDesk"]
+
+FLUSH_S = 2.0
+"""Counts of passed gates may be lost for so long when the process is killed; events are events at once."""
+
+log = logging.getLogger("spillway.evidence")
+
+
+class EvidenceDesk:
+    """Takes events on the event loop. ``start`` after the ledger's writer, ``close`` before it."""
+
+    def __init__(self, book: EvidenceBook, writer: LedgerWriter, clock: Clock) -> None:
+        self.book = book
+        self.identities = Identities()
+        self._writer = writer
+        self._clock = clock
+        self._rows: list[tuple[Value, ...]] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._is_closed = False
+
+    async def start(self) -> None:
+        """What was known before is known again; a ledger that cannot be read leaves it at nothing."""
+        try:
+            records = await self._writer.ask(read_records)
+        except LedgerError as error:
+            log.warning("evidence starts empty: %s", error.message)
+            return
+        self.book.load(records)
+        self.identities.load(records.items())
+
+    async def close(self) -> None:
+        """Everything is with the ledger's writer; later events are not taken."""
+        self._flush()
+        self._is_closed = True
+
+    def note_models(self, upstream: str, models: Iterable[ModelFacts]) -> None:
+        """What an upstream serves now, by its last probe."""
+        self.identities.note(upstream, models, self._clock.wall_s())
+
+    def key_for(self, task: str, upstream: str, model: str) -> Key:
+        """The key of an answer given now."""
+        return Key(task, upstream, model, self.identities.now(upstream, model))
+
+    def note_gates(
+        self,
+        facts: RequestFacts,
+        upstream: str,
+        model: str,
+        failed: Sequence[str],
+        *,
+        is_escalated: bool = False,
+    ) -> None:
+        """A local answer passed its gates or failed those; ``is_escalated``: a cloud answered instead."""
+        if facts.task is None:
+            return
+        event = Event(
+            request_id=facts.request_id,
+            key=self.key_for(facts.task, upstream, model),
+            kind="gate",
+            score=0.0 if failed else 1.0,
+            at_s=self._clock.wall_s(),
+            detail=",".join(failed),
+        )
+        self.take(event)
+        if is_escalated:
+            self.take(_escalation(event))
+
+    def take(self, event: Event) -> bool:
+        """Learns from an event and keeps it; returns whether a standing changed.
+
+        A passed gate leaves no row of its own, only counts: that would double what a request writes.
+        """
+        if self._is_closed:
+            return False
+        stage, position = self._place(event)
+        changed = self.book.take(event)
+        if event.kind != "gate" or event.score < 1.0:
+            self._rows.append(event_row(event, stage, position))
+        self._flush_soon(0.0 if changed else FLUSH_S)
+        return changed
+
+    def correct(self, event: Event, old_score: float, stage: int, position: int) -> bool:
+        """A feedback replaces the one given before for the same answer."""
+        changed = self.book.correct(event, old_score, stage, position)
+        self._rows.append(event_row(event, stage, position))
+        self._flush_soon(0.0)
+        return changed
+
+    def _place(self, event: Event) -> tuple[int, int]:
+        record, channel = self.book.records.get(event.key), CHANNEL_OF.get(event.kind)
+        if record is None or channel is None:
+            return 0, 0
+        return record.stage, record.tally(channel).n
+
+    def _flush_soon(self, delay_s: float) -> None:
+        if delay_s == 0.0:
+            self._flush()
+        elif self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(delay_s, self._flush)
+
+    def _flush(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        dirty, self.book.dirty = self.book.dirty, set()
+        events, self._rows = self._rows, []
+        if not dirty and not events:
+            return
+        records = [record_row(key, self.book.records[key]) for key in dirty]
+
+        def write(store: LedgerStore) -> None:
+            write_evidence(store, records, events)
+
+        self._writer.post(write)
+
+
+def _escalation(event: Event) -> Event:
+    return Event(
+        request_id=event.request_id,
+        key=event.key,
+        kind="escalation",
+        score=event.score,
+        at_s=event.at_s,
+        detail=event.detail,
+    )
