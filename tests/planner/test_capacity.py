@@ -11,9 +11,9 @@ import pytest
 from spillway.planner.arrivals import synthesise
 from spillway.planner.capacity import Carried, Mapper, share_curve, smallest_fleet, sweep
 from spillway.planner.catalogue import load_machines, load_models
-from spillway.planner.routed import Routed
 from spillway.planner.money import ARTICLE
 from spillway.planner.node_model import NodeModel, load_fit
+from spillway.planner.routed import Routed
 from spillway.planner.simulator import CloudModel, Fleet
 from spillway.vocabulary import Objective
 
@@ -85,7 +85,9 @@ def test_smallest_fleet_is_enough_and_one_less_is_not() -> None:
 def test_the_article_needs_several_nodes() -> None:
     """The article's million requests a month overwhelm its one node and take several to carry in time."""
     node = NODE.calibrated(float(ARTICLE.decode_tok_s), grade="guess")
-    workload = synthesise(ARTICLE.requests_per_month, ARTICLE.input_tokens, ARTICLE.output_tokens, days=1)
+    workload = synthesise(
+        float(ARTICLE.requests_per_month), float(ARTICLE.input_tokens), float(ARTICLE.output_tokens), days=1
+    )
     fleet = Fleet(node, 1, 8, node.cache_tokens() or 0.0)
     one = sweep(workload, fleet, Routed, PATIENT, sizes=[1])[0]
     assert one.local_share < 0.7

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -71,19 +73,39 @@ def test_same_inputs_same_result(make: type[Policy], workload: Workload, fleet: 
 
 def test_clairvoyant_keeps_every_local_promise(workload: Workload, fleet: Fleet) -> None:
     """The clairvoyant is never late locally: later arrivals slow earlier ones only as far as these allow."""
-    found = simulate(workload, fleet, Clairvoyant(OBJECTIVE, len(workload)), OBJECTIVE)
+    found = simulate(workload, fleet, Clairvoyant(OBJECTIVE), OBJECTIVE)
     assert found.local_attainment == 1.0
     assert found.local_share > 0.2
 
 
-def test_upper_bound_is_above_the_baselines(workload: Workload, fleet: Fleet) -> None:
-    """No policy that keeps 95 % in time answers more requests locally than the upper bound."""
+def test_clairvoyant_spends_the_misses_it_is_given(workload: Workload, fleet: Fleet) -> None:
+    """With misses to spare it uses just so many of them, and takes more requests for it."""
+    strict = simulate(workload, fleet, Clairvoyant(OBJECTIVE), OBJECTIVE)
+    found = simulate(workload, fleet, Clairvoyant(OBJECTIVE, late_share=0.05), OBJECTIVE)
+    assert found.local_attainment is not None
+    assert 0.949 < found.local_attainment < 0.96
+    assert found.local_share > strict.local_share
+
+
+def test_clairvoyant_refuses_what_it_is_told_to(workload: Workload, fleet: Fleet) -> None:
+    """Requests refused beforehand go to the cloud for that reason."""
+    refused = workload.input_tokens > 1000
+    found = simulate(workload, fleet, Clairvoyant(OBJECTIVE, refused), OBJECTIVE)
+    assert not found.is_local[refused].any()
+    assert found.spills["long"] == int(refused.sum())
+
+
+@pytest.mark.parametrize("nodes", [1, 3])
+def test_nobody_beats_the_upper_bound(nodes: int, workload: Workload, fleet: Fleet) -> None:
+    """No policy that keeps 95 % in time answers more requests locally than the upper bound, beyond noise."""
+    workload, fleet = workload.at_rate(nodes), replace(fleet, nodes=nodes)
     cloud = CloudModel(spread=0.0).times(workload)
-    bound = upper_bound(workload, fleet, OBJECTIVE, cloud, tries=3)
+    bound = upper_bound(workload, fleet, OBJECTIVE, cloud, tries=5)
+    assert (bound.local_attainment or 0) >= 0.95
     for policy in policies():
         found = simulate(workload, fleet, policy, OBJECTIVE, cloud)
-        if found.local_attainment is not None and found.local_attainment >= 0.999:
-            assert found.local_share <= bound.local_share + 1e-9, policy.name
+        if (found.local_attainment or 0) >= 0.95:
+            assert found.local_share <= 1.005 * bound.local_share, policy.name
 
 
 def test_more_nodes_carry_more(workload: Workload, fleet: Fleet) -> None:
@@ -95,15 +117,17 @@ def test_more_nodes_carry_more(workload: Workload, fleet: Fleet) -> None:
 
 
 def test_routing_sees_what_the_gateway_would(workload: Workload, fleet: Fleet) -> None:
-    """An overloaded node spills for reasons of its objective, and the snapshot carries learned times."""
+    """An overloaded node spills for reasons of its objective, and the snapshot carries load and pace."""
     policy = Routed(OBJECTIVE)
-    found = simulate(workload, fleet, policy, OBJECTIVE)
-    assert found.spills.get("slo_ttft", 0) + found.spills.get("node_full", 0) > 0
-    node, cloud = policy.snapshots()
+    found = simulate(workload, fleet, policy, OBJECTIVE, engine="interpreted")
+    assert found.spills.get("slo_ttft", 0) + found.spills.get("work_over_limit", 0) > 0
+    node, cloud = policy.snapshots(workload.span_s + 1000)
     assert node.slots == 4
     assert node.in_flight == 0
-    assert node.service_s is not None
-    assert node.first_token_s is not None
+    assert node.pace is not None
+    assert node.load is not None
+    assert node.load.unread == 0
+    assert node.margin_ratio != 0.9
     assert cloud.side == "cloud"
 
 

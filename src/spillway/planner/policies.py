@@ -6,12 +6,14 @@ The first six know what a gateway could know; the clairvoyant knows every output
 
 from __future__ import annotations
 
-from array import array
-from bisect import bisect_left, insort
-from collections import deque
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.planner import choosing, physics
 from spillway.planner.events import Node
 from spillway.vocabulary import Objective
 
@@ -24,7 +26,7 @@ __all__ = [
     "Reservation",
     "Threshold",
     "cloud",
-    "least_loaded",
+    "limits",
 ]
 
 
@@ -48,14 +50,10 @@ class Policy(Protocol):
         ...
 
 
-def least_loaded(nodes: Sequence[Node]) -> int:
-    """The node with the fewest requests per slot, the first among equals."""
-    best, least = 0, nodes[0].in_flight / nodes[0].slots
-    for i in range(1, len(nodes)):
-        load = nodes[i].in_flight / nodes[i].slots
-        if load < least:
-            best, least = i, load
-    return best
+def limits(objective: Objective) -> tuple[float, float]:
+    """Limits to first and last token in seconds, infinite where there is none."""
+    ttft_s, total_s = objective.ttft_s, objective.total_s
+    return math.inf if ttft_s is None else ttft_s, math.inf if total_s is None else total_s
 
 
 class AllCloud:
@@ -84,7 +82,7 @@ class AllLocal:
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
         """The least loaded node that can hold it."""
-        return least_loaded(self.nodes) if self.nodes[0].holds(prompt, output) else cloud(0)
+        return choosing.least_loaded(self.nodes) if self.nodes[0].holds(prompt, output) else cloud(0)
 
 
 class Threshold:
@@ -116,7 +114,7 @@ class Threshold:
             return cloud(0)
         if self.difficulty is not None and self.difficulty[index] > self.max_difficulty:
             return cloud(1)
-        return least_loaded(self.nodes)
+        return choosing.least_loaded(self.nodes)
 
 
 class Reservation:
@@ -135,7 +133,7 @@ class Reservation:
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
         """The least loaded node unless that one is full."""
-        i = least_loaded(self.nodes)
+        i = choosing.least_loaded(self.nodes)
         node = self.nodes[i]
         if not node.holds(prompt, output):
             return cloud(1)
@@ -155,117 +153,110 @@ class ObservedTail:
 
     def __init__(self, objective: Objective) -> None:
         self.objective = objective
+        self.ttft_s, self.total_s = limits(objective)
 
     def begin(self, nodes: Sequence[Node]) -> None:
-        """Start with empty records."""
+        """Start with empty records: two per node, of first tokens and of whole answers."""
         self.nodes = nodes
-        self.tails = [(_Tail(self.window), _Tail(self.window)) for _ in nodes]
-        self.tried_s = [float("-inf")] * len(nodes)
+        self.seen = [0] * 2 * len(nodes)
+        self.recent = [0.0] * 2 * len(nodes) * self.window
+        self.ranked = list(self.recent)
+        self.tried_s = [-math.inf] * len(nodes)
         for node in nodes:
             node.keeps_finished = True
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
         """The least loaded node that is fast enough, or is due for another try."""
-        best = -1
         for i, node in enumerate(self.nodes):
-            self._learn(i, node)
-            if not self._is_fast(i):
-                if now_s - self.tried_s[i] < self.rest_s:
-                    continue
-                self.tried_s[i] = now_s
-                return i if node.holds(prompt, output) else cloud(1)
-            if best < 0 or node.in_flight * self.nodes[best].slots < self.nodes[best].in_flight * node.slots:
-                best = i
-        if best < 0:
+            for job in node.finished:
+                self._add(2 * i, job.first_s - job.arrived_s)
+                self._add(2 * i + 1, job.end_s - job.arrived_s)
+            node.finished.clear()
+        chosen = choosing.observed(
+            self.nodes, self.seen, self.ranked, self.window, self.tried_s, self.ttft_s, self.total_s,
+            now_s, self.rest_s,
+        )  # fmt: skip
+        if chosen < 0:
             return cloud(0)
-        return best if self.nodes[best].holds(prompt, output) else cloud(1)
+        return chosen if self.nodes[chosen].holds(prompt, output) else cloud(1)
 
-    def _learn(self, i: int, node: Node) -> None:
-        first, total = self.tails[i]
-        for job in node.finished:
-            first.add(node.first_s[job.request] - job.arrived_s)
-            total.add(node.end_s[job.request] - job.arrived_s)
-        node.finished.clear()
-
-    def _is_fast(self, i: int) -> bool:
-        first, total = self.tails[i]
-        limit_s, whole_s = self.objective.ttft_s, self.objective.total_s
-        return (limit_s is None or first.p95() <= limit_s) and (whole_s is None or total.p95() <= whole_s)
-
-
-class _Tail:
-    """The 95th percentile of the last so many values; 0 before the first."""
-
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._order: deque[float] = deque()
-        self._sorted: list[float] = []
-
-    def add(self, value: float) -> None:
-        if len(self._order) == self._size:
-            del self._sorted[bisect_left(self._sorted, self._order.popleft())]
-        self._order.append(value)
-        insort(self._sorted, value)
-
-    def p95(self) -> float:
-        return self._sorted[int(0.95 * (len(self._sorted) - 1) + 0.999)] if self._sorted else 0.0
+    def _add(self, record: int, value: float) -> None:
+        choosing.add_to_tail(self.seen, self.recent, self.ranked, self.window, record, value)
 
 
 class Clairvoyant:
     """Knows all lengths and the node's exact future, and refuses what would be late or make others late.
 
-    ``max_work_s`` additionally refuses requests that alone take longer: many short ones instead of one long.
-    ``simulator.upper_bound`` tries several and keeps the best.
+    ``is_refused`` additionally refuses requests chosen beforehand with knowledge of the whole workload: many
+    short ones are served instead of few long ones. ``late_share`` of the local answers may be late, which is
+    spent on requests that delay one answer too much. ``simulator.upper_bound`` tries many and keeps the best.
     """
 
     name = "clairvoyant"
     reasons: tuple[str, ...] = ("late", "long", "context")
 
-    def __init__(self, objective: Objective, count: int, max_work_s: float = float("inf")) -> None:
-        """``count`` is the number of requests of the run."""
+    def __init__(
+        self, objective: Objective, is_refused: NDArray[np.bool_] | None = None, late_share: float = 0.0
+    ) -> None:
+        """``is_refused`` has one entry per request of the run."""
         self.objective = objective
-        self.max_work_s = max_work_s
-        self._first = array("d", bytes(8 * count))
-        self._end = array("d", bytes(8 * count))
+        self.is_refused = is_refused
+        self.late_share = late_share
+        self.ttft_s, self.total_s = limits(objective)
 
     def begin(self, nodes: Sequence[Node]) -> None:
         """Remember the nodes."""
         self.nodes = nodes
+        self._order = list(range(len(nodes)))
+        self._taken = self._lost = 0
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
         """The fullest node on which every objective is still kept; spare ones stay free for long requests."""
-        node = self.nodes[0]
-        if not node.holds(prompt, output):
+        if not self.nodes[0].holds(prompt, output):
             return cloud(2)
-        pace = node.pace
-        alone_s = pace.prefill_s(prompt, cached) + max(output - 1, 0) * pace.decode_step_s(
-            1.0, prompt + output / 2
-        )
-        if alone_s > self.max_work_s:
+        if self.is_refused is not None and self.is_refused[index]:
             return cloud(1)
-        order = sorted(range(len(self.nodes)), key=lambda i: -self.nodes[i].in_flight)
-        seen_idle = False
-        for i in order:
-            if not self.nodes[i].in_flight:
-                if seen_idle:
-                    continue
-                seen_idle = True
-            if self._keeps_all(self.nodes[i], now_s, index, prompt, output, cached):
-                return i
-        return cloud(0)
+        most = choosing.spare_misses(self.late_share, self._taken, self._lost)
+        chosen, seen_idle = cloud(0), False
+        choosing.fullest_first(self.nodes, self._order)
+        for i in self._order:
+            node = self.nodes[i]
+            if node.in_flight or not seen_idle:
+                seen_idle = seen_idle or not node.in_flight
+                late = self._late(node, now_s, index, prompt, output, cached, most, False)
+                if late <= most:
+                    chosen, most = i, late - 1
+                if most < 0:
+                    break
+        if chosen >= 0:
+            self._take(chosen, most + 1, now_s, index, prompt, output, cached)
+        return chosen
 
-    def _keeps_all(self, node: Node, now_s: float, index: int, prompt: int, output: int, cached: int) -> bool:
-        """Whether this request and all those on the node would keep the objective, if nothing else came."""
-        twin = node.copy(self._first, self._end)
-        for job in twin.jobs():
-            self._first[job.request] = node.first_s[job.request]
+    def _take(
+        self, chosen: int, late: int, now_s: float, index: int, prompt: int, output: int, cached: int
+    ) -> None:
+        """Count it, and remember who will be late for it."""
+        self._taken += 1
+        self._lost += late
+        if late:
+            self._late(self.nodes[chosen], now_s, index, prompt, output, cached, late, True)
+
+    def _late(
+        self,
+        node: Node,
+        now_s: float,
+        index: int,
+        prompt: int,
+        output: int,
+        cached: int,
+        most: int,
+        marks: bool,
+    ) -> int:
+        """Requests on the node that would newly miss their objective if this one came and then nothing."""
+        twin = node.copy()
         twin.submit(now_s, index, prompt, output, cached)
-        present = twin.jobs()
-        twin.advance(float("1e300"))
-        ttft_s, total_s = self.objective.ttft_s, self.objective.total_s
-        for job in present:
-            if ttft_s is not None and self._first[job.request] - job.arrived_s > ttft_s:
-                return False
-            if total_s is not None and self._end[job.request] - job.arrived_s > total_s:
-                return False
-        return True
+        new = twin.tables.jobs[index]
+        late = physics.count_late(twin, twin.tables, self.ttft_s, self.total_s, most, marks)
+        if marks and new.is_lost:
+            node.lost.add(index)
+        return late

@@ -6,36 +6,31 @@ policies are compared on the same luck. The same inputs give the same result to 
 
 from __future__ import annotations
 
-import math
 from array import array
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from spillway.planner.events import Node, Pace
+from spillway.planner import compiled
+from spillway.planner.events import Node, TabulatedPace
 from spillway.planner.policies import AllCloud, Clairvoyant, Policy
+from spillway.planner.runs import Arrivals, Fleet, Played
 from spillway.planner.workload import Floats, Workload
 from spillway.vocabulary import Grade, Objective
 
-__all__ = ["CloudModel", "Fleet", "Result", "simulate", "upper_bound"]
+__all__ = ["CloudModel", "Engine", "Fleet", "Result", "simulate", "upper_bound"]
 
 BLOCK = 65_536
+COMPILED_FROM = 20_000
+"""Requests times nodes from which the machine code is worth loading (0.7 s; measured)."""
+STRIDE, AROUND = 100, 150
+"""Requests judged together by the upper bound, and how many before and after them it looks at."""
+Engine = Literal["auto", "interpreted", "compiled"]
 Latencies = tuple[Floats, Floats]
-
-
-@dataclass(frozen=True)
-class Fleet:
-    """Equal nodes: how fast, how many, how many sequences each works on, and what its cache holds."""
-
-    pace: Pace
-    nodes: int
-    slots: int
-    cache_tokens: float = math.inf
-    has_prefix_cache: bool = True
-    """Whether the workload's cached tokens are taken as cached on the nodes too."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +63,7 @@ class Result:
     policy: str
     objective: Objective
     node: NDArray[np.int16]
-    """Index of the node that answered, -1 for the cloud."""
+    """Index of the node that answered; for the cloud -1 less the place of the reason in the policy's."""
     ttft_s: Floats
     total_s: Floats
     tokens: NDArray[np.int64]
@@ -145,83 +140,79 @@ def simulate(
     policy: Policy,
     objective: Objective,
     cloud: Latencies | None = None,
+    engine: Engine = "auto",
 ) -> Result:
     """The workload replayed once; without nodes all of it goes to the cloud, whatever the policy.
 
-    ``cloud`` defaults to ``CloudModel().times(workload)``.
+    ``cloud`` defaults to ``CloudModel().times(workload)``. ``engine`` changes how long it takes and
+    nothing else: ``auto`` runs compiled what has a compiled form and is long enough for it to pay.
     """
-    count = len(workload)
-    first_s, end_s = array("d", bytes(8 * count)), array("d", bytes(8 * count))
-    nodes = [Node(fleet.pace, fleet.slots, first_s, end_s, fleet.cache_tokens) for _ in range(fleet.nodes)]
-    chosen = array("h", bytes(2 * count))
-    spills: Counter[int] = Counter()
-    asked = policy if nodes else AllCloud()
-    asked.begin(nodes)
-    _play(workload, fleet.has_prefix_cache, nodes, asked, chosen, spills)
-    span_s = max(workload.span_s, float(workload.time_s[-1]))
-    node = np.frombuffer(chosen, dtype=np.int16)
-    ttft_s, total_s = _latencies(workload, node, first_s, end_s, cloud or CloudModel().times(workload))
+    asked = policy if fleet.nodes else AllCloud()
+    played = _play(Arrivals.of(workload, fleet), fleet, asked, engine)
+    ttft_s, total_s = _latencies(workload, played, cloud or CloudModel().times(workload))
+    spilled = Counter(played.choice[played.choice < 0].tolist())
     return Result(
         policy=policy.name,
         objective=objective,
-        node=node,
+        node=played.choice,
         ttft_s=ttft_s,
         total_s=total_s,
         tokens=workload.input_tokens.astype(np.int64) + workload.output_tokens,
-        span_s=span_s,
-        busy_s=tuple(n.busy_s for n in nodes),
-        area_s=tuple(n.area_s for n in nodes),
-        spills={asked.reasons[-1 - code]: spilled for code, spilled in sorted(spills.items(), reverse=True)},
+        span_s=max(workload.span_s, float(workload.time_s[-1])),
+        busy_s=played.busy_s,
+        area_s=played.area_s,
+        spills={asked.reasons[-1 - code]: count for code, count in sorted(spilled.items(), reverse=True)},
     )
 
 
-def _play(
-    workload: Workload,
-    has_prefix_cache: bool,
-    nodes: Sequence[Node],
-    policy: Policy,
-    chosen: array[int],
-    spills: Counter[int],
-) -> None:
+def _play(arrivals: Arrivals, fleet: Fleet, policy: Policy, engine: Engine) -> Played:
+    """The run in the way asked for."""
+    pays = len(arrivals) * max(fleet.nodes, 1) >= COMPILED_FROM
+    if engine == "compiled" or (engine == "auto" and pays and compiled.can_run()):
+        played = compiled.play(arrivals, fleet, policy)
+        if played is not None:
+            return played
+        if engine == "compiled":
+            raise ValueError(f"the policy {policy.name!r} has no compiled form")
+    return _interpret(arrivals, fleet, policy)
+
+
+def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played:
     """Every arrival in order: let the nodes catch up, ask the policy, hand the request over."""
-    index = 0
-    for start in range(0, len(workload), BLOCK):
-        block = slice(start, start + BLOCK)
-        prompts = workload.input_tokens[block].tolist()
-        cached = (
-            workload.cached_tokens[block].tolist()
-            if has_prefix_cache and workload.cached_tokens is not None
-            else [0] * len(prompts)
-        )
-        rows = zip(
-            workload.time_s[block].tolist(),
-            prompts,
-            workload.output_tokens[block].tolist(),
-            cached,
-            strict=True,
-        )
-        for now_s, prompt, output, hit in rows:
-            for node in nodes:
-                if node.next_s <= now_s:
-                    node.advance(now_s)
-            choice = policy.choose(now_s, index, prompt, output, hit)
-            if choice >= 0:
-                chosen[index] = choice
-                nodes[choice].submit(now_s, index, prompt, output, hit)
-            else:
-                chosen[index] = -1
-                spills[choice] += 1
-            index += 1
+    count = len(arrivals)
+    first_s, end_s = array("d", bytes(8 * count)), array("d", bytes(8 * count))
+    nodes = [Node(fleet.pace, fleet.slots, first_s, end_s, fleet.cache_tokens) for _ in range(fleet.nodes)]
+    chosen = array("h", bytes(2 * count))
+    policy.begin(nodes)
+    for index, (now_s, prompt, output, cached) in enumerate(_rows(arrivals)):
+        for node in nodes:
+            if node.next_s <= now_s:
+                node.advance(now_s)
+        choice = chosen[index] = policy.choose(now_s, index, prompt, output, cached)
+        if choice >= 0:
+            nodes[choice].submit(now_s, index, prompt, output, cached)
     for node in nodes:
         node.advance(1e300)
+    return Played(
+        np.frombuffer(chosen, dtype=np.int16),
+        np.frombuffer(first_s),
+        np.frombuffer(end_s),
+        tuple(node.busy_s for node in nodes),
+        tuple(node.area_s for node in nodes),
+    )
 
 
-def _latencies(
-    workload: Workload, node: NDArray[np.int16], first_s: array[float], end_s: array[float], cloud: Latencies
-) -> Latencies:
-    local = node >= 0
-    ttft_s = np.where(local, np.frombuffer(first_s) - workload.time_s, cloud[0])
-    total_s = np.where(local, np.frombuffer(end_s) - workload.time_s, cloud[1])
+def _rows(arrivals: Arrivals) -> Iterator[tuple[float, int, int, int]]:
+    """Requests as Python's own numbers, a block at a time."""
+    columns = (arrivals.time_s, arrivals.prompt_tokens, arrivals.output_tokens, arrivals.cached_tokens)
+    for start in range(0, len(arrivals), BLOCK):
+        yield from zip(*(column[start : start + BLOCK].tolist() for column in columns), strict=True)
+
+
+def _latencies(workload: Workload, played: Played, cloud: Latencies) -> Latencies:
+    local = played.choice >= 0
+    ttft_s = np.where(local, played.first_s - workload.time_s, cloud[0])
+    total_s = np.where(local, played.end_s - workload.time_s, cloud[1])
     return ttft_s, total_s
 
 
@@ -231,22 +222,50 @@ def upper_bound(
     objective: Objective,
     cloud: Latencies | None = None,
     tries: int = 6,
+    engine: Engine = "auto",
 ) -> Result:
-    """The best of several clairvoyant runs, each refusing requests beyond another amount of work.
+    """The best of twice ``tries`` clairvoyant runs that keep the objective's share of local answers in time.
 
-    It knows lengths and service times but not future arrivals; trying limits on the work of one request makes
-    up for that: where short requests are many, taking them instead of a few long ones raises the share.
+    One run alone knows the future of what is on the nodes, not what will come. Each try refuses the largest
+    requests of every moment beforehand, a little more or less of them, and either keeps every promise or
+    spends the misses that the objective allows.
     """
-    pace = fleet.pace
-    sample = np.linspace(0, len(workload) - 1, min(len(workload), 2000)).astype(int)
-    work_s = [
-        pace.prefill_s(float(workload.input_tokens[i]), 0.0)
-        + float(workload.output_tokens[i]) * pace.decode_step_s(1.0, float(workload.input_tokens[i]))
-        for i in sample
-    ]
-    limits = [math.inf, *(float(np.quantile(work_s, 1 - k / tries)) for k in range(1, tries))]
+    arrivals = Arrivals.of(workload, fleet)
+    times = cloud or CloudModel().times(workload)
+    late_share = 1.0 - objective.attainment_ratio
     runs = [
-        simulate(workload, fleet, Clairvoyant(objective, len(workload), limit), objective, cloud)
-        for limit in limits
+        simulate(workload, fleet, Clairvoyant(objective, is_refused, late), objective, times, engine)
+        for is_refused in refusals(arrivals, fleet, tries)
+        for late in (0.0, late_share)
     ]
-    return max(runs, key=lambda run: run.local_share)
+    kept = [run for run in runs if (run.local_attainment or 0.0) >= objective.attainment_ratio]
+    return max(kept or runs, key=lambda run: run.local_share)
+
+
+def refusals(arrivals: Arrivals, fleet: Fleet, tries: int) -> Iterator[NDArray[np.bool_] | None]:
+    """Requests to refuse beforehand: none, then those beyond what fills the nodes, more and less strictly."""
+    yield None
+    work_s = _work_s(arrivals, fleet)
+    for fill in np.geomspace(0.7, 1.6, tries - 1):
+        yield _beyond(arrivals.time_s, work_s, fill * fleet.nodes)
+
+
+def _work_s(arrivals: Arrivals, fleet: Fleet) -> Floats:
+    """Seconds of a whole, full node that each request really takes."""
+    pace = TabulatedPace(fleet.pace, fleet.slots)
+    context = arrivals.prompt_tokens + arrivals.output_tokens / 2
+    step_s = pace.steps_s[fleet.slots] / fleet.slots + pace.context_s * context
+    return arrivals.prefill_s + arrivals.output_tokens * step_s
+
+
+def _beyond(time_s: Floats, work_s: Floats, room_ratio: float) -> NDArray[np.bool_]:
+    """The largest requests of every moment, those left out that fill so many nodes with the ones around."""
+    is_beyond = np.zeros(len(time_s), dtype=np.bool_)
+    for start in range(0, len(time_s), STRIDE):
+        low, high = max(start - AROUND, 0), min(start + STRIDE + AROUND, len(time_s))
+        span_s = (time_s[high - 1] - time_s[low]) * (high - low) / max(high - low - 1, 1)
+        sizes = np.sort(work_s[low:high])
+        fits = int(np.searchsorted(np.cumsum(sizes), room_ratio * span_s))
+        if fits < len(sizes):
+            is_beyond[start : start + STRIDE] = work_s[start : start + STRIDE] > sizes[fits]
+    return is_beyond

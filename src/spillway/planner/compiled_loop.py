@@ -1,0 +1,141 @@
+"""The loop over all arrivals and the policies in it, in the Python that numba can compile.
+
+Every policy stands in this one loop, so that one compilation serves them all. What they compute with are rows
+of arrays (``compiled.NODE_ROW``, ``JOB_ROW``); what they compute is in ``physics``, ``choosing`` and ``slo``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from spillway.planner import choosing, physics
+from spillway.planner.compiled_ours import choose_ours, learn_answer
+from spillway.planner.compiled_tasks import (
+    ALL_CLOUD,
+    ALL_LOCAL,
+    OBSERVED,
+    OURS,
+    RESERVATION,
+    THRESHOLD,
+    Mind,
+    Rules,
+    Run,
+)
+
+__all__ = ["run"]
+
+
+def run(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Rules, choices: Any) -> None:
+    """``choices`` and the times in ``tables.jobs`` are filled in."""
+    for i in range(len(choices)):
+        now_s = tables.jobs[i].arrived_s
+        for n in range(len(nodes)):
+            if nodes[n].next_s <= now_s:
+                physics.advance(nodes[n], tables, now_s)
+        choice = choose(nodes, twins, tables, task, mind, rules, i)
+        choices[i] = choice
+        if choice >= 0:
+            physics.submit(nodes[choice], tables, i)
+    for n in range(len(nodes)):
+        physics.advance(nodes[n], tables, 1e300)
+
+
+def choose(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Rules, i: int) -> int:
+    """The policy's answer for request ``i``."""
+    job = tables.jobs[i]
+    if task.kind == OURS:
+        learn(nodes, tables, task, mind, rules)
+        return choose_ours(nodes, job, tables.steps_s, mind, rules)
+    if task.kind == ALL_CLOUD:
+        return -1
+    holds = job.prompt_tokens + job.output_tokens <= nodes[0].cache_tokens
+    if task.kind == ALL_LOCAL:
+        return choosing.least_loaded(nodes) if holds else -1
+    if task.kind == THRESHOLD:
+        return choose_short(nodes, job, task, i) if holds else -1
+    if task.kind == RESERVATION:
+        best = choosing.least_loaded(nodes)
+        if not holds:
+            return -2
+        return best if nodes[best].in_flight < task.bound else -1
+    if task.kind == OBSERVED:
+        learn(nodes, tables, task, mind, rules)
+        return choose_observed(nodes, job, task, rules, holds)
+    return choose_knowing(nodes, twins, tables, task, rules, i) if holds else -3
+
+
+def learn(nodes: Any, tables: Any, task: Run, mind: Mind, rules: Rules) -> None:
+    """Answers that ended since the last arrival are taken in, node by node."""
+    for n in range(len(nodes)):
+        node = nodes[n]
+        while node.done:
+            job = tables.jobs[node.first_done]
+            node.first_done = job.next_done
+            node.done -= 1
+            if task.kind == OURS:
+                learn_answer(mind, rules, n, job)
+            else:
+                add_to(task, 2 * n, job.first_s - job.arrived_s)
+                add_to(task, 2 * n + 1, job.end_s - job.arrived_s)
+
+
+def add_to(task: Run, record: int, value: float) -> None:
+    """One more value in a record of observed times."""
+    choosing.add_to_tail(task.tails, task.recent, task.ranked, task.window, record, value)
+
+
+def choose_short(nodes: Any, job: Any, task: Run, i: int) -> int:
+    """``policies.Threshold``."""
+    if job.prompt_tokens > task.bound:
+        return -1
+    if len(task.is_refused) and task.is_refused[i]:
+        return -2
+    return choosing.least_loaded(nodes)
+
+
+def choose_observed(nodes: Any, job: Any, task: Run, rules: Rules, holds: bool) -> int:
+    """``policies.ObservedTail``."""
+    chosen = choosing.observed(
+        nodes, task.tails, task.ranked, task.window, task.tried_s, rules.ttft_s, rules.total_s,
+        job.arrived_s, task.rest_s,
+    )  # fmt: skip
+    if chosen < 0:
+        return -1
+    return chosen if holds else -2
+
+
+def choose_knowing(nodes: Any, twins: Any, tables: Any, task: Run, rules: Rules, i: int) -> int:
+    """``policies.Clairvoyant``."""
+    if len(task.is_refused) and task.is_refused[i]:
+        return -2
+    most = choosing.spare_misses(task.late_share, task.counts[0], task.counts[1])
+    chosen, seen_idle = -1, False
+    choosing.fullest_first(nodes, task.order)
+    for n in task.order:
+        if nodes[n].in_flight or not seen_idle:
+            seen_idle = seen_idle or nodes[n].in_flight == 0
+            late = late_if_taken(nodes, twins, tables, rules, n, i, most, False)
+            if late <= most:
+                chosen, most = n, late - 1
+            if most < 0:
+                break
+    if chosen >= 0:
+        task.counts[0] += 1
+        task.counts[1] += most + 1
+        if most >= 0:
+            late_if_taken(nodes, twins, tables, rules, chosen, i, most + 1, True)
+    return chosen
+
+
+def late_if_taken(
+    nodes: Any, twins: Any, tables: Any, rules: Rules, n: int, i: int, most: int, marks: bool
+) -> int:
+    """Requests on node ``n`` that would newly be late if ``i`` came and then nothing, tried on a twin."""
+    twins[0] = nodes[n]
+    twin = twins[0]
+    twin.base = len(nodes) * nodes[n].slots
+    for k in range(twin.running):
+        tables.due[twin.base + k] = tables.due[nodes[n].base + k]
+        tables.who[twin.base + k] = tables.who[nodes[n].base + k]
+    physics.submit(twin, tables, i)
+    return physics.count_late(twin, tables, rules.ttft_s, rules.total_s, most, marks)

@@ -1,0 +1,137 @@
+"""Our routing as the compiled loop runs it: what ``routing.decide`` comes to in a simulation.
+
+There every request is an ``auto`` chat without a task class, nodes are equal and healthy, and one cloud
+always answers; what remains of the rules is the context window, the owner's input budget, and rule 6. The
+arithmetic of rule 6 is ``slo``'s own; that every decision equals ``decide``'s is what
+``tests/planner/test_compiled.py`` shows.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from spillway.planner import physics
+from spillway.planner.compiled_tasks import Mind, Rules
+from spillway.planner.routed import SPILLS
+from spillway.routing import reasons
+from spillway.slo import forecast, lengths, margin
+from spillway.slo.admission import HARD_QUEUE_PER_SLOT
+
+__all__ = ["choose_ours", "learn_answer"]
+
+TTFT, TOTAL = SPILLS.index(reasons.SLO_TTFT), SPILLS.index(reasons.SLO_TOTAL)
+WORK, FULL = SPILLS.index(reasons.WORK), SPILLS.index(reasons.FULL)
+CONTEXT, BUDGET = SPILLS.index(reasons.CONTEXT), SPILLS.index(reasons.INPUT_BUDGET)
+IN_TIME = -1
+
+
+def learn_answer(mind: Mind, rules: Rules, n: int, job: Any) -> None:
+    """An answer of node ``n`` ended: its length, and whether the objective was kept."""
+    seen = mind.seen[0]
+    mind.lengths[seen % len(mind.lengths)] = job.output_tokens
+    mind.seen[0] = seen = seen + 1
+    if seen % lengths.EVERY == 0 or seen == 1 or seen == 2 or seen == 5 or seen == 10:
+        ordered = np.sort(mind.lengths[: min(seen, len(mind.lengths))])
+        mind.usual[0] = ordered.sum() / len(ordered)
+        mind.usual[1] = ordered[int(lengths.LONG_SHARE * (len(ordered) - 1))]
+    is_in_time = job.first_s - job.arrived_s <= rules.ttft_s and job.end_s - job.arrived_s <= rules.total_s
+    mind.margins[n] = margin.next_margin(mind.margins[n], is_in_time, rules.attainment)
+
+
+def choose_ours(nodes: Any, job: Any, steps_s: Any, mind: Mind, rules: Rules) -> int:
+    """The node's index, or -1 less the place of the reason in ``routed.SPILLS``."""
+    for n in range(len(nodes)):
+        physics.flow(nodes[n], job.arrived_s)
+    if job.prompt_tokens > rules.context_tokens:
+        return -1 - CONTEXT
+    if job.prompt_tokens > rules.most_input_tokens:
+        return -1 - BUDGET
+    usual, long = mind.usual[0], mind.usual[1]
+    work_s = _work_s(nodes[0], job, steps_s, usual)
+    best, earliest_s, why = -1, math.inf, len(SPILLS)
+    for n in range(len(nodes)):
+        first_s, total_s = _forecast(nodes[n], job, steps_s, usual, long)
+        delay = _delay(nodes[n], rules, first_s, total_s, work_s, mind.limit_s[0], mind.margins[n])
+        if delay != IN_TIME:
+            why = min(why, delay)
+        elif _is_better(nodes, n, best, first_s, earliest_s):
+            best, earliest_s = n, first_s
+    _see_arrival(mind, rules, job.arrived_s, work_s, len(nodes))
+    return best if best >= 0 else -1 - why
+
+
+def _is_better(nodes: Any, n: int, best: int, first_s: float, earliest_s: float) -> bool:
+    """Whether rule 7 puts node ``n`` before the best so far."""
+    if best < 0 or first_s < earliest_s:
+        return True
+    return (
+        first_s == earliest_s
+        and nodes[n].in_flight / nodes[n].slots < nodes[best].in_flight / nodes[best].slots
+    )
+
+
+def _step_s(node: Any, steps_s: Any, batch: int, held_tokens: float) -> float:
+    return physics.decode_step_s(steps_s, node.context_s, batch, held_tokens / batch) if batch else 0.0
+
+
+def _forecast(node: Any, job: Any, steps_s: Any, usual: float, long: float) -> tuple[float, float]:
+    """``slo.forecast.forecast``, term by term."""
+    unread = physics.unread(node)
+    now_s = _step_s(node, steps_s, node.running, node.context)
+    queue_s = forecast.wait_s(node.in_flight, node.slots, usual, now_s)
+    first_s = queue_s + forecast.ttft_s(
+        physics.unread_s(node), physics.unread_chunks(node), job.prefill_s, job.chunks, now_s
+    )
+    batch = min(node.running + unread + 1, node.slots)
+    held = node.context + physics.unread_tokens(node) + job.prompt_tokens + (unread + 1) * usual / 2
+    return first_s, forecast.total_s(first_s, long, _step_s(node, steps_s, batch, held))
+
+
+def _work_s(node: Any, job: Any, steps_s: Any, usual: float) -> float:
+    """``slo.forecast.work_s``, term by term."""
+    share_s = physics.decode_step_s(steps_s, node.context_s, node.slots, 0.0) / node.slots
+    context = job.prompt_tokens + usual / 2
+    alone_s = physics.decode_step_s(steps_s, node.context_s, 1, context)
+    return forecast.work_seconds(
+        job.prefill_s, usual, share_s, alone_s - physics.decode_step_s(steps_s, node.context_s, 1, 0.0)
+    )
+
+
+def _delay(
+    node: Any, rules: Rules, first_s: float, total_s: float, work_s: float, limit_s: float, margin: float
+) -> int:
+    """``slo.admission``'s judgement as the place of its reason in ``routed.SPILLS``."""
+    if not rules.has_objective:
+        return FULL if node.in_flight >= node.slots * (1.0 + rules.queue_per_slot) else IN_TIME
+    if node.in_flight >= node.slots * (1.0 + HARD_QUEUE_PER_SLOT):
+        return FULL
+    if work_s > limit_s:
+        return WORK
+    allowed = margin if node.in_flight else max(margin, 1.0)
+    if first_s > allowed * rules.ttft_s:
+        return TTFT
+    return TOTAL if total_s > allowed * rules.total_s else IN_TIME
+
+
+def _see_arrival(mind: Mind, rules: Rules, now_s: float, work_s: float, nodes: int) -> None:
+    """``slo.work_limit.WorkLimit.see``, on a ring."""
+    seen = mind.seen[1]
+    mind.times_s[seen % rules.window] = now_s
+    mind.works_s[seen % rules.window] = work_s
+    mind.seen[1] = seen = seen + 1
+    if seen % rules.every:
+        return
+    oldest_s = mind.times_s[seen % rules.window] if seen >= rules.window else mind.times_s[0]
+    span_s = now_s - oldest_s
+    if span_s > 0.0:
+        sizes = np.sort(mind.works_s[: min(seen, rules.window)])
+        filled_s = 0.0
+        mind.limit_s[0] = math.inf
+        for size_s in sizes:
+            filled_s += size_s
+            if filled_s >= rules.fill * nodes * span_s:
+                mind.limit_s[0] = size_s
+                break

@@ -1,0 +1,173 @@
+"""What the compiled loop needs to know of a policy, as plain numbers and arrays."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.planner.events import Node
+from spillway.planner.policies import (
+    AllCloud,
+    AllLocal,
+    Clairvoyant,
+    ObservedTail,
+    Policy,
+    Reservation,
+    Threshold,
+    limits,
+)
+from spillway.planner.routed import Routed
+from spillway.planner.workload import Floats
+from spillway.routing import Policy as RoutingPolicy
+from spillway.slo import lengths
+from spillway.slo.margin import Margin
+from spillway.slo.work_limit import WorkLimit
+from spillway.vocabulary import Objective
+
+__all__ = [
+    "ALL_CLOUD", "ALL_LOCAL", "CLAIRVOYANT", "OBSERVED", "OURS", "RESERVATION", "THRESHOLD", "Mind", "Rules",
+    "Run", "Task", "task_of",
+]  # fmt: skip
+
+KINDS = (AllCloud, AllLocal, Threshold, Reservation, ObservedTail, Clairvoyant, Routed)
+ALL_CLOUD, ALL_LOCAL, THRESHOLD, RESERVATION, OBSERVED, CLAIRVOYANT, OURS = range(len(KINDS))
+EMPTY = np.zeros(0, dtype=np.bool_)
+
+
+class Run(NamedTuple):
+    """A policy; parts that it does not use are empty or 0."""
+
+    kind: int
+    bound: int
+    """Most input tokens of a threshold, requests per node of a reservation."""
+    late_share: float
+    window: int
+    rest_s: float
+    is_refused: NDArray[np.bool_]
+    """Requests refused beforehand; empty when there are none."""
+    order: NDArray[np.int64]
+    tried_s: Floats
+    tails: NDArray[np.int64]
+    recent: Floats
+    ranked: Floats
+    counts: NDArray[np.int64]
+    """Requests a clairvoyant took, and those of them it knew to be late."""
+
+
+class Rules(NamedTuple):
+    """What the owner decided, and the objective; infinite where there is no limit."""
+
+    ttft_s: float
+    total_s: float
+    attainment: float
+    has_objective: bool
+    context_tokens: float
+    most_input_tokens: int
+    queue_per_slot: float
+    window: int
+    """Arrivals that the work limit looks at, how full they may make the nodes, and how often it looks."""
+    fill: float
+    every: int
+
+
+class Mind(NamedTuple):
+    """What our routing learned so far: rings of the last answers and arrivals, and what follows from them."""
+
+    margins: Floats
+    """By node."""
+    lengths: Floats
+    usual: Floats
+    """Usual and long answers."""
+    times_s: Floats
+    works_s: Floats
+    limit_s: Floats
+    """One entry: the most work a request may be."""
+    seen: NDArray[np.int64]
+    """Answers and arrivals seen."""
+
+
+class Task(NamedTuple):
+    """All of it."""
+
+    run: Run
+    rules: Rules
+    mind: Mind
+
+
+def task_of(policy: Policy, node: Node, nodes: int) -> Task | None:
+    """What to tell the loop of ``policy`` on so many such nodes; ``None`` when it has no compiled form."""
+    kind = next((place for place, known in enumerate(KINDS) if type(policy) is known), None)
+    if kind is None:
+        return None
+    run, objective, settings = _run(kind, nodes), Objective(), RoutingPolicy()
+    match policy:
+        case Threshold():
+            run = run._replace(bound=policy.max_input_tokens, is_refused=_hard(policy))
+        case Reservation():
+            run = run._replace(bound=policy.per_node or node.slots)
+        case ObservedTail():
+            objective = policy.objective
+        case Clairvoyant():
+            refused = EMPTY if policy.is_refused is None else np.asarray(policy.is_refused)
+            run = run._replace(late_share=policy.late_share, is_refused=refused)
+            objective = policy.objective
+        case Routed():
+            objective, settings = policy._objective, policy._policy
+    rules = _rules(objective, settings, node)
+    return Task(run, rules, _mind(nodes, rules.window))
+
+
+def _hard(policy: Threshold) -> NDArray[np.bool_]:
+    if policy.difficulty is None:
+        return EMPTY
+    return np.asarray(np.asarray(policy.difficulty) > policy.max_difficulty)
+
+
+def _run(kind: int, nodes: int) -> Run:
+    window = ObservedTail.window
+    return Run(
+        kind=kind,
+        bound=0,
+        late_share=0.0,
+        window=window,
+        rest_s=ObservedTail.rest_s,
+        is_refused=EMPTY,
+        order=np.zeros(nodes, dtype=np.int64),
+        tried_s=np.full(nodes, -math.inf),
+        tails=np.zeros(2 * nodes, dtype=np.int64),
+        recent=np.zeros(2 * nodes * window),
+        ranked=np.zeros(2 * nodes * window),
+        counts=np.zeros(2, dtype=np.int64),
+    )
+
+
+def _rules(objective: Objective, settings: RoutingPolicy, node: Node) -> Rules:
+    ttft_s, total_s = limits(objective)
+    work = WorkLimit()
+    return Rules(
+        ttft_s=ttft_s,
+        total_s=total_s,
+        attainment=objective.attainment_ratio,
+        has_objective=min(ttft_s, total_s) < math.inf,
+        context_tokens=node.cache_tokens if math.isinf(node.cache_tokens) else float(int(node.cache_tokens)),
+        most_input_tokens=settings.max_local_input_tokens,
+        queue_per_slot=settings.queue_per_slot,
+        window=work._recent.maxlen or 0,
+        fill=work._fill,
+        every=work._every,
+    )
+
+
+def _mind(nodes: int, window: int) -> Mind:
+    return Mind(
+        margins=np.full(nodes, Margin().value),
+        lengths=np.zeros(lengths.WINDOW),
+        usual=np.array([lengths.USUAL_TOKENS, lengths.LONG_TOKENS]),
+        times_s=np.zeros(window),
+        works_s=np.zeros(window),
+        limit_s=np.array([math.inf]),
+        seen=np.zeros(2, dtype=np.int64),
+    )

@@ -1,0 +1,273 @@
+"""What happens on a node from event to event, as functions over its fields.
+
+There is only this one copy of the physics: interpreted the functions work on ``events.Node`` and ``Job``
+objects, compiled (``planner.compiled``) on rows of arrays with the same field names. So they keep to what
+both can do: numbers, fields and indices. Queues are chains through ``Job.next``.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spillway.planner.events import Node, Tables
+
+__all__ = [
+    "NONE", "UNKNOWN", "admit", "advance", "blend", "count_late", "decode_step_s", "ends_before", "finish",
+    "flow", "plan", "pop", "push", "read", "start_reading", "step", "submit", "unread", "unread_chunks",
+    "unread_s", "unread_tokens", "write",
+]  # fmt: skip
+
+LEARNING_RATE = 0.1
+"""Weight of the newest answer in the typical times; the gateway's fleet learns at the same rate."""
+NONE = -1
+"""No request."""
+UNKNOWN = -1.0
+"""No time yet."""
+
+
+def decode_step_s(steps_s: list[float], context_s: float, batch: int, context_tokens: float) -> float:
+    """Seconds of a step of ``batch`` sequences with that mean context."""
+    return steps_s[batch] + context_s * batch * context_tokens
+
+
+def unread(node: Node) -> int:
+    """Requests without a first token."""
+    return node.queued + (node.reading >= 0)
+
+
+def unread_s(node: Node) -> float:
+    """Seconds of reading owed to them."""
+    return node.queued_s + max(node.left_s, 0.0) if node.reading >= 0 else node.queued_s
+
+
+def unread_chunks(node: Node) -> float:
+    """Passes over the weights that reading will take."""
+    if node.reading < 0 or node.chunk_s <= 0.0:
+        return node.queued_chunks
+    return node.queued_chunks + max(node.left_s, 0.0) / node.chunk_s
+
+
+def unread_tokens(node: Node) -> float:
+    """Prompt tokens of those that have no first token yet."""
+    return node.queued_tokens + node.reading_tokens if node.reading >= 0 else node.queued_tokens
+
+
+def submit(node: Node, tables: Tables, i: int) -> None:
+    """Request ``i`` arrives; the node has been advanced to that moment."""
+    job = tables.jobs[i]
+    flow(node, job.arrived_s)
+    node.in_flight += 1
+    job.sharers = node.in_flight
+    if node.queued:
+        tables.jobs[node.tail].next = i
+    else:
+        node.head = i
+    if not node.waiting:
+        node.first_waiting = i
+    node.tail = i
+    node.queued += 1
+    node.waiting += 1
+    node.queued_s += job.prefill_s
+    node.queued_chunks += job.chunks
+    node.queued_tokens += job.prompt_tokens
+    if node.taken < node.slots and admit(node, tables):
+        plan(node, tables)
+
+
+def advance(node: Node, tables: Tables, now_s: float) -> None:
+    """Everything has happened that happens up to and including ``now_s``."""
+    while node.next_s <= now_s:
+        step(node, tables)
+
+
+def step(node: Node, tables: Tables) -> None:
+    """The node's next event has happened."""
+    flow(node, node.next_s)
+    if node.reading >= 0 and node.is_read_due:
+        read(node, tables)
+    else:
+        write(node, tables)
+    admit(node, tables)
+    plan(node, tables)
+
+
+def flow(node: Node, now_s: float) -> None:
+    """Time has passed without an event."""
+    passed_s = now_s - node.now_s
+    if passed_s > 0.0:
+        if node.in_flight:
+            node.busy_s += passed_s
+            node.area_s += passed_s * node.in_flight
+            node.tokens += passed_s * node.token_rate
+            node.left_s -= passed_s * node.read_rate
+        node.now_s = now_s
+
+
+def admit(node: Node, tables: Tables) -> bool:
+    """Waiting requests have moved into free slots as far as slots and cache reach; whether any moved."""
+    has_moved = False
+    while node.waiting and node.taken < node.slots:
+        job = tables.jobs[node.first_waiting]
+        needed = job.prompt_tokens + job.output_tokens
+        if node.cache_used + needed > node.cache_tokens and node.taken:
+            break
+        node.first_waiting = job.next
+        node.waiting -= 1
+        node.taken += 1
+        node.cache_used += needed
+        has_moved = True
+    if node.reading < 0 and node.queued > node.waiting:
+        start_reading(node, tables)
+    return has_moved
+
+
+def start_reading(node: Node, tables: Tables) -> None:
+    """The first prompt of the queue is being read."""
+    job = tables.jobs[node.head]
+    node.reading = node.head
+    node.reading_tokens = job.prompt_tokens
+    node.left_s = job.prefill_s
+    node.chunk_s = job.prefill_s / job.chunks
+    node.head = job.next
+    node.queued -= 1
+    node.queued_chunks -= job.chunks
+    node.queued_tokens -= job.prompt_tokens
+    node.queued_s = node.queued_s - job.prefill_s if node.queued else 0.0  # no rounding is carried on
+
+
+def read(node: Node, tables: Tables) -> None:
+    """A prompt has been read: its first token is out."""
+    i = node.reading
+    job = tables.jobs[i]
+    job.first_s = node.now_s
+    node.reading = NONE
+    if job.output_tokens <= 1:
+        finish(node, tables, i)
+    else:
+        node.context += job.prompt_tokens + job.output_tokens / 2
+        push(node, tables, node.tokens + job.output_tokens - 1, i)
+
+
+def write(node: Node, tables: Tables) -> None:
+    """The sequence that is due has its last token, and so have those that end with it.
+
+    The first is taken whatever the token clock shows: after rounding it may be a hair behind.
+    """
+    due = max(tables.due[node.base], node.tokens)
+    while node.running and tables.due[node.base] <= due + 1e-9:
+        i = pop(node, tables)
+        job = tables.jobs[i]
+        node.context -= job.prompt_tokens + job.output_tokens / 2
+        finish(node, tables, i)
+
+
+def finish(node: Node, tables: Tables, i: int) -> None:
+    """Request ``i`` has ended and waits for its times to be fetched."""
+    job = tables.jobs[i]
+    job.end_s = node.now_s
+    node.taken -= 1
+    node.in_flight -= 1
+    node.cache_used -= job.prompt_tokens + job.output_tokens
+    if job.sharers <= node.slots:  # one that queued says nothing of the node: the fleet's rule
+        node.usual_service_s = blend(node.usual_service_s, node.now_s - job.arrived_s)
+        node.usual_first_s = blend(node.usual_first_s, job.first_s - job.arrived_s)
+    if node.done:
+        tables.jobs[node.last_done].next_done = i
+    else:
+        node.first_done = i
+    node.last_done = i
+    node.done += 1
+    if not node.running:
+        node.context = 0.0
+        node.tokens = 0.0  # the clock may start afresh: keeps its precision for ever
+
+
+def plan(node: Node, tables: Tables) -> None:
+    """The common pace and the next event follow from what runs now."""
+    n = node.running
+    step_s = tables.steps_s[n] + node.context_s * node.context if n else 0.0
+    left = tables.due[node.base] - node.tokens if n else 0.0
+    node.is_read_due = False
+    due_s = left * step_s if n else math.inf
+    if node.reading < 0:
+        node.read_rate = 0.0
+        node.token_rate = 1.0 / step_s if n else 0.0
+    elif node.left_s <= 0.0:
+        due_s = 0.0
+        node.is_read_due = True
+    else:
+        cycle_s = step_s + node.chunk_s
+        node.read_rate = node.chunk_s / cycle_s
+        node.token_rate = 1.0 / cycle_s if n else 0.0
+        due_s = left * cycle_s if n else math.inf
+        read_s = node.left_s / node.read_rate
+        if read_s <= due_s:
+            due_s = read_s
+            node.is_read_due = True
+    node.next_s = node.now_s + max(due_s, 0.0)
+
+
+def count_late(twin: Node, tables: Tables, ttft_s: float, total_s: float, most: int, marks: bool) -> int:
+    """How many on the node would newly miss a limit if nothing more came; counting stops above ``most``.
+
+    ``twin`` is played to its end. With ``marks`` those that miss are remembered as lost.
+    """
+    late = 0
+    twin.done = 0
+    while twin.in_flight and late <= most:
+        step(twin, tables)
+        while twin.done:
+            job = tables.jobs[twin.first_done]
+            twin.first_done = job.next_done
+            twin.done -= 1
+            is_late = job.first_s - job.arrived_s > ttft_s or job.end_s - job.arrived_s > total_s
+            if is_late and not job.is_lost:
+                late += 1
+                job.is_lost = marks
+    return late
+
+
+def blend(known_s: float, new_s: float) -> float:
+    """A typical time after one more."""
+    return new_s if known_s < 0.0 else known_s + LEARNING_RATE * (new_s - known_s)
+
+
+def push(node: Node, tables: Tables, due: float, i: int) -> None:
+    """Request ``i`` runs until the token clock shows ``due``; equal clocks end in order of arrival."""
+    place = node.running
+    node.running += 1
+    while place:
+        above = (place - 1) >> 1
+        other, other_due = tables.who[node.base + above], tables.due[node.base + above]
+        if other_due < due or (other_due == due and other < i):
+            break
+        tables.due[node.base + place], tables.who[node.base + place] = other_due, other
+        place = above
+    tables.due[node.base + place], tables.who[node.base + place] = due, i
+
+
+def pop(node: Node, tables: Tables) -> int:
+    """The request that ends first, taken off the heap."""
+    first = tables.who[node.base]
+    node.running -= 1
+    size = node.running
+    due, i = tables.due[node.base + size], tables.who[node.base + size]
+    place, below = 0, 1
+    while below < size:
+        if below + 1 < size and ends_before(node, tables, below + 1, below):
+            below += 1
+        other, other_due = tables.who[node.base + below], tables.due[node.base + below]
+        if due < other_due or (due == other_due and i < other):
+            break
+        tables.due[node.base + place], tables.who[node.base + place] = other_due, other
+        place, below = below, 2 * below + 1
+    tables.due[node.base + place], tables.who[node.base + place] = due, i
+    return first
+
+
+def ends_before(node: Node, tables: Tables, a: int, b: int) -> bool:
+    """Whether heap entry ``a`` ends before ``b``."""
+    a_due, b_due = tables.due[node.base + a], tables.due[node.base + b]
+    return a_due < b_due or (a_due == b_due and tables.who[node.base + a] < tables.who[node.base + b])

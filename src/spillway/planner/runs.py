@@ -1,0 +1,75 @@
+"""What goes into one run of the simulator and what comes out of it, however it is carried out."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.planner.events import Pace
+from spillway.planner.workload import Floats, Ints, Workload
+from spillway.slo.pace import CHUNK_TOKENS
+
+__all__ = ["Arrivals", "Fleet", "Played"]
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """Equal nodes: how fast, how many, how many sequences each works on, and what its cache holds."""
+
+    pace: Pace
+    nodes: int
+    slots: int
+    cache_tokens: float = math.inf
+    has_prefix_cache: bool = True
+    """Whether the workload's cached tokens are taken as cached on the nodes too."""
+
+
+@dataclass(frozen=True)
+class Arrivals:
+    """A workload as one fleet sees it; all arrays have one entry per request."""
+
+    time_s: Floats
+    prompt_tokens: Ints
+    output_tokens: Ints
+    cached_tokens: Ints
+    prefill_s: Floats
+    """Seconds to read the prompt on an idle node."""
+    chunks: Ints
+    """Passes over the weights that reading it takes."""
+
+    @classmethod
+    def of(cls, workload: Workload, fleet: Fleet) -> Arrivals:
+        """The arrivals of ``workload`` at ``fleet``; each pair of prompt and cached tokens is timed once."""
+        prompt, cached = workload.input_tokens, workload.cached_tokens
+        if cached is None or not fleet.has_prefix_cache:
+            cached = np.zeros(len(workload), dtype=np.int32)
+        pairs, place = np.unique(prompt.astype(np.int64) << 32 | cached, return_inverse=True)
+        seconds = [fleet.pace.prefill_s(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs.tolist()]
+        fresh = np.maximum(prompt - cached, 1)
+        chunks = -(-fresh // CHUNK_TOKENS)
+        return cls(
+            workload.time_s,
+            prompt,
+            workload.output_tokens,
+            cached,
+            np.array(seconds)[place],
+            chunks.astype(np.int32),
+        )
+
+    def __len__(self) -> int:
+        return len(self.time_s)
+
+
+@dataclass(frozen=True)
+class Played:
+    """What happened: who answered each request, and when; times of those that a cloud answered are 0."""
+
+    choice: NDArray[np.int16]
+    """Index of the node, or ``policies.cloud(reason)``."""
+    first_s: Floats
+    end_s: Floats
+    busy_s: tuple[float, ...]
+    area_s: tuple[float, ...]

@@ -1,0 +1,169 @@
+"""Compiled and interpreted runs decide alike, request by request, and agree in every bit of every time."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from spillway.planner import compiled, compiled_loop, physics
+from spillway.planner.catalogue import load_machines, load_models
+from spillway.planner.events import Job, Node
+from spillway.planner.node_model import NodeModel, load_fit
+from spillway.planner.policies import (
+    AllCloud,
+    AllLocal,
+    Clairvoyant,
+    ObservedTail,
+    Policy,
+    Reservation,
+    Threshold,
+)
+from spillway.planner.routed import Routed
+from spillway.planner.simulator import Fleet, Result, simulate
+from spillway.planner.workload import Workload
+from spillway.routing import Policy as RoutingPolicy
+from spillway.vocabulary import Objective
+
+needs_numba = pytest.mark.skipif(not compiled.can_run(), reason="numba is not installed")
+
+NODE = NodeModel(load_machines()["rtx-4090"].machine, load_models()["llama-3.1-8b"].shape(), load_fit())
+OBJECTIVES = (
+    Objective(ttft_s=2.0, total_s=20.0),
+    Objective(ttft_s=1.0),
+    Objective(total_s=5.0, attainment_ratio=0.99),
+    Objective(),
+)
+Make = Callable[[Objective, Workload], Policy]
+POLICIES: dict[str, Make] = {
+    "all-cloud": lambda objective, workload: AllCloud(),
+    "all-local": lambda objective, workload: AllLocal(),
+    "threshold": lambda objective, workload: Threshold(800, (np.arange(len(workload)) % 5 / 5).tolist(), 0.7),
+    "reservation": lambda objective, workload: Reservation(3),
+    "observed-p95": lambda objective, workload: ObservedTail(objective),
+    "clairvoyant": lambda objective, workload: Clairvoyant(objective),
+    "clairvoyant with misses": lambda objective, workload: Clairvoyant(
+        objective, workload.input_tokens > 3000, 0.05
+    ),
+    "ours": lambda objective, workload: Routed(objective),
+    "ours with settings": lambda objective, workload: Routed(
+        objective, RoutingPolicy(max_local_input_tokens=1500, queue_per_slot=2.0)
+    ),
+}
+
+
+def drawn(seed: int, count: int = 1500) -> tuple[Workload, Fleet, Objective]:
+    """Requests, a fleet and an objective that differ in everything from seed to seed, mostly overloaded."""
+    random = np.random.default_rng(seed)
+    nodes, slots = int(random.integers(1, 5)), int(random.integers(1, 9))
+    gaps = random.gamma(0.5, 2.0, count) * random.choice([0.05, 0.2, 0.6]) / nodes
+    gaps[random.random(count) < 0.1] = 0.0
+    prompt = np.maximum(random.lognormal(6.5, 1.2, count), 0).astype(np.int32)
+    output = random.lognormal(4.5, 1.0, count).astype(np.int32)
+    output[random.random(count) < 0.05] = random.integers(0, 2)
+    has_cached = random.random() < 0.5
+    workload = Workload(
+        time_s=np.cumsum(gaps),
+        input_tokens=prompt,
+        output_tokens=output,
+        cached_tokens=(prompt * random.random(count)).astype(np.int32) if has_cached else None,
+        model=np.zeros(count, dtype=np.int32),
+        models=("m",),
+        span_s=float(gaps.sum()),
+    )
+    cache = float(random.choice([math.inf, 30_000.0, 6_000.5]))
+    return workload, Fleet(NODE, nodes, slots, cache), OBJECTIVES[seed % len(OBJECTIVES)]
+
+
+def assert_same(one: Result, two: Result) -> None:
+    """Both runs agree in every decision with its reason, every time and every total, to the last bit."""
+    assert (one.node == two.node).all()
+    assert (one.ttft_s == two.ttft_s).all()
+    assert (one.total_s == two.total_s).all()
+    assert one.busy_s == two.busy_s
+    assert one.area_s == two.area_s
+    assert one.spills == two.spills
+
+
+@needs_numba
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize("seed", range(8))
+def test_every_decision_is_the_same(name: str, seed: int) -> None:
+    """For every policy, on workloads of every kind, compiled and interpreted runs do exactly the same."""
+    workload, fleet, objective = drawn(seed)
+    runs = [
+        simulate(workload, fleet, POLICIES[name](objective, workload), objective, None, engine)
+        for engine in ("interpreted", "compiled")
+    ]
+    assert_same(*runs)
+
+
+@needs_numba
+def test_the_drawn_workloads_reach_every_reason() -> None:
+    """The comparison means something: together the runs spill for each reason that a simulation can have."""
+    seen: dict[str, set[str]] = {}
+    for seed in range(8):
+        workload, fleet, objective = drawn(seed)
+        for name, make in POLICIES.items():
+            found = simulate(workload, fleet, make(objective, workload), objective, None, "compiled")
+            seen.setdefault(name, set()).update(found.spills)
+            seen[name] |= {"local"} if found.local_share else set()
+    assert seen["ours"] | seen["ours with settings"] == {
+        *("local", "slo_ttft", "slo_total", "work_over_limit", "node_full"),
+        *("context_too_small", "input_over_local_budget"),
+    }
+    assert seen["clairvoyant with misses"] == {"local", "late", "long", "context"}
+    assert seen["observed-p95"] == {"local", "slow", "context"}
+    assert seen["threshold"] == {"local", "input_budget", "difficulty"}
+    assert seen["reservation"] == {"local", "full", "context"}
+
+
+def test_rows_have_the_fields_of_their_objects() -> None:
+    """What the physics works on has the same fields whether it is an object or a row of an array."""
+    interpreted_only = {"pace", "first_s", "end_s", "tables", "finished", "keeps_finished", "lost"}
+    fields = set(vars(Node(NODE, 1, array("d"), array("d")))) - interpreted_only
+    assert fields == set(compiled.NODE_FIELDS)
+    assert set(Job.__slots__) - {"request"} == set(compiled.JOB_FIELDS)
+
+
+class Mine(AllLocal):
+    """A policy of somebody's own that the compiled loop cannot know."""
+
+
+def test_ones_own_policy_runs_interpreted() -> None:
+    """A policy without a compiled form runs all the same, and asking for machine code is refused."""
+    workload, fleet, objective = drawn(1)
+    assert simulate(workload, fleet, Mine(), objective).local_share > 0.5
+    with pytest.raises(ValueError, match="no compiled form"):
+        simulate(workload, fleet, Mine(), objective, None, "compiled")
+
+
+def test_without_numba_everything_runs_interpreted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where numba is missing, long runs are interpreted without a word."""
+    monkeypatch.setattr(compiled, "can_run", lambda: False)
+    monkeypatch.setattr(compiled, "play", lambda *_: pytest.fail("machine code was asked for"))
+    monkeypatch.setattr("spillway.planner.simulator.COMPILED_FROM", 0)
+    workload, fleet, objective = drawn(2)
+    assert len(simulate(workload, fleet, AllLocal(), objective).node) == len(workload)
+
+
+def test_shared_functions_are_all_known_to_the_compiler() -> None:
+    """The functions that may be called from machine code are those of the modules, and are named once."""
+    assert physics.step in compiled.SHARED
+    assert compiled_loop.choose in compiled.SHARED
+    assert len(set(compiled.SHARED)) == len(compiled.SHARED)
+
+
+def test_machine_code_is_kept_by_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache lies in the user's folder, and what older sources left there is removed."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    old = tmp_path / "spillway" / "simulator" / "0123456789abcdef"
+    old.mkdir(parents=True)
+    folder = compiled.cache_folder()
+    assert folder.parent == old.parent
+    assert not old.exists()
+    assert compiled.cache_folder() == folder
