@@ -24,11 +24,17 @@ __all__ = ["Judgement", "Schemas", "nodes_of"]
 LONGEST_SCHEMA_BYTES: Final = 512_000
 MOST_NODES: Final = 50_000
 """Nodes of a schema, its enumerated values included."""
-MOST_EXPANDED: Final = 20_000.0
-"""Checks that one instance node may cost through references and alternatives."""
-MOST_WORK: Final = 2e7
-"""Checks times instance nodes: about a second at worst, a millisecond as a rule."""
-MOST_PATTERN_WORK: Final = 20_000
+MOST_CHECKS: Final = 20_000.0
+"""Looks that one instance value may cost through references and alternatives."""
+FOREIGN_CHECKS: Final = 60.0
+"""Looks through a reference to a published meta-schema, the only foreign one that resolves."""
+MOST_NESTED_IDS: Final = 64
+BLAMED_CHECKS: Final = 64.0
+BLAMED_NODES: Final = 2_000
+"""Beyond these the reason of a violation is not asked for."""
+MOST_WORK: Final = 5e6
+"""Looks times instance values: a quarter of a second at worst, a millisecond as a rule."""
+MOST_PATTERN_WORK: Final = 12_000
 DEEPEST: Final = 200
 """Levels of an instance; compiled validators recurse."""
 KEPT: Final = 256
@@ -36,16 +42,20 @@ BACKTRACK_LIMIT: Final = 50_000
 REGEX_BYTES: Final = 1_000_000
 
 _IN_PLACE: Final = (
-    "allOf",
-    "anyOf",
-    "oneOf",
-    "not",
-    "if",
-    "then",
-    "else",
-    "dependentSchemas",
-    "dependencies",
+    *("allOf", "anyOf", "oneOf", "not", "if", "then", "else", "dependentSchemas", "dependencies"),
+    *("patternProperties", "extends"),
 )
+"""Keywords whose schemas may all look at the same value."""
+_ONE_OF_CHILDREN: Final = (
+    *("properties", "additionalProperties", "unevaluatedProperties", "propertyNames"),
+    *("items", "prefixItems", "additionalItems", "unevaluatedItems", "contains"),
+)
+"""Keywords of whose schemas one looks at a value."""
+_REGEX_TOKEN: Final = re.compile(
+    r"\\(?:[pP]\{\w*\}|u\{?\w{0,6}\}?|.)|\[\^?\]?(?:\\.|[^\]\\])*\]|\{\d{1,9}(?:,\d{0,9})?\}|\(\?(?:<?[=!]|:|<\w+>)|.",
+    re.DOTALL,
+)
+_BACKTRACKS: Final = re.compile(r"\(\?<?[=!]|\\[1-9]")
 _REPEAT: Final = re.compile(r"\{(\d{1,9})(?:,(\d{0,9}))?\}")
 _FOREIGN_TYPES: Final = {
     "dict": "object",
@@ -99,7 +109,9 @@ class Schemas:
             return SKIP_COSTLY
         if compiled.validator.is_valid(instance):
             return Judgement(True)
-        return _blame(compiled.validator, instance)
+        if compiled.is_simple and nodes <= BLAMED_NODES:
+            return _blame(compiled.validator, instance)
+        return SKIP_COSTLY if compiled.may_give_up else Judgement(False)
 
     def _get(self, schema: bytes) -> _Compiled:
         key = hashlib.blake2b(schema, digest_size=16).digest()
@@ -113,6 +125,10 @@ class Schemas:
 class _Compiled(Struct, frozen=True):
     validator: jsonschema_rs.Validator | None
     checks: float = 1.0
+    is_simple: bool = False
+    """Whether asking for the reason is cheap: reasons of nested alternatives multiply."""
+    may_give_up: bool = False
+    """Whether some pattern backtracks, so that "not valid" may mean "given up on"."""
     skip: Judgement | None = None
 
 
@@ -120,22 +136,16 @@ def _blame(validator: jsonschema_rs.Validator, instance: object) -> Judgement:
     """The first violated keyword; a pattern that was given up on judges nothing."""
     import jsonschema_rs
 
+    kinds = jsonschema_rs.ValidationErrorKind
     try:
         validator.validate(instance)
     except jsonschema_rs.ValidationError as error:
-        name = error.kind.name
-        if isinstance(error.kind, _given_up()):
+        if isinstance(error.kind, (kinds.BacktrackLimitExceeded, kinds.RegexEngineFailure)):
             return SKIP_COSTLY
-        return Judgement(False, name)
+        return Judgement(False, error.kind.name)
     except ValueError:
         return SKIP_COSTLY
     return Judgement(False)
-
-
-def _given_up() -> tuple[type[Any], ...]:
-    from jsonschema_rs import ValidationErrorKind
-
-    return (ValidationErrorKind.BacktrackLimitExceeded, ValidationErrorKind.RegexEngineFailure)
 
 
 def _compile(schema: bytes) -> _Compiled:
@@ -148,13 +158,15 @@ def _compile(schema: bytes) -> _Compiled:
     if not isinstance(parsed, dict):
         return _Compiled(None)
     nodes, depth = nodes_of(parsed, MOST_NODES)
+    expansion = _Expansion(parsed)
     if nodes > MOST_NODES or depth > DEEPEST or _pattern_work(parsed) > MOST_PATTERN_WORK:
         return _Compiled(None, skip=SKIP_COSTLY)
-    checks = _Expansion(parsed).most()
-    if checks > MOST_EXPANDED:
+    checks = expansion.checks()
+    if checks > MOST_CHECKS:
         return _Compiled(None, skip=SKIP_COSTLY)
     validator = _validator(parsed) or _validator(_with_known_types(parsed))
-    return _Compiled(validator, checks)
+    is_simple = checks <= BLAMED_CHECKS and not expansion.has_cycle
+    return _Compiled(validator, checks, is_simple, any(map(_BACKTRACKS.search, _patterns_of(parsed))))
 
 
 def _validator(schema: Any) -> jsonschema_rs.Validator | None:
@@ -163,7 +175,7 @@ def _validator(schema: Any) -> jsonschema_rs.Validator | None:
     options = jsonschema_rs.FancyRegexOptions(BACKTRACK_LIMIT, REGEX_BYTES, REGEX_BYTES)
     try:
         return jsonschema_rs.validator_for(
-            schema, offline=True, validate_formats=False, pattern_options=options
+            schema, offline=True, validate_formats=True, pattern_options=options
         )
     except (ValueError, TypeError, jsonschema_rs.ReferencingError):
         return None
@@ -197,26 +209,40 @@ def _schemas_in(value: Any) -> Iterator[dict[str, Any]]:
             stack.extend(item)
 
 
+def _patterns_of(schema: Any) -> Iterator[str]:
+    for node in _schemas_in(schema):
+        named = node.get("patternProperties")
+        for pattern in (node.get("pattern"), *(named if isinstance(named, dict) else ())):
+            if isinstance(pattern, str):
+                yield pattern
+
+
 def _pattern_work(schema: Any) -> int:
     """A bound on the size of all patterns once their counted repeats are unrolled."""
-    total = 0
-    for node in _schemas_in(schema):
-        patterns = [node.get("pattern")]
-        named = node.get("patternProperties")
-        patterns.extend(named if isinstance(named, dict) else ())
-        for pattern in patterns:
-            if isinstance(pattern, str):
-                total += len(pattern) + _unrolled(pattern)
-    return total
+    return sum(map(_unrolled, _patterns_of(schema)))
 
 
 def _unrolled(pattern: str) -> int:
-    product = 1
-    for low, high in _REPEAT.findall(pattern):
-        product *= max(1, int(high or low))
-        if product > MOST_PATTERN_WORK:
-            break
-    return product if product > 1 else 0
+    """Characters of a pattern once its counted repeats are written out; nested repeats multiply.
+
+    >>> _unrolled("a{1,10}"), _unrolled("(?:ab{1,10}){1,10}"), _unrolled("[{}]x")
+    (10, 110, 2)
+    """
+    sizes, last = [0], 0
+    for token in _REGEX_TOKEN.finditer(pattern):
+        text = token.group()
+        repeat = _REPEAT.fullmatch(text)
+        if text == "(" or text.startswith("(?"):
+            sizes.append(0)
+        elif text == ")" and len(sizes) > 1:
+            last = sizes.pop()
+            sizes[-1] += last
+        elif repeat is not None:
+            sizes[-1] += last * (max(1, int(repeat.group(2) or repeat.group(1))) - 1)
+        elif text not in "*+?|^$":
+            last = 1
+            sizes[-1] += 1
+    return sum(sizes)
 
 
 def _with_known_types(value: Any) -> Any:
@@ -239,16 +265,33 @@ def _with_known_types(value: Any) -> Any:
 
 
 class _Expansion:
-    """How many checks one instance node can cost: its alternatives and references, followed in place."""
+    """How often one instance value can be looked at: through alternatives, references and overlapping keys.
+
+    A reference back to where it came from counts once, since compiled validators remember what they did
+    there; long chains of distinct alternatives are what multiplies.
+    """
 
     def __init__(self, root: dict[str, Any]) -> None:
-        self._root = root
+        self._roots = [root]
+        self._named: dict[str, dict[str, Any]] = {}
         self._known: dict[int, float] = {}
+        self._open: set[int] = set()
+        self.has_cycle = False
+        for node in _schemas_in(root):
+            for key in ("$anchor", "$dynamicAnchor"):
+                if isinstance(node.get(key), str):
+                    self._named[f"#{node[key]}"] = node
+            for key in ("$id", "id"):
+                if isinstance(node.get(key), str) and node is not root:
+                    self._named[node[key]] = node
+                    self._roots.append(node)
 
-    def most(self) -> float:
-        """The dearest subschema's checks; ``inf`` when references nest beyond reason."""
+    def checks(self) -> float:
+        """Looks per instance value at worst; ``inf`` when the schema nests beyond reason."""
+        if len(self._roots) > MOST_NESTED_IDS:
+            return math.inf
         try:
-            return max(self._checks(node) for node in _schemas_in(self._root))
+            return self._checks(self._roots[0])
         except RecursionError:
             return math.inf
 
@@ -257,35 +300,54 @@ class _Expansion:
             return 1.0
         key = id(node)
         if key in self._known:
+            self.has_cycle = self.has_cycle or key in self._open
             return self._known[key]
-        self._known[key] = 1.0  # so that a reference back to here is not followed twice
+        self._known[key] = 1.0
+        self._open.add(key)
         total = 1.0 + _values_compared(node)
-        for name in _IN_PLACE:
-            total += sum(map(self._checks, _members(node.get(name))))
+        total += sum(self._checks(member) for name in _IN_PLACE for member in _members(node.get(name)))
+        total += sum(
+            max(map(self._checks, _members(node.get(name))), default=0.0) for name in _ONE_OF_CHILDREN
+        )
         for name in ("$ref", "$dynamicRef", "$recursiveRef"):
-            reference = node.get(name)
-            if isinstance(reference, str):
-                total += self._checks(self._target(reference))
+            if isinstance(node.get(name), str):
+                total += max(map(self._checks, self._targets(node[name])), default=FOREIGN_CHECKS)
+        self._open.discard(key)
         self._known[key] = total
         return total
 
-    def _target(self, reference: str) -> Any:
-        """The local subschema of a reference; ``None`` for anything that is not a local pointer."""
-        if not reference.startswith("#"):
+    def _targets(self, reference: str) -> list[Any]:
+        """The subschemas a reference may mean; which of them is the validator's business."""
+        if reference.startswith("#/") or reference == "#":
+            found = [_at_pointer(root, reference) for root in self._roots]
+            return [node for node in found if node is not None]
+        base, _, fragment = reference.partition("#")
+        named = [
+            node
+            for name, node in self._named.items()
+            if name == reference or (base and (name.endswith(base) or base.endswith(name)))
+        ]
+        named += [node for name, node in self._named.items() if fragment and name == f"#{fragment}"]
+        if fragment.startswith("/"):
+            named += [_at_pointer(node, f"#{fragment}") for node in list(named)]
+        return named
+
+
+def _at_pointer(root: Any, reference: str) -> Any:
+    node = root
+    for part in reference[1:].split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(node, dict):
+            node = node.get(name)
+        elif isinstance(node, list) and name.isdigit() and int(name) < len(node):
+            node = node[int(name)]
+        else:
             return None
-        node: Any = self._root
-        for part in reference[1:].split("/")[1:]:
-            name = part.replace("~1", "/").replace("~0", "~")
-            if isinstance(node, dict):
-                node = node.get(name)
-            elif isinstance(node, list) and name.isdigit() and int(name) < len(node):
-                node = node[int(name)]
-            else:
-                return None
-        return node
+    return node
 
 
 def _members(value: Any) -> list[Any]:
+    """The schemas in a keyword's value: one, a list of them, or named ones."""
     if isinstance(value, list):
         return value
     if isinstance(value, dict):
