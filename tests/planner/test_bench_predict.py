@@ -78,7 +78,7 @@ def test_text_names_error_and_assumptions() -> None:
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        ([], "bench needs --predict"),
+        ([], "bench needs the URL"),
         (["--predict"], "needs --bandwidth-gb-s and --tflops"),
         (["--predict", "--bandwidth-gb-s", "1", "--tflops", "1"], "needs --weights-gb"),
         (["--predict", "--hardware", "abacus"], "'abacus' is not in the catalogue"),

@@ -1,8 +1,9 @@
-"""``spillway bench``: what a machine should do, from its figures alone."""
+"""``spillway bench``: what a live node does, or what a machine should do by its figures alone."""
 
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -17,6 +18,9 @@ __all__ = ["command"]
 
 
 def command(
+    url: Annotated[
+        str | None, typer.Argument(help="The node to measure: its URL, or a GGUF file to serve meanwhile.")
+    ] = None,
     predict: Annotated[
         bool, typer.Option("--predict", help="Estimate from figures, without a node.")
     ] = False,
@@ -32,7 +36,9 @@ def command(
     active_params_b: Annotated[
         float | None, typer.Option(help="Billions one token uses, for a mixture of experts.", min=1e-6)
     ] = None,
-    model: Annotated[str | None, typer.Option(help="Catalogue key instead of figures.")] = None,
+    model: Annotated[
+        str | None, typer.Option(help="Model to measure where there are several; or a catalogue key.")
+    ] = None,
     quant: Annotated[str | None, typer.Option(help="q4, q8 or f16.")] = None,
     kv_bytes_per_token: Annotated[float | None, typer.Option(help="Cache of one token.", min=0)] = None,
     context: Annotated[int, typer.Option(help="Tokens in each cache while decoding.", min=0)] = 512,
@@ -41,14 +47,49 @@ def command(
     ] = None,
     cached_tokens: Annotated[int, typer.Option(help="Prompt tokens already in the cache.", min=0)] = 0,
     batch: Annotated[int, typer.Option(help="Sequences decoded at once.", min=1)] = 1,
+    api_key: Annotated[
+        str | None, typer.Option(help="Key the node asks for.", envvar="SPILLWAY_NODE_KEY")
+    ] = None,
+    duration: Annotated[float, typer.Option(help="Seconds the measurement may take.", min=1)] = 60.0,
+    max_concurrency: Annotated[int, typer.Option(help="Most requests at once.", min=1, max=256)] = 32,
+    name: Annotated[str | None, typer.Option(help="Name of the profile; default: where it is.")] = None,
+    save: Annotated[
+        Path | None, typer.Option(help="Where to keep the profile; default: with the configuration.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Measure although others use the node.")] = False,
+    slots: Annotated[int, typer.Option(help="Slots to serve a GGUF file with.", min=1)] = 2,
+    context_tokens: Annotated[
+        int, typer.Option(help="Context per slot to serve a GGUF file with.", min=64)
+    ] = 4096,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Say how fast a machine should be with a model.
+    """Measure how fast a node is, or say how fast a machine should be.
+
+    Example: spillway bench http://127.0.0.1:8080 --duration 60
 
     Example: spillway bench --predict --bandwidth-gb-s 936 --tflops 35.6 --weights-gb 4.92 --json
     """
-    if not predict:
-        raise ConfigError("bench needs --predict with figures of a machine and a model")
+    if url is not None and not predict:
+        from spillway.cli.bench_live import LiveOptions, bench_live
+
+        bench_live(
+            LiveOptions(
+                url,
+                model,
+                api_key,
+                duration,
+                max_concurrency,
+                name,
+                save,
+                force,
+                slots,
+                context_tokens,
+                as_json,
+            )
+        )
+        return
+    if url is not None or not predict:
+        raise ConfigError("bench needs the URL of a node, or --predict with figures of a machine and a model")
     from spillway.planner.node_model import NodeModel, load_fit
 
     machine, machine_note = _machine(hardware, bandwidth_gb_s, tflops, memory_gb, family)

@@ -1,0 +1,163 @@
+"""The live half of ``spillway bench``: measure a node, say what it does, keep the profile."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import typer
+
+if TYPE_CHECKING:
+    from spillway.measuring.campaign import Measured
+    from spillway.planner.profile import Profile
+
+__all__ = ["LiveOptions", "bench_live"]
+
+SCHEMA = "spillway.bench/1"
+Show = Callable[[float, str], None]
+
+
+@dataclass(frozen=True)
+class LiveOptions:
+    """What the command line asks for."""
+
+    target: str
+    """A server's URL, or the path of a model file."""
+    model: str | None
+    api_key: str | None
+    duration_s: float
+    max_concurrency: int
+    name: str | None
+    save: Path | None
+    is_forced: bool
+    slots: int
+    context_tokens: int
+    as_json: bool
+
+
+def bench_live(options: LiveOptions) -> None:
+    """The profile is saved and shown; SpillwayError leaves say why it cannot be."""
+    from spillway.planner.profile import profile_path, save_profile
+
+    with _progress() as show:
+        measured, profile = asyncio.run(_measure(options, show))
+    path = options.save or profile_path(profile.name, os.environ)
+    save_profile(profile, path)
+    for warning in profile.warnings:
+        print(f"spillway: {warning}", file=sys.stderr)
+    typer.echo(
+        json.dumps(_json(measured, profile, path)) if options.as_json else _text(measured, profile, path)
+    )
+
+
+async def _measure(options: LiveOptions, show: Show) -> tuple[Measured, Profile]:
+    from datetime import UTC, datetime
+
+    from spillway.measuring.campaign import Campaign, Limits
+    from spillway.measuring.result import profile_of
+    from spillway.measuring.target import find_target
+
+    limits = Limits(duration_s=options.duration_s, max_concurrency=options.max_concurrency)
+    async with _server(options) as (url, api_key, name):
+        target = await find_target(url, options.model, api_key)
+        try:
+            measured = await Campaign(target, limits, show, is_forced=options.is_forced).run()
+        finally:
+            await target.close()
+        today = datetime.now(UTC).date()
+        return measured, profile_of(measured, target, options.name or name or target.model, today)
+
+
+@asynccontextmanager
+async def _server(options: LiveOptions) -> AsyncIterator[tuple[str, str | None, str | None]]:
+    """URL, key and a name for the node: the one that runs there, or a model file served meanwhile."""
+    if "://" in options.target:
+        host = urlsplit(options.target).netloc.rpartition("@")[2]
+        yield options.target, options.api_key, host.replace(":", "-") or None
+        return
+    from spillway.engines.embedded import EmbeddedEngine
+
+    path = Path(options.target)
+    engine = EmbeddedEngine(path, name=path.stem, slots=options.slots, context_tokens=options.context_tokens)
+    await engine.start()
+    try:
+        yield engine.url, engine.api_key, path.stem
+    finally:
+        await engine.stop()
+
+
+@contextmanager
+def _progress() -> Iterator[Show]:
+    """A bar on a terminal, nothing elsewhere."""
+    if not sys.stderr.isatty():
+        yield lambda ratio, text: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=1.0)
+        yield lambda ratio, text: bar.update(task, completed=ratio, description=text)
+
+
+def _json(measured: Measured, profile: Profile, path: Path) -> dict[str, Any]:
+    """One object; speeds stand beside the profile under the names ``--predict`` uses."""
+    from spillway.planner.profile import profile_to_json
+
+    prompt = _usual_prompt(measured)
+    return {
+        "schema": SCHEMA,
+        "grade": "measured",
+        "decode_tok_s": round(1 / profile.pace.decode_step_s(1, prompt), 3),
+        "prefill_tok_s": round(prompt / profile.pace.prefill_s(prompt), 3),
+        "prompt_tokens": prompt,
+        "slots": profile.slots,
+        "best_slots": profile.best_slots,
+        "requests": measured.requests,
+        "tokens": measured.tokens,
+        "elapsed_s": round(measured.elapsed_s, 3),
+        "saved_as": str(path),
+        "profile": profile_to_json(profile),
+    }
+
+
+def _text(measured: Measured, profile: Profile, path: Path) -> str:
+    pace, errors = profile.pace, profile.errors
+    prompts = sorted({_usual_prompt(measured), int(max(read.prompt_tokens for read in measured.reads))})
+    reading = " · ".join(f"{n / pace.prefill_s(n):,.0f} at {n:,} tokens" for n in prompts)
+    speeds = profile.tok_s or {}
+    writing = " · ".join(f"{speed:,.0f} with {n}" for n, speed in speeds.items())
+    limit = f"{profile.slots}" if profile.slots else f"no limit up to {profile.tested_concurrency}"
+    version = f" {profile.engine_version}" if profile.engine_version else ""
+    return "\n".join(
+        [
+            f"{profile.name}: {profile.model} on {profile.engine}{version}, "
+            f"{measured.requests} requests in {measured.elapsed_s:.0f} s",
+            f"prefill  {reading}  (tok/s)",
+            f"decode   {writing}  (tok/s, by sequences at once)",
+            f"slots    {limit}; {profile.best_slots} reach nearly all of its speed",
+            f"error    TTFT {_share(errors.ttft_median_ratio)} median, {_share(errors.ttft_p90_ratio)} p90; "
+            f"ITL {_share(errors.itl_median_ratio)} median, {_share(errors.itl_p90_ratio)} p90 "
+            f"on {errors.probes} probes that the fit had not seen",
+            f"saved    {path}",
+            f"use it   spillway plan --profile {path}   or   profile: {path}   under the node",
+        ]
+    )
+
+
+def _usual_prompt(measured: Measured) -> int:
+    lengths = sorted(read.prompt_tokens for read in measured.reads)
+    return int(lengths[len(lengths) // 2])
+
+
+def _share(ratio: float | None) -> str:
+    return "unknown" if ratio is None else f"{ratio:.0%}"

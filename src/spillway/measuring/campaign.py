@@ -1,0 +1,324 @@
+"""A whole measurement: warm up, plan, send wave after wave within its limits, and keep what they took.
+
+Polite by construction: one wave at a time, small ones first, never more sequences than the node serves,
+nothing sent once somebody else uses the node, and every request ends with the task that sent it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from spillway.engines.wire import WireError
+from spillway.errors import MeasureFailed
+from spillway.measuring.ask import Answered, NoStream, Refused
+from spillway.measuring.fit import Read, Step, fit_pace
+from spillway.measuring.foretell import Sent
+from spillway.measuring.prompts import Prompts
+from spillway.measuring.target import Target, problem_of
+from spillway.measuring.waves import Ask, Plan, Wave, work_s
+from spillway.slo.pace import LinearPace
+
+__all__ = ["Campaign", "Limits", "Measured"]
+
+WARM_UP_S = 180.0
+"""Patience with the first answer: the engine may have to load its model."""
+ROUNDS = 8
+GROWTH_RATIO = 1.03
+"""A wave twice as large must be so much faster altogether, or larger ones are not tried."""
+SETTLE_S = 0.05
+BUSY = (429, 503)
+WORDS_FIRST, WORDS_SECOND = 8, 32
+
+
+@dataclass(frozen=True)
+class Limits:
+    """The most that one measurement may ask of a node."""
+
+    duration_s: float = 60.0
+    max_concurrency: int = 32
+    max_requests: int = 600
+    max_tokens: int = 300_000
+
+
+@dataclass
+class Measured:
+    """What the waves took."""
+
+    reads: list[Read] = field(default_factory=list)
+    steps: list[Step] = field(default_factory=list)
+    probes: list[list[Sent]] = field(default_factory=list)
+    slots: int | None = None
+    """Sequences it works on at once, as told or as seen; ``None`` when no limit showed."""
+    tested_concurrency: int = 1
+    tok_s: dict[int, list[float]] = field(default_factory=dict)
+    requests: int = 0
+    tokens: int = 0
+    elapsed_s: float = 0.0
+    is_complete: bool = False
+    warnings: list[str] = field(default_factory=list)
+
+
+class _Stop(Exception):
+    """No further wave: out of time, requests or tokens, or somebody else came."""
+
+
+class Campaign:
+    """One measurement of one target."""
+
+    def __init__(
+        self,
+        target: Target,
+        limits: Limits,
+        show: Callable[[float, str], None] = lambda ratio, text: None,
+        seed: int | None = None,
+        is_forced: bool = False,
+    ) -> None:
+        """``show`` is told the share of the time that is over, and what is being done."""
+        self._target = target
+        self._limits = limits
+        self._show = show
+        self._is_forced = is_forced
+        self._dice = random.Random(seed)
+        self._prompts = Prompts(seed)
+        self._last_text = ""
+        self._started_s = 0.0
+        self.measured = Measured(slots=target.slots)
+
+    async def run(self) -> Measured:
+        """What was measured within the limits. MeasureFailed when not even the first answers came."""
+        await self._refuse_if_busy()
+        self._show(0.0, "first answers")
+        await self._warm_up()
+        self._started_s = time.monotonic()
+        try:
+            await self._rounds()
+        except _Stop as stop:
+            self._warn(str(stop))
+        except (Refused, NoStream, WireError) as error:
+            self._warn(f"stopped early: {problem_of(error, self._target.url, self._target.path).message}")
+        self.measured.elapsed_s = time.monotonic() - self._started_s
+        return self.measured
+
+    async def _refuse_if_busy(self) -> None:
+        others = 0 if self._is_forced else await self._target.others()
+        if others:
+            raise MeasureFailed(
+                f"{self._target.url} is working on {others} request(s) of others: "
+                "measure it when it is idle, or use --force"
+            )
+
+    async def _warm_up(self) -> None:
+        """Loads the model, learns what a word costs, and gets a first idea of the pace."""
+        counted: list[tuple[int, int]] = []
+        for words in (WORDS_FIRST, WORDS_FIRST, WORDS_SECOND):
+            try:
+                answer = await self._target.ask(self._prompts.of_words(words), 8, WARM_UP_S)
+            except (Refused, NoStream, WireError) as error:
+                if len(counted) == 2:
+                    break  # a context too small for the longer one: the usual tokens of a word must do
+                raise problem_of(error, self._target.url, self._target.path) from None
+            counted.append((words, answer.prompt_tokens or 0))
+            self._count(answer)
+            if len(counted) > 1:
+                self._keep_alone(answer)
+        if not counted[-1][1]:
+            self._warn("it reports no token counts: prompt lengths are estimated from their words")
+        elif len(counted) == 3:
+            self._prompts.learn(counted[1], counted[2])
+
+    async def _rounds(self) -> None:
+        """Small waves first; then all of them again in another order, as long as the time lasts."""
+        limit = min(self.measured.slots or self._limits.max_concurrency, self._limits.max_concurrency)
+        await self._play_all(self._plan(limit).alone())
+        await self._climb(self._plan(limit), limit)
+        most = self.measured.tested_concurrency
+        await self._play_all(self._probes(self._plan(most), most))
+        self.measured.is_complete = True
+        for _ in range(ROUNDS):
+            plan = self._plan(most)
+            waves = [*plan.alone(), plan.batch(most, is_long=True), *map(plan.batch, _ladder(most))]
+            await self._play_all(self._shuffled([*waves, *self._probes(plan, most)]))
+
+    def _probes(self, plan: Plan, most: int) -> list[Wave]:
+        """Where the limit of slots is known, one request more than that may come at once."""
+        return list(plan.probes(min(most + (self.measured.slots is not None), 8), self._dice))
+
+    def _shuffled(self, waves: list[Wave]) -> list[Wave]:
+        """Another order, in which a wave that continues a prompt still follows that prompt."""
+        pairs: list[list[Wave]] = []
+        for wave in waves:
+            if wave.purpose == "cached":
+                pairs[-1].append(wave)
+            else:
+                pairs.append([wave])
+        self._dice.shuffle(pairs)
+        return [wave for pair in pairs for wave in pair]
+
+    async def _climb(self, plan: Plan, limit: int) -> None:
+        """Twice as many at once each time, until the node queues, refuses or gains nothing."""
+        best = 0.0
+        for size in _ladder(limit):
+            try:
+                answers = await self._play(plan.batch(size))
+            except Refused as refusal:
+                if refusal.status not in BUSY:
+                    raise
+                self.measured.slots = self.measured.tested_concurrency
+                return
+            running = _running_together(answers)
+            self.measured.tested_concurrency = max(running, self.measured.tested_concurrency)
+            if running < size:
+                self.measured.slots = self.measured.slots or running
+                return
+            speed = max(self.measured.tok_s.get(size, [0.0]))
+            if self._target.slots is None and size > 2 and speed < best * GROWTH_RATIO:
+                return
+            best = max(best, speed)
+
+    def _plan(self, most: int) -> Plan:
+        return Plan.made_for(
+            self._pace(),
+            self._limits.duration_s,
+            self._target.context_tokens,
+            self._prompts.shortest_tokens,
+            most,
+        )
+
+    def _pace(self) -> LinearPace:
+        return fit_pace(self.measured.reads, self.measured.steps)
+
+    async def _play_all(self, waves: Iterable[Wave]) -> None:
+        for wave in waves:
+            await self._play(wave)
+
+    async def _play(self, wave: Wave) -> list[Answered]:
+        """The answers of one wave, kept; _Stop when a limit would be passed or was."""
+        left_s = self._limits.duration_s - (time.monotonic() - self._started_s)
+        self._refuse_beyond_limits(wave, left_s)
+        self._show(1.0 - left_s / self._limits.duration_s, _described(wave))
+        answers = await self._together(wave, left_s)
+        for answer in answers:
+            self._count(answer)
+        self._keep(wave, answers)
+        await self._yield_to_others()
+        return answers
+
+    async def _together(self, wave: Wave, left_s: float) -> list[Answered]:
+        """Everything the wave asked for; whatever happens, none of its requests runs on afterwards."""
+        tasks = [asyncio.create_task(self._one(ask, left_s)) for ask in wave.asks]
+        try:
+            async with asyncio.timeout(left_s):
+                return await asyncio.gather(*tasks)
+        except TimeoutError:
+            raise _Stop(f"the {self._limits.duration_s:g} s were over in the middle of a wave") from None
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _refuse_beyond_limits(self, wave: Wave, left_s: float) -> None:
+        done = self.measured
+        if left_s <= 0 or (done.is_complete and work_s(wave, self._pace()) > left_s):
+            raise _Stop("" if done.is_complete else f"the {self._limits.duration_s:g} s were over")
+        if done.requests + wave.size > self._limits.max_requests:
+            raise _Stop("" if done.is_complete else f"stopped after {done.requests} requests")
+        if done.tokens + wave.tokens > self._limits.max_tokens:
+            raise _Stop("" if done.is_complete else f"stopped after {done.tokens} tokens")
+
+    async def _one(self, ask: Ask, patience_s: float) -> Answered:
+        if ask.delay_s:
+            await asyncio.sleep(ask.delay_s)
+        if ask.continues and self._last_text:
+            text = self._prompts.continued(self._last_text, ask.prompt_tokens)
+        else:
+            text = self._prompts.of_tokens(ask.prompt_tokens)
+        self._last_text = text
+        answer = await self._target.ask(text, ask.output_tokens, patience_s)
+        if answer.prompt_tokens is None:
+            return Answered(answer.sent_s, answer.piece_s, ask.prompt_tokens, 0, answer.output_tokens)
+        return answer
+
+    async def _yield_to_others(self) -> None:
+        """Stops when the node still works although all our answers are in."""
+        if self._is_forced:
+            return
+        for _ in range(4):
+            if not await self._target.others():
+                return
+            await asyncio.sleep(SETTLE_S)  # a slot takes some milliseconds to be free again
+        raise _Stop("somebody else began to use the node")
+
+    def _count(self, answer: Answered) -> None:
+        self.measured.requests += 1
+        self.measured.tokens += (answer.prompt_tokens or 0) + answer.tokens
+
+    def _keep(self, wave: Wave, answers: Sequence[Answered]) -> None:
+        if wave.purpose == "probe":
+            self.measured.probes.append([_sent(answer) for answer in answers])
+            return
+        if wave.size == 1:
+            self._keep_alone(answers[0])
+        elif (step := step_of(answers)) is not None:
+            self.measured.steps.append(step)
+            self.measured.tok_s.setdefault(step.batch, []).append(step.batch / step.seconds)
+
+    def _keep_alone(self, answer: Answered) -> None:
+        prompt = answer.prompt_tokens or self._prompts.shortest_tokens
+        self.measured.reads.append(Read(prompt, answer.cached_tokens or 0, answer.ttft_s))
+        if answer.itl_s:
+            self.measured.steps.append(Step(1, prompt + answer.tokens / 2, answer.itl_s))
+            self.measured.tok_s.setdefault(1, []).append(1 / answer.itl_s)
+
+    def _warn(self, sentence: str) -> None:
+        if sentence and sentence not in self.measured.warnings:
+            self.measured.warnings.append(sentence)
+
+
+def step_of(answers: Sequence[Answered]) -> Step | None:
+    """The mean step while all of them wrote; ``None`` when that was for less than four tokens."""
+    start_s = max(answer.piece_s[0] for answer in answers)
+    end_s = min(answer.piece_s[-1] for answer in answers)
+    steps = []
+    for answer in answers:
+        inside = sum(start_s < moment <= end_s for moment in answer.piece_s)
+        steps.append(inside * answer.tokens / len(answer.piece_s))
+    mean = sum(steps) / len(steps)
+    if mean < 4 or end_s <= start_s:
+        return None
+    held = sum((answer.prompt_tokens or 0) + answer.tokens / 2 for answer in answers) / len(answers)
+    return Step(len(answers), held, (end_s - start_s) / mean)
+
+
+def _running_together(answers: Sequence[Answered]) -> int:
+    """How many had their first token before the first of them ended."""
+    first_end_s = min(answer.piece_s[-1] for answer in answers)
+    return sum(answer.piece_s[0] < first_end_s for answer in answers) or 1
+
+
+def _sent(answer: Answered) -> Sent:
+    return Sent(
+        answer.sent_s,
+        answer.prompt_tokens or 1,
+        answer.cached_tokens or 0,
+        answer.tokens,
+        answer.ttft_s,
+        answer.itl_s,
+    )
+
+
+def _ladder(limit: int) -> list[int]:
+    """2, 4, 8 … and the limit itself."""
+    sizes = [2**k for k in range(1, 12) if 2**k < limit]
+    return [*sizes, limit] if limit > 1 else []
+
+
+def _described(wave: Wave) -> str:
+    if wave.purpose == "probe":
+        return "probes kept from the fit"
+    if wave.size > 1:
+        return f"{wave.size} at once"
+    return f"prompt of {wave.asks[0].prompt_tokens} tokens"

@@ -1,0 +1,53 @@
+"""Prompts of about a wanted length whose beginnings no cache has seen, and some that continue another."""
+
+from __future__ import annotations
+
+import random
+import secrets
+
+__all__ = ["Prompts"]
+
+WORDS = (  # noqa: SIM905 - one word a line would be a hundred lines
+    "about after again along always another around because before behind below between bring build call "
+    "careful change clear close cold common country course different early earth enough every example "
+    "family father follow garden ground group happen house idea important island kind large later learn "
+    "letter light little live morning mother mountain move music nature night number often open order "
+    "paper people picture place plant point question quick reach ready river round school season second "
+    "sentence several simple small song sound start story street summer table thing think thought three "
+    "travel under voice walk watch water weather which white window winter without word work world write year"
+).split()
+
+
+class Prompts:
+    """Makes texts; learns from what the engine counts how many words make a token."""
+
+    def __init__(self, seed: int | None = None) -> None:
+        """Without a seed no two runs share a beginning, so an engine's cache of the last run is no help."""
+        self._random = random.Random(secrets.randbits(64) if seed is None else seed)
+        self._fixed_tokens = 0.0
+        self._tokens_per_word = 1.5
+
+    def learn(self, few: tuple[int, int], many: tuple[int, int]) -> None:
+        """Two pairs of (words, tokens as counted) give the template's share and the tokens of a word."""
+        words, tokens = many[0] - few[0], many[1] - few[1]
+        if words > 0 and tokens > 0:
+            self._tokens_per_word = tokens / words
+            self._fixed_tokens = max(0.0, few[1] - few[0] * self._tokens_per_word)
+
+    @property
+    def shortest_tokens(self) -> int:
+        """About the length of the shortest prompt worth sending: the template, a nonce and few words."""
+        return round(self._fixed_tokens + 6 * self._tokens_per_word)
+
+    def of_words(self, count: int) -> str:
+        """A fresh text of so many words, at least one; the first is a number nobody else has."""
+        words = [self._random.choice(WORDS) for _ in range(max(count, 1) - 1)]
+        return " ".join([f"{self._random.getrandbits(24):06x}", *words])
+
+    def of_tokens(self, count: float) -> str:
+        """A fresh text of about so many tokens, template included."""
+        return self.of_words(round((count - self._fixed_tokens) / self._tokens_per_word))
+
+    def continued(self, text: str, count: float) -> str:
+        """The text with about so many tokens more at its end."""
+        return f"{text} {self.of_words(round(count / self._tokens_per_word))}"

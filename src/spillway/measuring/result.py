@@ -1,0 +1,63 @@
+"""The measured waves become a profile."""
+
+from __future__ import annotations
+
+from datetime import date
+from statistics import median
+
+from spillway.errors import MeasureFailed
+from spillway.measuring.campaign import Measured
+from spillway.measuring.fit import best_slots, fit_pace
+from spillway.measuring.foretell import fit_errors
+from spillway.measuring.target import Target
+from spillway.planner.profile import Profile
+
+__all__ = ["profile_of"]
+
+LOOSE_RATIO = 0.25
+"""A median error beyond this is worth a warning."""
+
+
+def profile_of(measured: Measured, target: Target, name: str, today: date) -> Profile:
+    """The fitted profile; MeasureFailed when there is too little to fit."""
+    _refuse_too_little(measured, target)
+    pace = fit_pace(measured.reads, measured.steps)
+    held = median(read.prompt_tokens for read in measured.reads)
+    most = measured.slots or measured.tested_concurrency
+    errors = fit_errors(pace, most, measured.probes)
+    warnings = list(measured.warnings)
+    for what, ratio in (("first tokens", errors.ttft_median_ratio), ("steps", errors.itl_median_ratio)):
+        if ratio is not None and ratio > LOOSE_RATIO:
+            warnings.append(
+                f"{what} were off by {ratio:.0%} in the median: the node was disturbed, measure it again"
+            )
+    if not errors.probes:
+        warnings.append("there was no time for probes: the error of this profile is unknown")
+    return Profile(
+        name=name,
+        engine=target.kind,
+        engine_version=target.version,
+        model=target.model,
+        measured_on=today.isoformat(),
+        slots=measured.slots,
+        best_slots=best_slots(pace, most, held),
+        tested_concurrency=measured.tested_concurrency,
+        context_tokens=target.context_tokens,
+        pace=pace,
+        errors=errors,
+        samples=measured.requests,
+        is_complete=measured.is_complete,
+        warnings=tuple(warnings),
+        tok_s={n: round(median(speeds), 2) for n, speeds in sorted(measured.tok_s.items())},
+    )
+
+
+def _refuse_too_little(measured: Measured, target: Target) -> None:
+    lengths = {read.prompt_tokens for read in measured.reads}
+    if measured.reads and not measured.steps:
+        raise MeasureFailed(
+            f"{target.url} sends its tokens all at once: does a proxy before it hold the stream back?"
+        )
+    if len(lengths) < 2:
+        why = measured.warnings[-1] if measured.warnings else "too few answers came"
+        raise MeasureFailed(f"{target.url} could not be measured ({why}): try a longer --duration")

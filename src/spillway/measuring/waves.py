@@ -1,0 +1,138 @@
+"""What a measurement sends: waves of a few requests, planned from what is known so far. Pure."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from spillway.slo.pace import LinearPace
+
+__all__ = ["Ask", "Plan", "Purpose", "Wave", "work_s"]
+
+Purpose = Literal["read", "cached", "batch", "probe"]
+
+LONGEST_PROMPT_TOKENS = 8192
+SHARE_OF_ONE_READ = 1 / 20
+"""Of the whole time, what reading the longest prompt may take."""
+SHARE_OF_ONE_WRITE = 1 / 30
+FEWEST_TOKENS, MOST_TOKENS = 6, 48
+"""Tokens of an answer: fewer give no step time, more only cost time."""
+MOST_BATCH_TOKENS = 96
+PROBES_A_ROUND = 2
+
+
+@dataclass(frozen=True)
+class Ask:
+    """One request of a wave, sent ``delay_s`` after the wave began."""
+
+    prompt_tokens: int
+    output_tokens: int
+    delay_s: float = 0.0
+    continues: bool = False
+    """Begins like the last prompt that was sent alone, so that a prefix cache can help."""
+
+
+@dataclass(frozen=True)
+class Wave:
+    """Requests that belong together; nothing else of ours runs meanwhile."""
+
+    purpose: Purpose
+    asks: tuple[Ask, ...]
+
+    @property
+    def size(self) -> int:
+        """Requests in it."""
+        return len(self.asks)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens it will read and write."""
+        return sum(ask.prompt_tokens + ask.output_tokens for ask in self.asks)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How long prompts and answers may be on this node, given its provisional pace."""
+
+    shortest_tokens: int
+    longest_tokens: int
+    output_tokens: int
+    batch_output_tokens: int
+    pace: LinearPace
+
+    @classmethod
+    def made_for(
+        cls, pace: LinearPace, duration_s: float, context_tokens: int | None, shortest: int, most: int
+    ) -> Plan:
+        """Lengths such that no single request takes much of the time; ``most`` sequences at once."""
+        step_s = max(pace.decode_step_s(1, shortest), 1e-6)
+        output = _between(FEWEST_TOKENS, int(duration_s * SHARE_OF_ONE_WRITE / step_s), MOST_TOKENS)
+        # while the rest of a wave is read, those read first write about one token for each prompt
+        batch = min(output + most, MOST_BATCH_TOKENS)
+        room = (context_tokens or LONGEST_PROMPT_TOKENS) - max(output, batch) - 16
+        longest = shortest
+        for tokens in (2**k for k in range(4, 14)):
+            affordable = pace.prefill_s(tokens, 0) <= duration_s * SHARE_OF_ONE_READ
+            if shortest < tokens <= min(room * 0.9, LONGEST_PROMPT_TOKENS) and affordable:
+                longest = tokens
+        if room * 0.9 > longest and pace.prefill_s(room * 0.9, 0) <= duration_s * SHARE_OF_ONE_READ:
+            longest = int(min(room * 0.9, LONGEST_PROMPT_TOKENS))
+        return cls(shortest, longest, output, min(batch, max(room - shortest, FEWEST_TOKENS)), pace)
+
+    @property
+    def lengths(self) -> list[int]:
+        """Up to five prompt lengths from shortest to longest, evenly by ratio."""
+        ratio = self.longest_tokens / self.shortest_tokens
+        return sorted({round(self.shortest_tokens * ratio ** (k / 4)) for k in range(5)})
+
+    def alone(self) -> list[Wave]:
+        """Single requests of each length, and one whose beginning is known."""
+        waves = [Wave("read", (Ask(length, self.output_tokens),)) for length in self.lengths]
+        if len(waves) > 1:  # half of the longest is new, half stands in the cache from the wave before
+            half = max(self.longest_tokens // 2, self.shortest_tokens)
+            waves.append(Wave("read", (Ask(half, self.output_tokens),)))
+            waves.append(Wave("cached", (Ask(self.longest_tokens - half, self.output_tokens, 0.0, True),)))
+        return waves
+
+    def batch(self, size: int, is_long: bool = False) -> Wave:
+        """So many requests at once, with short prompts or middling ones."""
+        prompt = self.lengths[len(self.lengths) // 2] if is_long else self.shortest_tokens
+        return Wave("batch", (Ask(prompt, self.batch_output_tokens),) * size)
+
+    def probes(self, most: int, dice: random.Random) -> Iterator[Wave]:
+        """Waves unlike the others, kept from the fit: odd lengths, sent one after another at odd moments."""
+        for _ in range(PROBES_A_ROUND):
+            size = dice.randint(1, most)
+            asks = [
+                Ask(
+                    round(
+                        self.shortest_tokens * (self.longest_tokens / self.shortest_tokens) ** dice.random()
+                    ),
+                    dice.randint(FEWEST_TOKENS, max(self.output_tokens, FEWEST_TOKENS)),
+                )
+                for _ in range(size)
+            ]
+            span_s = work_s(Wave("probe", tuple(asks)), self.pace) * 0.7
+            moments = sorted(dice.uniform(0.0, span_s) for _ in asks)
+            yield Wave(
+                "probe",
+                tuple(
+                    Ask(ask.prompt_tokens, ask.output_tokens, moment - moments[0])
+                    for ask, moment in zip(asks, moments, strict=True)
+                ),
+            )
+
+
+def work_s(wave: Wave, pace: LinearPace) -> float:
+    """About how long a wave takes."""
+    read_s = sum(pace.prefill_s(ask.prompt_tokens, 0) for ask in wave.asks)
+    longest = max(ask.output_tokens for ask in wave.asks)
+    held = sum(ask.prompt_tokens + ask.output_tokens / 2 for ask in wave.asks) / wave.size
+    write_s = longest * pace.decode_step_s(wave.size, held)
+    return max(read_s + write_s, wave.asks[-1].delay_s)
+
+
+def _between(least: int, value: int, most: int) -> int:
+    return max(least, min(value, most))
