@@ -128,7 +128,8 @@ def show(found: dict[str, object]) -> str:
     """A table for people."""
     runs = found["runs"]
     assert isinstance(runs, list)
-    head = "capacity {capacity_rps:.1f} requests/s, offered {overload:g}x, {slots} slots".format(**found)
+    capacity, overload = found["capacity_rps"], found["overload"]
+    head = f"capacity {capacity!s:.5} requests/s, offered {overload}x, {found['slots']} slots"
     lines = [head]
     for name in runs[0]:
         cells = [_cell(run[name]) for run in runs]

@@ -304,6 +304,12 @@ class Attempt(Struct, frozen=True, kw_only=True):
     finish_reason: str | None = None
     error_code: str | None = None
     usage: Usage | None = None
+    forecast_ttft_s: float | None = None
+    """What was forecast for the first token when it was decided, counted from the decision; else ``None``."""
+    forecast_ttft_p95_s: float | None = None
+    """Below which the first token was to come in 95 of 100 cases."""
+    forecast_total_p95_s: float | None = None
+    """Below which the last token was to come in 95 of 100 cases."""
     in_flight: int = 1
     """Requests sharing the upstream when this one was sent, itself included: its share of the node's time."""
     kind: AttemptKind = "first"

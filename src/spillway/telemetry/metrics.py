@@ -6,7 +6,6 @@ request touches ten of them. Here a request costs a few dictionary additions, an
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -20,36 +19,13 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from spillway.telemetry.calibration import Calibration
+from spillway.telemetry.histogram import Histogram
 from spillway.vocabulary import Bill, NodeSnapshot, Outcome
 
 __all__ = ["Metrics"]
 
-SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 4.0, 8.0, 15.0, 30.0, 60.0, 120.0, 300.0)
 BREAKER_VALUE = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
-
-
-class Histogram:
-    """Counts by upper bound in seconds, and their sum."""
-
-    __slots__ = ("counts", "sum_s")
-
-    def __init__(self) -> None:
-        self.counts = [0] * (len(SECONDS) + 1)
-        self.sum_s = 0.0
-
-    def observe(self, value_s: float) -> None:
-        """Adds one duration."""
-        self.counts[bisect_left(SECONDS, value_s)] += 1
-        self.sum_s += value_s
-
-    def buckets(self) -> list[tuple[str, float]]:
-        """Cumulative counts as Prometheus wants them."""
-        total = 0
-        pairs = []
-        for bound, count in zip((*SECONDS, "+Inf"), self.counts, strict=True):
-            total += count
-            pairs.append((str(bound), float(total)))
-        return pairs
 
 
 class Metrics(Collector):
@@ -69,6 +45,7 @@ class Metrics(Collector):
         self._ttft: dict[str, Histogram] = defaultdict(Histogram)
         self._total: dict[str, Histogram] = defaultdict(Histogram)
         self._refused: dict[str, int] = defaultdict(int)
+        self._calibration = Calibration()
         self.ledger: Callable[[], tuple[int, int]] = lambda: (0, 0)
         """Requests not yet in the ledger, and requests that never will be."""
         self._registry = CollectorRegistry(auto_describe=False)
@@ -86,6 +63,7 @@ class Metrics(Collector):
             for reason in outcome.reasons:
                 if reason in self._spill_reasons:
                     self._spills[reason] += 1
+        self._calibration.note(outcome)
         for bill in bills:
             self._add_bill(bill)
         if saved_usd is not None:
@@ -104,6 +82,7 @@ class Metrics(Collector):
         yield from self._collect_requests()
         yield from self._collect_money()
         yield from self._collect_upstreams()
+        yield from self._calibration.collect()
 
     def _add_bill(self, bill: Bill) -> None:
         if bill.cost_usd is None:
@@ -150,11 +129,27 @@ class Metrics(Collector):
             "spillway_breaker_state", "0 closed, 1 half open, 2 open.", labels=("upstream",)
         )
         up = GaugeMetricFamily("spillway_upstream_up", "1 when its probe answers.", labels=("upstream",))
+        waiting = GaugeMetricFamily(
+            "spillway_waiting", "Requests waiting in the gateway for a slot.", labels=("upstream",)
+        )
+        margin = GaugeMetricFamily(
+            "spillway_margin_ratio", "Share of an objective that forecasts may use.", labels=("upstream",)
+        )
+        drift = GaugeMetricFamily(
+            "spillway_drift",
+            "1 for each field in which the node differs from its pin.",
+            labels=("node", "field"),
+        )
         for node in self._snapshots():
+            if node.side == "local":
+                waiting.add_metric((node.name,), node.waiting)
+                margin.add_metric((node.name,), node.margin_ratio)
+                for field in node.drift or ("none",):
+                    drift.add_metric((node.name, field), float(bool(node.drift)))
             in_flight.add_metric((node.name,), node.in_flight)
             breaker.add_metric((node.name,), BREAKER_VALUE[node.breaker])
             up.add_metric((node.name,), float(node.is_up))
-        yield from (in_flight, breaker, up)
+        yield from (in_flight, breaker, up, waiting, margin, drift)
 
 
 def _counter(name: str, text: str, label: str, values: dict[str, int] | dict[str, Decimal]) -> Metric:
