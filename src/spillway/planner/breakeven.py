@@ -25,7 +25,9 @@ __all__ = [
     "Sensitivity",
     "ShareCurve",
     "Spread",
+    "band",
     "cheapest",
+    "draw_outcomes",
     "evaluate",
     "monte_carlo",
     "sensitivities",
@@ -93,6 +95,14 @@ class Case:
     """Share of local answers that failed verification or were escalated: the cloud is paid as well."""
     share_factor: Decimal = ONE
     """Multiplies the share; what is uncertain about the simulation."""
+    rent_usd_per_month: Decimal = ZERO
+    """For the whole fleet, where nodes are rented instead of bought."""
+    output_factor: Decimal = ONE
+    """Answers this many times as long as in the workload."""
+    output_cost_ratio: Decimal = ZERO
+    """Share of the cloud's bill that is for answers, which ``output_factor`` multiplies."""
+    output_share_loss: Decimal = ZERO
+    """Share of the local requests that is lost when answers are twice as long, taken as linear."""
 
 
 @dataclass(frozen=True)
@@ -105,11 +115,17 @@ class Month:
     energy_usd: Decimal
     maintenance_usd: Decimal
     local_share: Decimal
+    rent_usd: Decimal = ZERO
+
+    @property
+    def running_usd(self) -> Decimal:
+        """What the nodes cost besides their own price: energy, somebody's time, rent."""
+        return self.energy_usd + self.maintenance_usd + self.rent_usd
 
     @property
     def saved_usd(self) -> Decimal:
         """What the nodes save before their own price; may be negative."""
-        return self.all_cloud_usd - self.cloud_usd - self.energy_usd - self.maintenance_usd
+        return self.all_cloud_usd - self.cloud_usd - self.running_usd
 
 
 @dataclass(frozen=True)
@@ -137,8 +153,13 @@ class Outcome:
     @property
     def total_usd_per_month(self) -> Decimal:
         """Mean monthly cost of everything, the hardware's loss in value included."""
-        running = sum((m.cloud_usd + m.energy_usd + m.maintenance_usd for m in self.months), ZERO)
+        running = sum((month.cloud_usd + month.running_usd for month in self.months), ZERO)
         return (running + self.lost_value_usd) / len(self.months)
+
+    @property
+    def cloud_usd_per_month(self) -> Decimal:
+        """Mean monthly part of it that goes to the cloud."""
+        return sum((month.cloud_usd for month in self.months), ZERO) / len(self.months)
 
 
 def evaluate(case: Case) -> Outcome:
@@ -160,11 +181,12 @@ def evaluate(case: Case) -> Outcome:
 
 def _month(case: Case, requests: Decimal, price_usd: Decimal, local_first: Decimal) -> Month:
     """One month at that traffic and price; ``local_first`` is what the nodes carried in the first."""
-    all_cloud_usd = requests * price_usd
+    longer = case.output_factor - 1
+    all_cloud_usd = requests * price_usd * (1 + case.output_cost_ratio * longer)
     if not case.nodes:
         return Month(all_cloud_usd, all_cloud_usd, ZERO, ZERO, ZERO)
     carried = case.share.at(requests)
-    share = min(ONE, carried * case.share_factor)
+    share = min(ONE, max(ZERO, carried * case.share_factor * (1 - case.output_share_loss * longer)))
     load = carried * requests / local_first * case.share_factor if local_first else ZERO
     busy = min(ONE, case.busy_ratio * load)
     watts = case.nodes * (case.idle_w + busy * (case.active_w - case.idle_w))
@@ -174,6 +196,7 @@ def _month(case: Case, requests: Decimal, price_usd: Decimal, local_first: Decim
         energy_usd=watts / 1000 * HOURS_PER_MONTH * case.usd_per_kwh,
         maintenance_usd=case.maintenance_hours_per_month * case.usd_per_hour,
         local_share=share,
+        rent_usd=case.rent_usd_per_month,
     )
 
 
@@ -193,9 +216,8 @@ def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
     first = months[0]
     if first.saved_usd <= 0:
         avoided_usd = first.all_cloud_usd - first.cloud_usd
-        running_usd = first.energy_usd + first.maintenance_usd
         return (
-            f"running the nodes costs {_usd(running_usd)} a month and saves only {_usd(avoided_usd)} of cloud"
+            f"running the nodes costs {_usd(first.running_usd)} a month and saves only {_usd(avoided_usd)} of cloud"
         )
     saved_usd = sum((month.saved_usd for month in months), ZERO)
     return (
@@ -238,12 +260,25 @@ class Band:
 
 def monte_carlo(case: Case, spreads: Mapping[str, Spread], *, draws: int = 1000, seed: int = 0) -> Band:
     """Break-even and savings over draws of every figure named in ``spreads`` (fields of ``Case``)."""
+    return band(draw_outcomes(case, spreads, draws=draws, seed=seed))
+
+
+def draw_outcomes(
+    case: Case, spreads: Mapping[str, Spread], *, draws: int = 1000, seed: int = 0
+) -> list[Outcome]:
+    """What the case comes to in each of ``draws`` futures; the same for the same seed."""
     random = np.random.default_rng(seed)
     columns = {name: _draw(spread, draws, random) for name, spread in sorted(spreads.items())}
     outcomes = []
     for number in range(draws):
         changes = {name: values[number] for name, values in columns.items()}
         outcomes.append(evaluate(_with(case, changes)))
+    return outcomes
+
+
+def band(outcomes: Sequence[Outcome]) -> Band:
+    """The quantiles of several futures."""
+    draws = len(outcomes)
     months = sorted(
         (o.break_even_months for o in outcomes), key=lambda m: Decimal("Infinity") if m is None else m
     )

@@ -75,9 +75,9 @@ def _sum(tokens: NDArray[np.int32]) -> int:
 class NaiveInputs:
     """The numbers of the usual calculation."""
 
-    requests_per_month: int
-    input_tokens: int
-    output_tokens: int
+    requests_per_month: int | Decimal
+    input_tokens: int | Decimal
+    output_tokens: int | Decimal
     input_usd_per_mtok: Decimal
     output_usd_per_mtok: Decimal
     hardware_usd: Decimal

@@ -13,7 +13,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
-from spillway.errors import SpillwayError
+from spillway.errors import WorkloadError
 from spillway.vocabulary import Grade
 
 __all__ = [
@@ -34,12 +34,6 @@ KEPT_LINES = 1000
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int32]
-
-
-class WorkloadError(SpillwayError):
-    """A usage file cannot be planned with; the sentence names file, line or column and what to do."""
-
-    exit_code = 2
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ import numpy as np
 from spillway.planner.arrivals import spread_totals
 from spillway.planner.readers.formats import FORMATS, Format, recognise
 from spillway.planner.readers.generic import generic_format, propose
+from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record, Source, open_source
@@ -70,7 +71,7 @@ class UsageFile:
 
 
 def open_usage(
-    path: Path,
+    path: Path | str,
     *,
     format_name: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -78,9 +79,10 @@ def open_usage(
 ) -> UsageFile:
     """The file with its format told by content, or as named; ``columns`` corrects a generic file's mapping.
 
+    Text that is no path is the URL of a ledger.
     ``models`` is the list of model names that several files share; the file's names are appended to it.
     """
-    source = open_source(path)
+    source = open_source(path) if isinstance(path, Path) else open_ledger(path)
     if columns:
         found = generic_format(source.names, columns, str(path))
     elif format_name is not None:
@@ -94,7 +96,7 @@ def open_usage(
     mapping = found.columns(source.names)
     if found.name == "openai-cost":
         raise WorkloadError(f"{path} holds costs without tokens; export usage (tokens) and give that file")
-    report = ReadReport(str(path), found.name, mapping, models=[] if models is None else models)
+    report = ReadReport(str(source.path), found.name, mapping, models=[] if models is None else models)
     if found.name == "generic":
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
         report.notes.append(f"columns taken as {pairs}")
@@ -102,7 +104,7 @@ def open_usage(
 
 
 def read_workload(
-    paths: Sequence[Path],
+    paths: Sequence[Path | str],
     *,
     format_name: str | None = None,
     columns: Mapping[str, str] | None = None,
@@ -152,6 +154,8 @@ class _Cells:
         self._has_all_costs = "cost" in self.columns
         self._others = 0
         self._are_all_calls = not self.format.only and not self.format.has
+        # What a local answer would have cost is asked of the reference, not of the model that gave it.
+        self._is_ledger = self.format.name == "spillway-ledger"
 
     def cell(self, record: Record, our: str) -> Any:
         """The file's value for our column, ``None`` where it has none."""
@@ -172,7 +176,7 @@ class _Cells:
 
     def model(self, record: Record) -> int:
         """Index of the record's model name among all seen."""
-        name = str(self.cell(record, "model") or "")
+        name = str((self._is_ledger and record.get("reference_model")) or self.cell(record, "model") or "")
         index = self._models.get(name)
         if index is None:
             index = self._models[name] = len(self.report.models)

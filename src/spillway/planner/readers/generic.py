@@ -74,7 +74,7 @@ def generic_format(names: tuple[str, ...], mapping: Mapping[str, str], source: s
     if missing:
         raise WorkloadError(
             f"{source}: no column looks like {' or '.join(missing)}; say which with "
-            f"--columns {missing[0]}=NAME, the file has {', '.join(names[:30])}"
+            f"--map COLUMN={missing[0]}, the file has {', '.join(names[:30])}"
         )
     unit_s = UNITS.get(_words(found["time"])[-1])
 

@@ -1,0 +1,289 @@
+"""The plan: what fleets carry, what they cost, whether buying pays, and everything the answer rests on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+
+from spillway.planner.breakeven import (
+    Band,
+    Outcome,
+    Sensitivity,
+    Spread,
+    band,
+    cheapest,
+    draw_outcomes,
+    evaluate,
+    sensitivities,
+    what_would_pay,
+)
+from spillway.planner.money import Naive
+from spillway.planner.parallel import Workers
+from spillway.planner.plan_checks import Ceiling, check_idle, traffic_warnings
+from spillway.planner.plan_costs import assumptions_of
+from spillway.planner.plan_inputs import DEFAULT_OBJECTIVE, Assumption, PlanGrade, PlanInputs, stretch
+from spillway.planner.plan_money import Answers, Course, courses, make_case, spreads_of
+from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
+from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, side_runs
+
+__all__ = ["FleetLine", "Plan", "PolicyLine", "make_plan"]
+
+ENOUGH_SHARE = 0.95
+"""Of the requests that an idle node answers in time, what counts as all of them."""
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class FleetLine:
+    """One fleet size. Money is the mean of a month over the hardware's life."""
+
+    nodes: int
+    ran: Ran
+    outcome: Outcome
+    keeps_objective: bool
+    """Whether as many requests are in time as promised, or at least as many as the cloud alone manages."""
+
+    @property
+    def local_usd_per_month(self) -> Decimal:
+        """Hardware, energy, maintenance and rent."""
+        return self.outcome.total_usd_per_month - self.outcome.cloud_usd_per_month
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The whole answer. ``shown_nodes`` is the recommended fleet, or the least bad one when none pays."""
+
+    inputs: PlanInputs
+    is_worth_it: bool
+    reason: str | None
+    """Why never; ``None`` when it pays."""
+    recommended_nodes: int
+    shown_nodes: int
+    band: Band
+    """Of the shown fleet."""
+    naive: Naive
+    ceiling: Ceiling
+    nodes_for_all: int | None
+    """Nodes that carry nearly all an idle node could answer in time; ``None`` when none tried does."""
+    fleets: tuple[FleetLine, ...]
+    policies: tuple[PolicyLine, ...]
+    course: Course
+    sensitivities: tuple[Sensitivity, ...]
+    spreads: Mapping[str, Spread]
+    would_pay: Mapping[str, Decimal | None]
+    machines: tuple[MachineLine, ...]
+    """One of each other machine, what saves most first."""
+    patient: Patient | None
+    """``None`` when there is no objective to loosen."""
+    assumptions: tuple[Assumption, ...]
+    warnings: tuple[str, ...]
+
+    @property
+    def shown(self) -> FleetLine:
+        """The fleet that charts and policies are about."""
+        return next(line for line in self.fleets if line.nodes == self.shown_nodes)
+
+    @property
+    def nodes_of_work(self) -> int | None:
+        """Nodes that would have to work all the time, one request after another; ``None`` when unknown."""
+        read = self.naive.prefill_utilisation
+        return None if read is None else math.ceil(self.naive.decode_utilisation + read)
+
+    @property
+    def all_cloud_usd_per_month(self) -> Decimal:
+        """What the first month costs without any node."""
+        return self.shown.outcome.months[0].all_cloud_usd
+
+
+def make_plan(
+    inputs: PlanInputs,
+    *,
+    workers: int | None = None,
+    backend: str | None = None,
+    on_progress: Progress | None = None,
+) -> Plan:
+    """The plan for these inputs; the same for the same inputs, however many workers there are.
+
+    ``WorkloadError`` or ``ConfigError`` when something needed is unknown or impossible.
+    """
+    ceiling = check_idle(inputs)
+    world = _world(inputs)
+    first = _first_runs(inputs)
+    tally = _Tally(len(first) + len(side_runs(inputs, 1)), on_progress)
+    with Workers(world, workers, backend) as pool:
+        ran = pool.run(carry_out, first, tally.step)
+        fleets = _fleets(inputs, ran)
+        chosen = _cheapest(fleets)
+        shown = chosen if chosen else _least_bad(fleets)
+        second = pool.run(carry_out, side_runs(inputs, shown), tally.step)
+    return _finish(inputs, ceiling, fleets, shown, Side(inputs, tuple(second)))
+
+
+class _Tally:
+    """Counts finished runs for a progress bar."""
+
+    def __init__(self, total: int, say: Progress | None) -> None:
+        self._total = total
+        self._say = say
+        self._done = 0
+        if say is not None:
+            say(0, total)
+
+    def step(self) -> None:
+        self._done += 1
+        if self._say is not None:
+            self._say(min(self._done, self._total), self._total)
+
+
+def _world(inputs: PlanInputs) -> World:
+    workload = inputs.traffic.workload
+    return World(
+        whole=stretch(workload, inputs.effort.fleet_requests),
+        sample=stretch(workload, inputs.effort.side_requests),
+        fleet=inputs.node.fleet,
+        objective=inputs.objective,
+        cloud=inputs.cloud,
+        seed=inputs.seed,
+        machines={key: node.fleet for key, node in inputs.machines.items()},
+    )
+
+
+def _first_runs(inputs: PlanInputs) -> list[Run]:
+    """Every fleet size, the largest first since it takes longest."""
+    return [Run(nodes, on_sample=False) for nodes in sorted({0, *inputs.sizes}, reverse=True)]
+
+
+def _fleets(inputs: PlanInputs, ran: Sequence[Ran]) -> list[FleetLine]:
+    price_usd = usd_per_request(inputs)
+    by_cloud = next(each for each in ran if each.run.nodes == 0).attainment
+    promised = min(inputs.objective.attainment_ratio, by_cloud) - 0.005
+    lines = []
+    for each in sorted(ran, key=lambda each: each.run.nodes):
+        case = make_case(inputs, each.run.nodes, [each], price_usd, Answers())
+        lines.append(FleetLine(each.run.nodes, each, evaluate(case), each.attainment >= promised))
+    return lines
+
+
+def _cheapest(fleets: Sequence[FleetLine]) -> int:
+    """Nodes of the cheapest fleet that keeps the objective; 0 when that is the cloud alone."""
+    kept = [line.outcome for line in fleets if line.keeps_objective or not line.nodes]
+    return cheapest(kept).case.nodes
+
+
+def _least_bad(fleets: Sequence[FleetLine]) -> int:
+    """The fleet that loses least."""
+    some = [line for line in fleets if line.nodes]
+    kept = [line for line in some if line.keeps_objective] or some
+    return max(kept, key=lambda line: (line.outcome.saved_usd, -line.nodes)).nodes
+
+
+def _finish(
+    inputs: PlanInputs, ceiling: Ceiling, fleets: Sequence[FleetLine], shown: int, side: Side
+) -> Plan:
+    """The second half: futures of the shown fleet, verdict, and all that is told besides."""
+    line = next(each for each in fleets if each.nodes == shown)
+    case, share = side.case(line.ran), side.share_spread()
+    spreads = spreads_of(inputs, shown, share)
+    futures = draw_outcomes(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
+    found = band(futures)
+    pays = found.p50 is not None and _cheapest(fleets) > 0
+    return Plan(
+        inputs=inputs,
+        is_worth_it=pays,
+        reason=None if pays else _why_never(fleets, line, found),
+        recommended_nodes=shown if pays else 0,
+        shown_nodes=shown,
+        band=found,
+        naive=Naive(inputs.naive),
+        ceiling=ceiling,
+        nodes_for_all=_nodes_for_all(fleets, ceiling),
+        fleets=tuple(fleets),
+        policies=side.policies(),
+        course=courses(futures),
+        sensitivities=tuple(sensitivities(case, spreads)),
+        spreads=spreads,
+        would_pay={} if pays else what_would_pay(case),
+        machines=side.machines(),
+        patient=side.patient(line.ran),
+        assumptions=_assumptions(inputs, share),
+        warnings=tuple(_warnings(inputs, ceiling, line)),
+    )
+
+
+def _why_never(fleets: Sequence[FleetLine], line: FleetLine, found: Band) -> str:
+    """Why no fleet is bought, in one sentence."""
+    nodes = f"{line.nodes} node{'s' if line.nodes > 1 else ''}"
+    if not any(each.keeps_objective for each in fleets if each.nodes):
+        return f"no fleet keeps the objective: with {nodes} {line.ran.attainment:.0%} of requests are in time"
+    if line.outcome.reason is not None:
+        return f"with {nodes}, {line.outcome.reason}"
+    if line.outcome.saved_usd > 0:
+        return f"{nodes} would pay only in {found.pays_ratio:.0%} of the futures considered"
+    return f"{nodes} would be paid off but cost more than the cloud over the whole life"
+
+
+def _nodes_for_all(fleets: Sequence[FleetLine], ceiling: Ceiling) -> int | None:
+    wanted = ENOUGH_SHARE * ceiling.in_time_share
+    return next((line.nodes for line in fleets if line.nodes and line.ran.useful_share >= wanted), None)
+
+
+def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
+    """Everything the plan rests on: traffic, node, cloud, objective, money, and how it was simulated."""
+    objective = inputs.objective
+    said: PlanGrade = "guess" if objective == DEFAULT_OBJECTIVE else "given"
+    source = "default objective" if said == "guess" else "given"
+    limits = [
+        Assumption("objective: first token", _ms(objective.ttft_s), "ms", said, source),
+        Assumption("objective: last token", _ms(objective.total_s), "ms", said, source),
+        Assumption("objective: share of requests in time", objective.attainment_ratio, "ratio", said, source),
+    ]
+    money = [
+        *assumptions_of(inputs.costs),
+        *inputs.assumptions,
+        Assumption(
+            "share avoided, against the simulated", Decimal(1), "ratio", share.grade,
+            f"{share.source}; {share.low:.2f} to {share.high:.2f}",
+        ),
+    ]  # fmt: skip
+    return (
+        *inputs.traffic.assumptions, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money,
+        *_simulated(inputs),
+    )  # fmt: skip
+
+
+def _simulated(inputs: PlanInputs) -> list[Assumption]:
+    whole = stretch(inputs.traffic.workload, inputs.effort.fleet_requests)
+    sample = stretch(inputs.traffic.workload, inputs.effort.side_requests)
+    return [
+        Assumption(
+            "requests simulated per fleet size", len(whole), "requests", "derived",
+            f"{whole.span_s / 86_400:.1f} of {inputs.traffic.workload.span_s / 86_400:.1f} days",
+        ),
+        Assumption(
+            "requests simulated per side question", len(sample), "requests", "derived",
+            f"{sample.span_s / 86_400:.1f} days; policies, other loads, speeds and lengths",
+        ),
+        Assumption("futures drawn", inputs.effort.draws, "draws", "derived", f"seed {inputs.seed}"),
+    ]  # fmt: skip
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(1000 * seconds)
+
+
+def _warnings(inputs: PlanInputs, ceiling: Ceiling, line: FleetLine) -> list[str]:
+    found = [*traffic_warnings(inputs.traffic), *inputs.warnings]
+    if ceiling.in_time_share < 0.5:
+        found.append(
+            f"only {ceiling.in_time_share:.0%} of the requests could be in time even on an idle node; "
+            "the rest stays in the cloud however many nodes there are"
+        )
+    if not line.keeps_objective:
+        found.append(
+            f"with {line.nodes} node(s) only {line.ran.attainment:.0%} of the requests are in time, "
+            f"{inputs.objective.attainment_ratio:.0%} were promised"
+        )
+    return found

@@ -1,0 +1,208 @@
+"""From what somebody asked for to the inputs of a plan: traffic, then node, then cloud, then money."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from decimal import Decimal
+
+from spillway.errors import ConfigError
+from spillway.planner.catalogue import load_machines
+from spillway.planner.money import ARTICLE, NaiveInputs
+from spillway.planner.plan_cloud import CloudFigures, choose_cloud
+from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
+from spillway.planner.plan_inputs import (
+    DEFAULT_OBJECTIVE,
+    Assumption,
+    CloudChoice,
+    Effort,
+    NodeChoice,
+    PlanInputs,
+    Traffic,
+)
+from spillway.planner.plan_node import NodeFigures, Typical, choose_node
+from spillway.planner.plan_traffic import from_numbers, from_usage
+from spillway.planner.presets import ARTICLE_NODE, ARTICLE_RATES, PRESETS, article_traffic
+from spillway.vocabulary import Objective
+
+__all__ = ["Asked", "build_inputs"]
+
+USUAL_USD_PER_HOUR = Decimal(60)
+USUAL_LIFE_MONTHS = 48
+USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 1000.0, 250.0
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What somebody wants planned; everything left out has a default that the plan states."""
+
+    price_day: date
+    """Cloud prices in force on that day are taken."""
+    usage: tuple[str, ...] = ()
+    """Files, or URLs of ledgers."""
+    preset: str | None = None
+    requests_per_month: int | None = None
+    input_tokens: float | None = None
+    output_tokens: float | None = None
+    shape: str = "consumer"
+    format_name: str | None = None
+    columns: Mapping[str, str] = field(default_factory=dict)
+    node: NodeFigures = field(default_factory=NodeFigures)
+    cloud: CloudFigures | None = None
+    objective: Objective = DEFAULT_OBJECTIVE
+    sizes: tuple[int, ...] = tuple(range(9))
+    costs: Mapping[str, Decimal] = field(default_factory=dict)
+    """Uncertain figures that are known better, by their name in ``plan_costs.KNOWN``."""
+    usd_per_hour: Decimal | None = None
+    life_months: int | None = None
+    seed: int = 0
+    effort: Effort = field(default_factory=Effort)
+
+
+def build_inputs(asked: Asked) -> PlanInputs:
+    """The inputs of the plan; ``WorkloadError`` or ``ConfigError`` says what is wrong and what to do."""
+    _refuse_nonsense(asked)
+    is_article = asked.preset == "article"
+    traffic = _traffic(asked)
+    workload = traffic.workload
+    typical = Typical(workload.mean_input_tokens, workload.mean_output_tokens, asked.objective)
+    figures = _node_figures(asked)
+    node = choose_node(figures, typical)
+    cloud, warnings = _cloud(asked, traffic)
+    costs = with_given(ARTICLE_COSTS if is_article else USUAL_COSTS, asked.costs)
+    life_months = asked.life_months or USUAL_LIFE_MONTHS
+    return PlanInputs(
+        traffic=traffic,
+        node=node,
+        cloud=cloud,
+        costs=costs,
+        usd_per_hour=asked.usd_per_hour if asked.usd_per_hour is not None else USUAL_USD_PER_HOUR,
+        life_months=life_months,
+        naive=_naive(asked, traffic, node, cloud, costs["usd_per_kwh"].mode, life_months),
+        objective=asked.objective,
+        sizes=asked.sizes,
+        seed=asked.seed,
+        effort=asked.effort,
+        preset=asked.preset,
+        machines=_others(figures, typical),
+        assumptions=_assumptions(asked),
+        warnings=tuple(warnings),
+    )
+
+
+def _refuse_nonsense(asked: Asked) -> None:
+    if asked.preset is not None and asked.preset not in PRESETS:
+        raise ConfigError(f"--preset {asked.preset!r} is unknown; use {', '.join(PRESETS)}")
+    if asked.preset is not None and asked.usage:
+        raise ConfigError("--preset brings its own traffic; leave out the usage files or the preset")
+    has_numbers = asked.requests_per_month is not None
+    if asked.usage and has_numbers:
+        raise ConfigError("give usage files or --requests-per-month, not both")
+    if not (asked.usage or has_numbers or asked.preset):
+        raise ConfigError(
+            "nothing to plan from: give a usage file, or --requests-per-month with --input-tokens and "
+            "--output-tokens, or --preset article"
+        )
+    for name, value in asked.costs.items():
+        known = KNOWN[name]
+        if not known.least <= value <= known.most:
+            raise ConfigError(f"{known.label} must be between {known.least} and {known.most}, not {value}")
+    if not any(asked.sizes):
+        raise ConfigError("--nodes needs at least one fleet of 1 or more nodes, such as 0-8")
+
+
+def _traffic(asked: Asked) -> Traffic:
+    if asked.preset == "article":
+        return article_traffic(asked.shape, asked.seed)
+    if asked.requests_per_month is not None:
+        return from_numbers(
+            asked.requests_per_month,
+            asked.input_tokens if asked.input_tokens is not None else USUAL_INPUT_TOKENS,
+            asked.output_tokens if asked.output_tokens is not None else USUAL_OUTPUT_TOKENS,
+            asked.shape,
+            seed=asked.seed,
+        )
+    return from_usage(
+        asked.usage,
+        format_name=asked.format_name,
+        columns=asked.columns,
+        shape=asked.shape,
+        seed=asked.seed,
+    )
+
+
+def _node_figures(asked: Asked) -> NodeFigures:
+    """The article's node where the preset's owner names none."""
+    return ARTICLE_NODE if asked.preset == "article" and asked.node == NodeFigures() else asked.node
+
+
+def _cloud(asked: Asked, traffic: Traffic) -> tuple[CloudChoice, list[str]]:
+    figures = asked.cloud or CloudFigures(asked.price_day)
+    if asked.preset == "article" and figures == CloudFigures(asked.price_day):
+        figures = replace(
+            figures,
+            input_usd_per_mtok=ARTICLE_RATES.input_usd_per_mtok,
+            output_usd_per_mtok=ARTICLE_RATES.output_usd_per_mtok,
+        )
+    return choose_cloud(traffic.workload, figures)
+
+
+def _others(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:
+    """One of each machine in the catalogue that holds the same model."""
+    if figures.profile is not None:
+        return {}
+    found = {}
+    for key in load_machines():
+        other = NodeFigures(
+            hardware=key, model=figures.model, quant=figures.quant, weights_gb=figures.weights_gb,
+            params_b=figures.params_b, kv_bytes_per_token=figures.kv_bytes_per_token,
+        )  # fmt: skip
+        try:
+            found[key] = choose_node(other, typical)
+        except ConfigError:
+            continue  # too little memory, or nobody knows what it costs
+    return found
+
+
+def _naive(
+    asked: Asked,
+    traffic: Traffic,
+    node: NodeChoice,
+    cloud: CloudChoice,
+    usd_per_kwh: Decimal,
+    life_months: int,
+) -> NaiveInputs:
+    """The usual calculation over the same traffic; the article's own digits for its preset."""
+    prefill_tok_s = Decimal(round(node.prefill_tok_s(traffic.workload.mean_input_tokens)))
+    if asked.preset == "article" and asked.node == NodeFigures():
+        return replace(ARTICLE, prefill_tok_s=prefill_tok_s, usd_per_kwh=usd_per_kwh)
+    input_rate, output_rate = cloud.mean_rates(traffic.workload)
+    return NaiveInputs(
+        requests_per_month=traffic.requests_per_month,
+        input_tokens=Decimal(repr(traffic.workload.mean_input_tokens)),
+        output_tokens=Decimal(repr(traffic.workload.mean_output_tokens)),
+        input_usd_per_mtok=input_rate,
+        output_usd_per_mtok=output_rate,
+        hardware_usd=node.price_usd,
+        active_w=node.active_w,
+        usd_per_kwh=usd_per_kwh,
+        life_months=Decimal(life_months),
+        decode_tok_s=Decimal(repr(round(node.decode_tok_s(), 2))),
+        prefill_tok_s=prefill_tok_s,
+    )
+
+
+def _assumptions(asked: Asked) -> tuple[Assumption, ...]:
+    hour, life = asked.usd_per_hour, asked.life_months
+    is_article = asked.preset == "article"
+    return (
+        Assumption(
+            "an hour of maintenance", hour if hour is not None else USUAL_USD_PER_HOUR, "USD",
+            "given" if hour is not None else "guess", "given" if hour is not None else "an engineer's hour",
+        ),
+        Assumption(
+            "life of the hardware", life or USUAL_LIFE_MONTHS, "months", "given" if life else "guess",
+            "given" if life else "the article's own figure" if is_article else "four years, as books have it",
+        ),
+    )  # fmt: skip

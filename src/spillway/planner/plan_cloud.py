@@ -1,0 +1,195 @@
+"""What the cloud would charge for the workload: dated list prices of its own models, or of a named one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from decimal import Decimal
+
+import numpy as np
+
+from spillway.errors import ConfigError
+from spillway.ledger.catalogue import Span, catalogue_name, resolve
+from spillway.planner.plan_inputs import Assumption, CloudChoice
+from spillway.planner.simulator import CloudModel
+from spillway.planner.workload import Workload
+from spillway.vocabulary import Rates
+
+__all__ = ["DEFAULT_CLOUD", "CloudFigures", "choose_cloud", "provider_of"]
+
+DEFAULT_CLOUD = "openai/gpt-4o-mini"
+PROVIDERS: tuple[tuple[str, str], ...] = (
+    (r"gpt-|chatgpt-|o\d(-|$)|text-embedding-|davinci|babbage", "openai"),
+    (r"claude", "anthropic"),
+    (r"gemini|gemma", "google"),
+    (r"(open-)?(mi[sx]tral|ministral|codestral|magistral|devstral|pixtral)", "mistral"),
+    (r"deepseek", "deepseek"),
+    (r"grok", "x-ai"),
+    (r"command", "cohere"),
+)
+"""Whose model a bare name is, by how it begins."""
+
+
+@dataclass(frozen=True)
+class CloudFigures:
+    """What was said about the cloud; ``None`` leaves it to the workload's own models and the catalogue."""
+
+    price_day: date
+    """Prices in force on that day are taken."""
+    cloud: str | None = None
+    """``PROVIDER/MODEL``: everything is priced as if it had answered."""
+    input_usd_per_mtok: Decimal | None = None
+    output_usd_per_mtok: Decimal | None = None
+    cached_usd_per_mtok: Decimal | None = None
+    batch_ratio: Decimal = Decimal(0)
+    first_token_s: float | None = None
+    tok_s: float | None = None
+
+
+def choose_cloud(workload: Workload, figures: CloudFigures) -> tuple[CloudChoice, list[str]]:
+    """The cloud to compare with, and what a person should know of it.
+
+    ``ConfigError`` when a price that is needed is unknown: a saving over it would be made up.
+    """
+    rates, name, said, warnings = _priced(workload, figures)
+    latency, timed = _latency(figures)
+    batch = Assumption(
+        "share of traffic through the batch endpoint", figures.batch_ratio, "ratio",
+        "given" if figures.batch_ratio else "guess", "given" if figures.batch_ratio else "none unless stated",
+    )  # fmt: skip
+    choice = CloudChoice(name, rates, latency, figures.batch_ratio, (*said, *timed, batch))
+    if choice.price_usd(workload) is None:
+        raise ConfigError(
+            f"{name} has no known price for some of the tokens (cached ones, most likely), so nothing can be "
+            "said about savings: give --cached-usd-per-mtok beside --input-usd-per-mtok and "
+            "--output-usd-per-mtok"
+        )
+    return choice, warnings
+
+
+def _priced(
+    workload: Workload, figures: CloudFigures
+) -> tuple[tuple[Rates, ...], str, tuple[Assumption, ...], list[str]]:
+    given = (figures.input_usd_per_mtok, figures.output_usd_per_mtok)
+    if given[0] is not None and given[1] is not None:
+        cached = figures.cached_usd_per_mtok
+        rates = Rates(*given, given[0] if cached is None else cached, source="given")
+        name = figures.cloud or "the cloud at the stated price"
+        return (rates,), name, _shown((name,), (rates,), "given"), []
+    if given != (None, None) or figures.cached_usd_per_mtok is not None:
+        raise ConfigError("a price needs both --input-usd-per-mtok and --output-usd-per-mtok")
+    names = [figures.cloud] if figures.cloud else [name for name in workload.models if name]
+    warnings = []
+    if not names:
+        names = [DEFAULT_CLOUD]
+        warnings.append(
+            f"the usage names no model: priced as {DEFAULT_CLOUD}; --cloud PROVIDER/MODEL says another"
+        )
+    spans = look_up(names, figures.price_day)
+    found = {name: _at(spans[name], figures.price_day) for name in names}
+    _refuse_unknown(workload, found, figures)
+    by_index = (names[0],) if len(names) == 1 else workload.models
+    rates_by_index = tuple(known for name in by_index if (known := found[name]) is not None)
+    if workload.start_wall_s is not None and not figures.cloud:
+        warnings += _moved(spans, workload.start_wall_s, figures.price_day)
+    day = figures.price_day.isoformat()
+    said = _shown(tuple(by_index), rates_by_index, f"{catalogue_name()}, list price on {day}")
+    return rates_by_index, _name(workload, names), said, warnings
+
+
+def _name(workload: Workload, names: Sequence[str]) -> str:
+    if len(names) == 1:
+        return names[0]
+    counts = np.bincount(workload.model, minlength=len(workload.models))
+    first = workload.models[int(np.argmax(counts))]
+    others = len(names) - 1
+    return f"{first} and {others} other{'s' if others > 1 else ''}, as used"
+
+
+def look_up(names: Sequence[str], day: date) -> dict[str, tuple[Span, ...]]:
+    """Dated prices by name, an empty tuple where the catalogue has none."""
+    asked = {name: provider_of(name) for name in names}
+    wanted = [pair for pair in asked.values() if pair is not None]
+    entries = resolve(wanted, _noon_s(day)).entries if wanted else ()
+    known = {(entry.provider, entry.model): entry.spans for entry in entries}
+    return {name: known.get(pair, ()) if pair is not None else () for name, pair in asked.items()}
+
+
+def provider_of(name: str) -> tuple[str, str] | None:
+    """Provider and model of a name such as ``openai/gpt-4o`` or ``gpt-4o``; ``None`` when nobody can tell."""
+    provider, slash, model = name.partition("/")
+    if slash and model:
+        return provider, model
+    found = next((owner for start, owner in PROVIDERS if re.match(start, name.lower())), None)
+    return None if found is None else (found, name)
+
+
+def _noon_s(day: date) -> float:
+    return datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp()
+
+
+def _at(spans: Sequence[Span], day: date) -> Rates | None:
+    return _at_s(spans, _noon_s(day))
+
+
+def _at_s(spans: Sequence[Span], moment_s: float) -> Rates | None:
+    for span in spans:
+        if (span.from_s is None or moment_s >= span.from_s) and (
+            span.until_s is None or moment_s < span.until_s
+        ):
+            return span.rates
+    return None
+
+
+def _refuse_unknown(workload: Workload, found: Mapping[str, Rates | None], figures: CloudFigures) -> None:
+    unknown = [name for name, rates in found.items() if rates is None]
+    if not figures.cloud and any(workload.models) and "" in workload.models:
+        unknown.append("rows without a model")
+    if not unknown:
+        return
+    shown = ", ".join(repr(name) for name in unknown[:5])
+    more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
+    raise ConfigError(
+        f"the price of {shown}{more} is unknown on {figures.price_day}, so nothing can be said about "
+        f"savings: price everything as one model (--cloud {DEFAULT_CLOUD}), or state a price "
+        "(--input-usd-per-mtok, --output-usd-per-mtok)"
+    )
+
+
+def _moved(spans: Mapping[str, Sequence[Span]], used_s: float, day: date) -> list[str]:
+    """Models whose list price was another when the usage happened."""
+    then = datetime.fromtimestamp(used_s, UTC).date().isoformat()
+    moved = [name for name, each in spans.items() if _at_s(each, used_s) not in (None, _at(each, day))]
+    return [f"{name} had another list price on {then}; the plan uses that of {day}" for name in moved]
+
+
+def _shown(names: Sequence[str], rates: Sequence[Rates], source: str) -> tuple[Assumption, ...]:
+    """Input and output price of up to five models."""
+    out = []
+    for name, known in list(dict(zip(names, rates, strict=True)).items())[:5]:
+        grade = "given" if source == "given" else known.grade
+        for what, rate in (("input", known.input_usd_per_mtok), ("output", known.output_usd_per_mtok),
+                           ("cached input", known.cache_read_usd_per_mtok)):  # fmt: skip
+            out.append(Assumption(f"{what} price of {name}", rate, "USD/million tokens", grade, source))
+    return tuple(out)
+
+
+def _latency(figures: CloudFigures) -> tuple[CloudModel, tuple[Assumption, ...]]:
+    usual = CloudModel()
+    latency = CloudModel(
+        figures.first_token_s if figures.first_token_s is not None else usual.first_token_s,
+        figures.tok_s if figures.tok_s is not None else usual.tok_s,
+    )
+    source = "a small hosted model; the spread is log-normal with sigma 0.35"
+    return latency, (
+        Assumption(
+            "cloud's time to first token, median", round(1000 * latency.first_token_s), "ms",
+            "guess" if figures.first_token_s is None else "given", source,
+        ),
+        Assumption(
+            "cloud's speed after that, median", latency.tok_s, "tok/s",
+            "guess" if figures.tok_s is None else "given", source,
+        ),
+    )  # fmt: skip

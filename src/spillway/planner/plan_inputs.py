@@ -1,0 +1,247 @@
+"""What a plan is made from: traffic, a node, a cloud, an objective, and figures that are not sure.
+
+Every figure carries a grade and a source; the assumptions of a plan are gathered from here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.planner.breakeven import Spread
+from spillway.planner.catalogue import Figure
+from spillway.planner.money import HOURS_PER_MONTH, NaiveInputs, cloud_price_usd
+from spillway.planner.simulator import CloudModel, Fleet
+from spillway.planner.workload import Ints, ReadReport, Workload
+from spillway.vocabulary import Objective, Pace, Rates
+
+__all__ = [
+    "DEFAULT_OBJECTIVE",
+    "Assumption",
+    "CloudChoice",
+    "Effort",
+    "NodeChoice",
+    "PlanGrade",
+    "PlanInputs",
+    "SlowedPace",
+    "Traffic",
+    "Value",
+]
+
+SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
+DAY_S = 86_400.0
+
+PlanGrade = Literal["measured", "vendor", "derived", "guess", "given"]
+"""How a figure came about; ``given`` by whoever asked for the plan."""
+Value = Decimal | float | int | str | None
+
+DEFAULT_OBJECTIVE = Objective("default", ttft_s=2.0, total_s=20.0, attainment_ratio=0.95)
+"""As in the gateway's example configuration."""
+
+
+@dataclass(frozen=True)
+class Assumption:
+    """One figure the plan rests on, and how we know it. ``value`` is ``None`` when nobody knows."""
+
+    name: str
+    value: Value
+    unit: str
+    grade: PlanGrade
+    source: str
+
+    @classmethod
+    def of(cls, name: str, figure: Figure, unit: str) -> Assumption:
+        """A figure of the catalogue."""
+        return cls(name, figure.value, unit, figure.grade, f"{figure.source} ({figure.date})")
+
+
+@dataclass(frozen=True)
+class Traffic:
+    """The requests to plan for and where they came from."""
+
+    workload: Workload
+    described: str
+    """One phrase for a person."""
+    reports: tuple[ReadReport, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
+
+    @property
+    def requests_per_month(self) -> Decimal:
+        """Requests in a twelfth of a year at the workload's mean rate."""
+        return self.per_month(Decimal(len(self.workload)))
+
+    def per_month(self, amount: Decimal) -> Decimal:
+        """What so much over the workload's span comes to in a month."""
+        return amount * SECONDS_PER_MONTH / Decimal(repr(self.workload.span_s))
+
+
+@dataclass(frozen=True)
+class SlowedPace:
+    """A node that takes ``factor`` times as long for everything."""
+
+    pace: Pace
+    factor: float
+
+    def decode_step_s(self, batch: float, context_tokens: float) -> float:
+        """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
+        return self.factor * self.pace.decode_step_s(batch, context_tokens)
+
+    def prefill_s(self, prompt_tokens: float, cached_tokens: float = 0.0) -> float:
+        """Seconds to read a prompt when nothing else runs."""
+        return self.factor * self.pace.prefill_s(prompt_tokens, cached_tokens)
+
+
+@dataclass(frozen=True)
+class NodeChoice:
+    """One kind of node: how fast, how much at once, what it costs to have and to run."""
+
+    name: str
+    pace: Pace
+    slots: int
+    cache_tokens: float
+    price_usd: Decimal
+    """0 for a rented one."""
+    idle_w: Decimal
+    active_w: Decimal
+    rent_usd_per_month: Decimal = Decimal(0)
+    error_ratio: float = 0.0
+    """How far its times may be off, as a share."""
+    assumptions: tuple[Assumption, ...] = ()
+
+    @property
+    def fleet(self) -> Fleet:
+        """One such node for the simulator."""
+        return Fleet(self.pace, 1, self.slots, self.cache_tokens)
+
+    def decode_tok_s(self, context_tokens: float = 512.0) -> float:
+        """Tokens per second of one sequence alone."""
+        return 1.0 / self.pace.decode_step_s(1.0, context_tokens)
+
+    def prefill_tok_s(self, prompt_tokens: float) -> float:
+        """Prompt tokens per second of one prompt of that length alone."""
+        return prompt_tokens / self.pace.prefill_s(prompt_tokens, 0.0)
+
+
+@dataclass(frozen=True)
+class CloudChoice:
+    """The alternative: what it charges, by model of the workload, and how long it takes."""
+
+    name: str
+    rates: tuple[Rates, ...]
+    """One per name in ``Workload.models``, or a single one for all."""
+    latency: CloudModel = field(default_factory=CloudModel)
+    batch_ratio: Decimal = Decimal(0)
+    """Share of the traffic that goes through the provider's batch endpoint."""
+    assumptions: tuple[Assumption, ...] = ()
+
+    def price_usd(self, workload: Workload, chosen: NDArray[np.bool_] | None = None) -> Decimal | None:
+        """List price of the chosen requests, all without a choice; ``None`` when a needed rate is unknown."""
+        if len(self.rates) == 1:
+            return cloud_price_usd(workload, self.rates[0], chosen, self.batch_ratio)
+        total = Decimal(0)
+        for index, rates in enumerate(self.rates):
+            mask = workload.model == index
+            price = cloud_price_usd(
+                workload, rates, mask if chosen is None else mask & chosen, self.batch_ratio
+            )
+            if price is None:
+                return None
+            total += price
+        return total
+
+    def mean_rates(self, workload: Workload) -> tuple[Decimal, Decimal]:
+        """USD per million input and output tokens, were all charged at their model's plain list price."""
+        read = self._list_usd(workload, workload.input_tokens, [r.input_usd_per_mtok for r in self.rates])
+        written = self._list_usd(
+            workload, workload.output_tokens, [r.output_usd_per_mtok for r in self.rates]
+        )
+        return read, written
+
+    def _list_usd(self, workload: Workload, tokens: Ints, rates: Sequence[Decimal | None]) -> Decimal:
+        """Mean rate over the tokens of every model."""
+        total = Decimal(0)
+        for index, rate in enumerate(rates):
+            mine = tokens if len(rates) == 1 else tokens[workload.model == index]
+            total += int(mine.sum(dtype=np.int64)) * (rate or Decimal(0))
+        return total / max(int(tokens.sum(dtype=np.int64)), 1)
+
+    def output_usd(self, workload: Workload) -> Decimal | None:
+        """The part of the price of everything that is for the answers."""
+        whole = self.price_usd(workload)
+        silent = replace(workload, output_tokens=np.zeros_like(workload.output_tokens))
+        read = self.price_usd(silent)
+        return None if whole is None or read is None else whole - read
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is simulated: requests per fleet size, requests per side question, draws of the Monte Carlo.
+
+    Fewer requests than the workload has are a stretch of it, in whole days where it has whole days.
+    """
+
+    fleet_requests: int = 100_000
+    side_requests: int = 33_000
+    draws: int = 1000
+
+
+@dataclass(frozen=True)
+class PlanInputs:
+    """All that a plan is a function of; the same inputs give the same plan."""
+
+    traffic: Traffic
+    node: NodeChoice
+    cloud: CloudChoice
+    costs: Mapping[str, Spread]
+    """Uncertain figures by their name in ``plan_costs.KNOWN``."""
+    usd_per_hour: Decimal
+    """What an hour of maintenance costs."""
+    life_months: int
+    naive: NaiveInputs
+    objective: Objective = DEFAULT_OBJECTIVE
+    sizes: tuple[int, ...] = tuple(range(9))
+    seed: int = 0
+    effort: Effort = field(default_factory=Effort)
+    preset: str | None = None
+    machines: Mapping[str, NodeChoice] = field(default_factory=dict)
+    """Other machines to try one of, by catalogue key; none where the plan is about a measured node."""
+    assumptions: tuple[Assumption, ...] = ()
+    """Those that belong to none of the parts."""
+    warnings: tuple[str, ...] = ()
+
+
+def stretch(workload: Workload, most: int) -> Workload:
+    """A contiguous part of at most about ``most`` requests, whole days where there are any.
+
+    Of all parts that begin on a whole day the one whose rate is nearest the whole's is taken, the first
+    among equals. The workload itself when it is small enough; never less than a day of a longer one.
+    """
+    if len(workload) <= most:
+        return workload
+    days = workload.span_s / DAY_S
+    length_s = workload.span_s * most / len(workload)
+    if days >= 2:
+        length_s = max(1, math.floor(length_s / DAY_S)) * DAY_S
+    starts = np.arange(0.0, workload.span_s - length_s + 1.0, min(DAY_S, length_s))
+    first = np.searchsorted(workload.time_s, starts)
+    last = np.searchsorted(workload.time_s, starts + length_s)
+    wanted = len(workload) * length_s / workload.span_s
+    best = int(np.argmin(np.abs(last - first - wanted)))
+    part = slice(int(first[best]), int(last[best]))
+    start_s = float(starts[best])
+    return replace(
+        workload,
+        time_s=workload.time_s[part] - start_s,
+        input_tokens=workload.input_tokens[part],
+        output_tokens=workload.output_tokens[part],
+        cached_tokens=None if workload.cached_tokens is None else workload.cached_tokens[part],
+        model=workload.model[part],
+        span_s=length_s,
+        start_wall_s=None if workload.start_wall_s is None else workload.start_wall_s + start_s,
+    )

@@ -1,0 +1,183 @@
+"""The simulations a plan needs: each one run is a value, so that runs can be done anywhere in any order."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spillway.planner.plan_inputs import CloudChoice, PlanInputs, SlowedPace
+from spillway.planner.policies import AllCloud, AllLocal, ObservedTail, Policy, Reservation, Threshold
+from spillway.planner.routed import Routed
+from spillway.planner.simulator import Fleet, Result, simulate, upper_bound
+from spillway.planner.workload import Workload
+from spillway.vocabulary import Objective
+
+__all__ = ["CLAIRVOYANT", "OURS", "POLICIES", "Ran", "Run", "World", "carry_out", "usd_per_request"]
+
+CLAIRVOYANT = "clairvoyant"
+OURS = "ours"
+POLICIES = ("all-cloud", "all-local", "threshold", "reservation", "observed-p95", OURS, CLAIRVOYANT)
+"""What a plan compares, the upper bound last."""
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True)
+class World:
+    """What all runs of a plan share."""
+
+    whole: Workload
+    """For fleet sizes."""
+    sample: Workload
+    """For everything else."""
+    fleet: Fleet
+    objective: Objective
+    cloud: CloudChoice
+    seed: int
+    machines: Mapping[str, Fleet] = field(default_factory=dict)
+    """Other machines with the same model, by catalogue key."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One question to the simulator; every factor is 1 where nothing differs from the plan itself."""
+
+    nodes: int
+    policy: str = OURS
+    load: float = 1.0
+    """How many times as fast requests arrive."""
+    slower: float = 1.0
+    """How many times as long the nodes take."""
+    longer: float = 1.0
+    """How many times as long answers are."""
+    patience: float = 1.0
+    """How many times as long requests may take."""
+    machine: str | None = None
+    """Another machine of the catalogue instead of the plan's node."""
+    on_sample: bool = True
+
+
+@dataclass(frozen=True)
+class Ran:
+    """What came of one run. Shares are 0–1."""
+
+    run: Run
+    requests: int
+    requests_per_s: float
+    local_share: float
+    local_token_share: float
+    useful_share: float
+    """Requests answered locally and in time."""
+    avoided_share: Decimal
+    """Of the cloud's bill for everything, what the local requests would have cost."""
+    attainment: float
+    local_attainment: float | None
+    goodput_rps: float
+    ttft_p50_s: float
+    ttft_p95_s: float
+    total_p95_s: float
+    busy_ratio: float
+    """Mean share of the time a node worked; 0 without nodes."""
+    spills: Mapping[str, int]
+    local_by_hour: tuple[float, ...]
+    """Local requests per hour, by hour of the day in UTC, or of the workload when it has no dates."""
+    cloud_by_hour: tuple[float, ...]
+
+
+def usd_per_request(inputs: PlanInputs) -> Decimal:
+    """Mean list price of a request; all prices were checked when the cloud was chosen."""
+    workload = inputs.traffic.workload
+    price = inputs.cloud.price_usd(workload)
+    if price is None:
+        raise ValueError("a plan needs every price it uses")
+    return price / len(workload)
+
+
+def carry_out(world: World, run: Run) -> Ran:
+    """The run's answer; the same wherever it is worked out."""
+    workload = _workload(world, run)
+    objective = _objective(world.objective, run.patience)
+    one = world.fleet if run.machine is None else world.machines[run.machine]
+    fleet = replace(one, nodes=run.nodes)
+    if run.slower != 1.0:
+        fleet = replace(fleet, pace=SlowedPace(fleet.pace, run.slower))
+    cloud = world.cloud.latency.times(workload, world.seed)
+    if run.policy == CLAIRVOYANT and run.nodes:
+        result = upper_bound(workload, fleet, objective, cloud)
+    else:
+        result = simulate(workload, fleet, make_policy(run.policy, objective), objective, cloud)
+    return _summary(run, workload, result, world.cloud)
+
+
+def _workload(world: World, run: Run) -> Workload:
+    workload = world.sample if run.on_sample else world.whole
+    if run.longer != 1.0:
+        outputs = np.rint(workload.output_tokens * run.longer).astype(np.int32)
+        workload = replace(workload, output_tokens=outputs)
+    return workload if run.load == 1.0 else workload.at_rate(run.load)
+
+
+def _objective(objective: Objective, patience: float) -> Objective:
+    if patience == 1.0:
+        return objective
+    return Objective(
+        objective.name,
+        None if objective.ttft_s is None else objective.ttft_s * patience,
+        None if objective.total_s is None else objective.total_s * patience,
+        objective.attainment_ratio,
+    )
+
+
+def make_policy(name: str, objective: Objective) -> Policy:
+    """The policy of that name, one of ``POLICIES`` but the clairvoyant."""
+    if name == OURS:
+        return Routed(objective)
+    if name == "observed-p95":
+        return ObservedTail(objective)
+    makers = {
+        "all-cloud": AllCloud,
+        "all-local": AllLocal,
+        "threshold": Threshold,
+        "reservation": Reservation,
+    }
+    return makers[name]()
+
+
+def _summary(run: Run, workload: Workload, result: Result, cloud: CloudChoice) -> Ran:
+    local = result.is_local
+    bill = cloud.price_usd(workload)
+    avoided = cloud.price_usd(workload, local)
+    if bill is None or avoided is None:
+        raise ValueError("a plan needs every price it uses")
+    first, total = result.quantiles(result.ttft_s) or {}, result.quantiles(result.total_s) or {}
+    by_hour = [_by_hour(workload, chosen) for chosen in (local, ~local)]
+    return Ran(
+        run=run,
+        requests=len(workload),
+        requests_per_s=len(workload) / workload.span_s,
+        local_share=result.local_share,
+        local_token_share=result.local_token_share,
+        useful_share=float((local & result.in_time).mean()),
+        avoided_share=avoided / bill if bill else Decimal(0),
+        attainment=result.attainment,
+        local_attainment=result.local_attainment,
+        goodput_rps=result.goodput_rps,
+        ttft_p50_s=first["p50"],
+        ttft_p95_s=first["p95"],
+        total_p95_s=total["p95"],
+        busy_ratio=sum(result.utilisation) / run.nodes if run.nodes else 0.0,
+        spills=dict(result.spills),
+        local_by_hour=by_hour[0],
+        cloud_by_hour=by_hour[1],
+    )
+
+
+def _by_hour(workload: Workload, chosen: NDArray[np.bool_]) -> tuple[float, ...]:
+    start_s = workload.start_wall_s or 0.0
+    hours = ((start_s + workload.time_s[chosen]) // HOUR_S % 24).astype(np.int64)
+    days = max(workload.span_s / (24 * HOUR_S), 1e-9)
+    counts = np.bincount(hours, minlength=24) / max(days, 1.0)
+    return tuple(float(count) for count in counts)

@@ -1,0 +1,146 @@
+"""What is asked of one fleet besides its size: other policies, loads, speeds, lengths and objectives."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from decimal import Decimal
+
+from spillway.planner.breakeven import Case, Outcome, Spread, evaluate
+from spillway.planner.plan_inputs import NodeChoice, PlanInputs
+from spillway.planner.plan_money import Answers, make_case, share_spread
+from spillway.planner.plan_runs import CLAIRVOYANT, OURS, POLICIES, Ran, Run, usd_per_request
+from spillway.vocabulary import Objective
+
+__all__ = ["MachineLine", "Patient", "PolicyLine", "Side", "side_runs"]
+
+PATIENCE = 2.5
+"""How much longer an objective is tried when looking for what would change the verdict."""
+LOADS = (0.5, 2.0)
+
+
+@dataclass(frozen=True)
+class PolicyLine:
+    """One policy on the shown fleet."""
+
+    name: str
+    ran: Ran
+    regret: float | None
+    """Share of the clairvoyant's timely local requests that this policy misses; ``None`` if it has none."""
+
+
+@dataclass(frozen=True)
+class MachineLine:
+    """One machine of the catalogue with the same model, bought or rented alone."""
+
+    key: str
+    node: NodeChoice
+    ran: Ran
+    outcome: Outcome
+
+
+@dataclass(frozen=True)
+class Patient:
+    """What the fleet would do under an objective that is some times as long."""
+
+    objective: Objective
+    ran: Ran
+    outcome: Outcome
+
+
+def side_runs(inputs: PlanInputs, nodes: int) -> list[Run]:
+    """All of them; the upper bound first since it takes longest."""
+    error = inputs.node.error_ratio
+    lengths = inputs.costs["output_factor"]
+    return [
+        Run(nodes, CLAIRVOYANT),
+        *(Run(nodes, name) for name in POLICIES if name not in (CLAIRVOYANT, OURS)),
+        Run(nodes),
+        *(Run(nodes, load=load) for load in LOADS),
+        *(Run(nodes, slower=factor) for factor in (1 + error, 1 / (1 + error))),
+        *(Run(nodes, longer=float(length)) for length in (lengths.low, lengths.high)),
+        Run(nodes, patience=PATIENCE),
+        *(Run(1, machine=key) for key in inputs.machines),
+    ]
+
+
+@dataclass(frozen=True)
+class Side:
+    """The answers to ``side_runs``."""
+
+    inputs: PlanInputs
+    ran: tuple[Ran, ...]
+
+    def _of(self, **wanted: object) -> Ran:
+        """The run that differs from the plan in just this way."""
+        nodes = self.ran[0].run.nodes
+        run = replace(Run(nodes), **wanted)  # type: ignore[arg-type]
+        return next(each for each in self.ran if each.run == run)
+
+    @property
+    def now(self) -> Ran:
+        """Nothing changed, over the same stretch as all others."""
+        return self._of()
+
+    def case(self, whole: Ran) -> Case:
+        """The fleet's money with what is known of other loads and lengths; ``whole`` is the longer run."""
+        runs = [whole]
+        base = self.now.avoided_share
+        for load in LOADS:
+            found = self._of(load=load)
+            scale = found.avoided_share / base if base else Decimal(1)
+            runs.append(replace(found, avoided_share=min(Decimal(1), whole.avoided_share * scale)))
+        return make_case(self.inputs, whole.run.nodes, runs, usd_per_request(self.inputs), self.answers())
+
+    def answers(self) -> Answers:
+        """What longer answers do to the bill and to the share, from the two runs with other lengths."""
+        lengths = self.inputs.costs["output_factor"]
+        whole = self.inputs.cloud.price_usd(self.inputs.traffic.workload)
+        written = self.inputs.cloud.output_usd(self.inputs.traffic.workload)
+        cost_ratio = written / whole if whole and written is not None else Decimal(0)
+        base = self.now.avoided_share
+        if lengths.low == lengths.high or not base:
+            return Answers(cost_ratio)
+        short = self._of(longer=float(lengths.low)).avoided_share
+        long = self._of(longer=float(lengths.high)).avoided_share
+        return Answers(cost_ratio, (short - long) / base / (lengths.high - lengths.low))
+
+    def share_spread(self) -> Spread:
+        """How far the share may be off when the node is as wrong as its figures may be."""
+        error = self.inputs.node.error_ratio
+        slower, faster = self._of(slower=1 + error), self._of(slower=1 / (1 + error))
+        return share_spread(self.now, slower, faster, error)
+
+    def policies(self) -> tuple[PolicyLine, ...]:
+        """Every policy on the fleet, in the order of ``POLICIES``."""
+        best = self._of(policy=CLAIRVOYANT).useful_share
+        found = []
+        for name in POLICIES:
+            ran = self._of(policy=name)
+            regret = 1.0 - ran.useful_share / best if best else None
+            found.append(PolicyLine(name, ran, regret))
+        return tuple(found)
+
+    def machines(self) -> tuple[MachineLine, ...]:
+        """One of each other machine, the one that saves most over its life first."""
+        price_usd = usd_per_request(self.inputs)
+        found = []
+        for key, node in self.inputs.machines.items():
+            ran = next(each for each in self.ran if each.run.machine == key)
+            case = make_case(self.inputs, 1, [ran], price_usd, Answers())
+            found.append(MachineLine(key, node, ran, evaluate(case)))
+        return tuple(sorted(found, key=lambda line: (-line.outcome.saved_usd, line.key)))
+
+    def patient(self, whole: Ran) -> Patient | None:
+        """The same fleet under a longer objective; ``None`` when there is none to loosen."""
+        objective = self.inputs.objective
+        if objective.ttft_s is None and objective.total_s is None:
+            return None
+        ran = self._of(patience=PATIENCE)
+        longer = Objective(
+            objective.name,
+            None if objective.ttft_s is None else PATIENCE * objective.ttft_s,
+            None if objective.total_s is None else PATIENCE * objective.total_s,
+            objective.attainment_ratio,
+        )
+        case = make_case(self.inputs, whole.run.nodes, [ran], usd_per_request(self.inputs), Answers())
+        return Patient(longer, ran, evaluate(case))

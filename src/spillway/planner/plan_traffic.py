@@ -1,0 +1,78 @@
+"""The traffic to plan for: from usage files, from the gateway's own ledger, or from three numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from pathlib import Path
+
+from spillway.errors import WorkloadError
+from spillway.planner.arrivals import MONTH_DAYS, SHAPES, synthesise
+from spillway.planner.money import HOURS_PER_MONTH
+from spillway.planner.plan_inputs import Assumption, Traffic
+from spillway.planner.readers import read_workload
+
+__all__ = ["from_numbers", "from_usage"]
+
+MONTH_S = float(HOURS_PER_MONTH) * 3600
+DAYS_PER_MONTH = float(HOURS_PER_MONTH) / 24
+
+
+def from_usage(
+    sources: Sequence[str],
+    *,
+    format_name: str | None = None,
+    columns: Mapping[str, str] | None = None,
+    shape: str = "consumer",
+    seed: int = 0,
+) -> Traffic:
+    """The requests of one or several files or ledgers; ``WorkloadError`` says what is wrong with them."""
+    _refuse_unknown_shape(shape)
+    paths = [source if "://" in source else Path(source) for source in sources]
+    workload, reports = read_workload(paths, format_name=format_name, columns=columns, shape=shape, seed=seed)
+    names = ", ".join(f"{Path(report.source).name} ({report.format})" for report in reports[:3])
+    more = f" and {len(reports) - 3} more" if len(reports) > 3 else ""
+    traffic = Traffic(workload, f"{names}{more}", tuple(reports))
+    grade = workload.grade
+    source = f"{names}{more}" if grade == "measured" else "; ".join(workload.notes)
+    said = (
+        Assumption("requests a month", round(float(traffic.requests_per_month)), "requests", grade, source),
+        Assumption("input tokens, mean", round(workload.mean_input_tokens, 1), "tokens", "measured", names),
+        Assumption("output tokens, mean", round(workload.mean_output_tokens, 1), "tokens", "measured", names),
+    )
+    return Traffic(workload, traffic.described, traffic.reports, said)
+
+
+def from_numbers(
+    requests_per_month: int,
+    input_tokens: float,
+    output_tokens: float,
+    shape: str = "consumer",
+    *,
+    seed: int = 0,
+    source: str = "given",
+) -> Traffic:
+    """A month of requests from three numbers and a daily shape."""
+    _refuse_unknown_shape(shape)
+    if requests_per_month < 1 or input_tokens < 1 or output_tokens < 1:
+        raise WorkloadError("requests a month, input tokens and output tokens must each be at least 1")
+    a_month = requests_per_month * MONTH_DAYS / DAYS_PER_MONTH
+    workload = synthesise(a_month, input_tokens, output_tokens, shape, days=DAYS_PER_MONTH, seed=seed)
+    kind = SHAPES[shape]
+    described = (
+        f"{requests_per_month:,} requests a month of {input_tokens:,g} + {output_tokens:,g} tokens, "
+        f"shape {shape}"
+    )
+    said = (
+        Assumption("requests a month", requests_per_month, "requests", "given", source),
+        Assumption("input tokens, mean", Decimal(repr(input_tokens)), "tokens", "given", source),
+        Assumption("output tokens, mean", Decimal(repr(output_tokens)), "tokens", "given", source),
+        Assumption("course of the day", shape, "", kind.grade, kind.source),
+        Assumption("spread of lengths and gaps", "log-normal, bursty", "", "measured", workload.notes[0]),
+    )
+    return Traffic(workload, described, (), said)
+
+
+def _refuse_unknown_shape(shape: str) -> None:
+    if shape not in SHAPES:
+        raise WorkloadError(f"--shape {shape!r} is unknown; use one of {', '.join(SHAPES)}")
