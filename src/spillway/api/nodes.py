@@ -12,6 +12,7 @@ from msgspec import structs
 from spillway.clock import Clock
 from spillway.config.schema import Config, HardwareConfig, NodeConfig
 from spillway.engines.embedded import EmbeddedEngine
+from spillway.engines.gauges import busy_requests
 from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found, identify
 from spillway.engines.openai_compatible import OpenAICompatible
@@ -43,6 +44,8 @@ class KnownNode:
         """For metadata; answers go through the upstream's own."""
         self.api_key = api_key
         self.misses = 0
+        self.foreign = 0
+        """Requests of others that it told of at the last probe."""
 
     @property
     def name(self) -> str:
@@ -140,7 +143,21 @@ class Nodes:
         """Asks a node again and again what it is; what changed takes effect with the next request."""
         while True:
             await asyncio.sleep(PROBE_EVERY_S)
-            self.take(node, await identify(node.client, node.kind, node.api_key))
+            found = await identify(node.client, node.kind, node.api_key)
+            self.take(node, found)
+            if found.state == "ready":
+                await self._look_for_others(node, found.kind)
+
+    async def _look_for_others(self, node: KnownNode, kind: str) -> None:
+        """Corrects the node's load by what others run on it, if it tells and says so twice running."""
+        upstream = self._fleet.upstreams[node.name]
+        headers = [(b"authorization", b"Bearer " + node.api_key.encode())] if node.api_key else []
+        ours = upstream.in_flight
+        busy = await busy_requests(node.client, kind, headers)
+        excess = 0 if busy is None else max(0, busy - max(ours, upstream.in_flight))
+        if upstream.record is not None:
+            upstream.record.foreign = min(excess, node.foreign)
+        node.foreign = excess
 
     def take(self, node: KnownNode, found: Found) -> None:
         """Lets the rules know what a probe found; one that missed a single probe keeps its standing."""
