@@ -18,6 +18,7 @@ COMMANDS = {
     "demo": "watch a real local model and a simulated cloud share traffic",
     "check": "validate the configuration and reach every upstream",
     "report": "what was spent, and what was saved",
+    "pin": "write down what local nodes serve, and tell what changed since",
     "bench": "how fast a node is, or a machine should be",
     "classify": "which task class a request is",
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -12,7 +13,7 @@ from msgspec import Struct
 from spillway.engines.told import sha256_of
 from spillway.vocabulary import Capability, Operation
 
-__all__ = ["Canary", "Check", "Turn", "default_canaries", "suited"]
+__all__ = ["Canary", "Check", "Turn", "default_canaries", "own_canaries", "suited"]
 
 SEED = 7
 
@@ -119,3 +120,24 @@ def suited(canaries: tuple[Canary, ...], capabilities: tuple[str, ...] | None) -
         for canary in canaries
         if canary.operation in able and (canary.needs is None or canary.needs in able)
     ]
+
+
+def own_canaries(entries: Sequence[Mapping[str, Any]], *, with_defaults: bool) -> tuple[Canary, ...]:
+    """The owner's canaries out of the configuration, before those that ship; a name of ours is replaced."""
+    own = [
+        Canary(
+            name=entry["name"],
+            task=entry["task"],
+            prompt=entry["prompt"],
+            system=entry["system"],
+            max_tokens=entry["max_tokens"],
+            checks=(
+                *((Check(contains=entry["contains"]),) if entry["contains"] else ()),
+                *((Check(json=True),) if entry["json_answer"] else ()),
+            ),
+        )
+        for entry in entries
+    ]
+    names = {canary.name for canary in own}
+    shipped = [canary for canary in default_canaries() if canary.name not in names] if with_defaults else []
+    return (*own, *shipped)

@@ -11,6 +11,7 @@ from spillway.engines.wire import Origin
 from spillway.pinning.answers import CanaryUnanswered, NodeAsker
 from spillway.pinning.canaries import Canary, suited
 from spillway.pinning.compare import Change
+from spillway.pinning.identity import Identity
 from spillway.pinning.lock import Lock, LockedCanary, LockedNode, node_of
 from spillway.pinning.review import NodeReview, review_node
 from spillway.pinning.runs import always, measure, recheck
@@ -88,7 +89,7 @@ async def pin_node(
     asked = _asked(sight, scope)
     try:
         for model, one in sight.identities.items():
-            before = old.models[model].canaries if old and model in old.models else {}
+            before = _still_fitting(old, model, one)
             if one.remote_host is not None:
                 notes.append(f"{model} is served by {one.remote_host}, not here: it is not pinned")
             elif model in asked:
@@ -126,6 +127,14 @@ async def _recheck(
         if doubt.change is not None:
             found.append(doubt.change)
     return found
+
+
+def _still_fitting(old: LockedNode | None, model: str, now: Identity) -> dict[str, LockedCanary]:
+    """The canaries pinned for that model, unless it is another one by now."""
+    pinned = old.identity(model) if old else None
+    if old is None or pinned is None or pinned.short != now.short:
+        return {}
+    return old.models[model].canaries
 
 
 def _asked(sight: Sight, scope: CanaryScope) -> Sequence[str]:
