@@ -42,9 +42,9 @@ types: .venv/dev
 
 lock:  ## renew the lock files (needs uv)
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
-	  pyproject.toml --extra demo requirements/build.in -o requirements/runtime.lock
+	  pyproject.toml --extra demo --extra plan requirements/build.in -o requirements/runtime.lock
 	uv pip compile -q --universal --generate-hashes --python-version 3.11 --no-header --no-annotate \
-	  -c requirements/runtime.lock pyproject.toml --extra demo requirements/build.in --group dev -o requirements/dev.lock
+	  -c requirements/runtime.lock pyproject.toml --extra demo --extra plan requirements/build.in --group dev -o requirements/dev.lock
 
 clean:  ## remove the virtual environment and caches
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache
