@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from spillway.engines.http_client import HttpClient
 from spillway.engines.wire import Origin, request_head
 
-__all__ = ["Seen", "closed_loop", "open_loop"]
+__all__ = ["Seen", "closed_loop", "open_loop", "scraped"]
 
 MAX_TOKENS = 64
 PATIENCE_S = 90.0
@@ -64,6 +64,16 @@ async def open_loop(url: str, texts: Sequence[str], arrivals: Sequence[float], p
     seen = list(await asyncio.gather(*tasks))
     await client.close()
     return seen
+
+
+async def scraped(url: str) -> dict[str, float]:
+    """The gateway's metrics: series → value."""
+    client = HttpClient(Origin.parse(url.removesuffix("/v1")))
+    exchange = await client.open("GET", "/metrics", [], b"", connect_s=10, head_s=10)
+    text = (await exchange.body(8_000_000, 10)).decode()
+    await client.close()
+    pairs = [line.rsplit(" ", 1) for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, value in pairs}
 
 
 async def _ask(client: HttpClient, text: str, began_s: float, pin: str | None) -> Seen:

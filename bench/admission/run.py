@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from bench.admission.callers import Seen, closed_loop, open_loop
+from bench.admission.callers import Seen, closed_loop, open_loop, scraped
 from bench.admission.scene import OBJECTIVE_TOTAL_MS, OBJECTIVE_TTFT_MS, SLOTS, scene
 from spillway.demo.shop import messages
 
@@ -109,6 +109,7 @@ async def measure(duration_s: float, overload: float, blocks: int, seed: int) ->
                 now_s += generator.expovariate(overload * rate)
                 arrivals.append(now_s)
             routed = await open_loop(url, texts, arrivals, pin=None)
+            told = await scraped(url)
             pinned = await open_loop(url, texts, arrivals, pin="local")
     return {
         "schema": "spillway.bench.admission/1",
@@ -116,11 +117,36 @@ async def measure(duration_s: float, overload: float, blocks: int, seed: int) ->
         "overload": overload,
         "slots": SLOTS,
         "objective": {"ttft_ms": OBJECTIVE_TTFT_MS, "total_ms": OBJECTIVE_TOTAL_MS, "attainment": 0.95},
+        "calibration": calibration(told),
         "runs": [
             asdict(figures("admission by forecast", routed, duration_s)),
             asdict(figures("off: everything local", pinned, duration_s)),
         ],
         "notes": ["the cloud is simulated: measured latencies, nothing is sent anywhere"],
+    }
+
+
+def calibration(told: dict[str, float]) -> dict[str, float | None]:
+    """What the gateway's own metrics say of its forecasts, warm-up and capacity run included."""
+
+    def share(name: str, label: str, **labels: str) -> float | None:
+        counts = {
+            value: sum(
+                count
+                for line, count in told.items()
+                if line.startswith(name)
+                and f'{label}="{value}"' in line
+                and all(f'{key}="{other}"' in line for key, other in labels.items())
+            )
+            for value in ("true", "false")
+        }
+        total = counts["true"] + counts["false"]
+        return counts["true"] / total if total else None
+
+    return {
+        "admitted_kept_ratio": share("spillway_admitted_total", "kept"),
+        "ttft_p95_held_ratio": share("spillway_forecast_p95_total", "held", quantity="ttft"),
+        "total_p95_held_ratio": share("spillway_forecast_p95_total", "held", quantity="total"),
     }
 
 
@@ -134,6 +160,7 @@ def show(found: dict[str, object]) -> str:
     for name in runs[0]:
         cells = [_cell(run[name]) for run in runs]
         lines.append(f"{name:18}" + "".join(f"{cell:>24}" for cell in cells))
+    lines.append(f"calibration {found['calibration']}")
     return "\n".join(lines)
 
 
