@@ -166,11 +166,13 @@ def test_reasons_are_told_apart(sandbox: TemplateSandbox) -> None:
     assert failure_of(sandbox, "{{ messages[0].x.y }}", messages=[{}]).kind == "error"
 
 
-def test_changing_a_list_is_an_error(sandbox: TemplateSandbox) -> None:
-    """Lists are immutable, as in transformers; that is a fault of the template, not an attack."""
-    failure = failure_of(sandbox, "{% set _ = messages.append(1) %}", messages=[])
-    assert failure.kind == "error"
-    assert "in place" in failure.message
+def test_changing_a_list_is_allowed_and_noted(sandbox: TemplateSandbox) -> None:
+    """llama.cpp lets templates change lists, other engines refuse: it renders, and the result says so."""
+    changing = "{% set _ = messages.append(1) %}{{ messages|length }}"
+    first, second = sandbox.render(changing + "{{ x }}", [{"messages": []}, {"messages": []}])
+    assert (first.text, second.text) == ("1", "1")
+    assert second.liberties == ("changes a list or mapping in place",)
+    assert sandbox.render("{{ 1 }}", [{}])[0].liberties == ()
 
 
 def test_use_of_the_date_is_noticed(sandbox: TemplateSandbox) -> None:

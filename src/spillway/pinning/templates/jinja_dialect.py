@@ -19,10 +19,11 @@ from jinja2.ext import Extension, loopcontrols
 from jinja2.filters import make_attrgetter
 from jinja2.parser import Parser
 from jinja2.runtime import Context
-from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.sandbox import ImmutableSandboxedEnvironment, modifies_known_mutable
 
 from spillway.pinning.templates import bounds
 from spillway.pinning.templates.failures import TemplateFailure
+from spillway.pinning.templates.rendered import Rendered
 
 __all__ = ["JinjaTemplate"]
 
@@ -39,12 +40,20 @@ class JinjaTemplate:
     def __init__(self, text: str) -> None:
         self._template = _compiled(text)
 
-    def render(self, context: Mapping[str, Any], now_s: float) -> tuple[str, bool]:
-        """The text, and whether the template asked for the date, which it is told is ``now_s`` (UTC)."""
+    def render(self, context: Mapping[str, Any], now_s: float) -> Rendered:
+        """The text printed for a context when it is ``now_s`` (UTC); may change the context."""
         clock = _Clock(now_s)
-        names = {"raise_exception": _raise_exception, "strftime_now": clock.strftime, **context}
+        _ENVIRONMENT.liberties.clear()
+        names = {
+            "raise_exception": _raise_exception,
+            "strftime_now": clock.strftime,
+            "datetime": clock.spelled_out,  # llama.cpp gives it to templates that ask
+            **context,
+        }
         try:
-            return _bounded_text(self._template.generate(names)), clock.was_asked
+            text = _bounded_text(self._template.generate(names))
+            is_dated = clock.was_asked or clock.spelled_out in text
+            return Rendered(text, is_dated=is_dated, liberties=tuple(sorted(_ENVIRONMENT.liberties)))
         except TemplateFailure:
             raise
         except Exception as error:
@@ -60,6 +69,7 @@ class _Clock:
 
     def __init__(self, now_s: float) -> None:
         self._now = datetime.fromtimestamp(now_s, UTC)
+        self.spelled_out = self._now.strftime("%b %d %Y %H:%M:%S GMT")
         self.was_asked = False
 
     def strftime(self, form: object) -> str:
@@ -88,13 +98,23 @@ class _ChatEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(trim_blocks=True, lstrip_blocks=True, extensions=[_GenerationTag, loopcontrols])
         for name in _NUMBERED_FILTERS:
             self.filters[name] = _with_small_numbers(self.filters[name])
+        self.liberties: set[str] = set()
         self.filters |= {"tojson": _to_json, "format": _format, "replace": _replace, "join": _join}
         del self.filters["random"], self.globals["lipsum"]  # the same template must give the same text
 
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """Jinja's rule, except that lists and mappings may be changed, which is noted.
+
+        llama.cpp allows it and templates made for it do so; transformers and vLLM refuse. All values are
+        fresh copies, so nothing outside the rendering changes.
+        """
+        if modifies_known_mutable(obj, attr) and not attr.startswith("_"):
+            self.liberties.add("changes a list or mapping in place")
+            return True
+        return super().is_safe_attribute(obj, attr, value)
+
     def unsafe_undefined(self, obj: Any, attribute: str) -> Undefined:
         """Never returns: asking for a forbidden attribute ends the rendering."""
-        if isinstance(obj, (list, dict, set)) and not attribute.startswith("_"):
-            raise TemplateFailure("error", f"it changes a list or mapping in place ({attribute!r})")
         raise SecurityError(repr(attribute))
 
     def wrap_str_format(self, value: Any) -> Callable[..., str] | None:
@@ -198,10 +218,22 @@ def _to_json(
     sort_keys: bool = False,
 ) -> str:
     """JSON without HTML escapes, which Jinja's own filter adds because it is made for pages."""
+
+    def plain(item: object) -> object:
+        if isinstance(item, Iterator):
+            _ENVIRONMENT.liberties.add("prints a filter's result as JSON without making it a list")
+            return list(item)
+        raise TypeError(f"Object of type {type(item).__name__} is not JSON serializable")
+
     if indent is not None:
         bounds.check_numbers((indent,) if isinstance(indent, int) else (len(indent),))
     return json.dumps(
-        value, ensure_ascii=ensure_ascii, indent=indent, separators=separators, sort_keys=sort_keys
+        value,
+        ensure_ascii=ensure_ascii,
+        indent=indent,
+        separators=separators,
+        sort_keys=sort_keys,
+        default=plain,
     )
 
 

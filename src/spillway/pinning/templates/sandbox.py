@@ -10,16 +10,14 @@ import sys
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Literal
+from typing import Any
 
 from spillway.pinning.templates.failures import FAILURE_KINDS, Failure, FailureKind
 from spillway.pinning.templates.lockdown import EXIT_MEMORY
+from spillway.pinning.templates.rendered import Dialect, Rendered
 
-__all__ = ["REFERENCE_NOW_S", "Dialect", "Rendered", "TemplateSandbox"]
-
-Dialect = Literal["jinja", "go"]
+__all__ = ["REFERENCE_NOW_S", "TemplateSandbox"]
 
 REFERENCE_NOW_S = 1_735_732_800.0
 """The date that templates are told, 2025-01-01 12:00 UTC: a digest must not change overnight."""
@@ -32,15 +30,6 @@ TEXT_CHARACTERS = 1_000_000
 _SIGXCPU = getattr(signal, "SIGXCPU", 24)  # Windows has no name for it, nor the signal
 ANSWER_BYTES = 16_000_000
 """Longest answer line: a million characters, each escaped, and a little more."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rendered:
-    """What one conversation became: ``text`` or ``failure``, never both. ``is_dated``: the date is in it."""
-
-    text: str | None
-    failure: Failure | None = None
-    is_dated: bool = False
 
 
 class TemplateSandbox:
@@ -201,7 +190,9 @@ def _result(line: bytes | None) -> Rendered | None:
     try:
         answer = json.loads(line or b"")
         if "text" in answer:
-            return Rendered(str(answer["text"]), is_dated=bool(answer["is_dated"]))
+            return Rendered(
+                str(answer["text"]), None, bool(answer["is_dated"]), tuple(map(str, answer["liberties"]))
+            )
         kind: FailureKind = answer["kind"]
         return Rendered(None, Failure(kind, str(answer["message"]))) if kind in FAILURE_KINDS else None
     except (ValueError, KeyError, TypeError):

@@ -1,8 +1,8 @@
 """The sandbox process: reads jobs on stdin, renders templates, writes texts on stdout, ends at end of input.
 
 One line of JSON each way. A job: ``{"dialect", "text", "contexts": [...], "now_s", "budget_s"}``; for each
-context, in order, one answer: ``{"text", "is_dated"}`` or ``{"kind", "message"}``. The first line written is
-``{}``: ready.
+context, in order, one answer: ``{"text", "is_dated", "liberties"}`` or ``{"kind", "message"}``. The first
+line written is ``{}``: ready.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from spillway.pinning.templates.failures import TemplateFailure
 from spillway.pinning.templates.go.ollama import GoTemplate
 from spillway.pinning.templates.jinja_dialect import JinjaTemplate
 from spillway.pinning.templates.lockdown import Lockdown
+from spillway.pinning.templates.rendered import Rendered
 
 
 class _Template(Protocol):
-    def render(self, context: Mapping[str, Any], now_s: float) -> tuple[str, bool]: ...
+    def render(self, context: Mapping[str, Any], now_s: float) -> Rendered: ...
 
 
 _DIALECTS: Mapping[str, Callable[[str], _Template]] = {"jinja": JinjaTemplate, "go": GoTemplate}
@@ -58,11 +59,11 @@ def _serve(job: Mapping[str, Any]) -> None:
 
 def _answer(template: _Template, context: Mapping[str, Any], now_s: float) -> None:
     try:
-        text, is_dated = template.render(context, now_s)
+        done = template.render(context, now_s)
     except TemplateFailure as error:
         _write_failure(error)
     else:
-        _write({"text": text, "is_dated": is_dated})
+        _write({"text": done.text, "is_dated": done.is_dated, "liberties": done.liberties})
 
 
 def _write_failure(error: TemplateFailure) -> None:

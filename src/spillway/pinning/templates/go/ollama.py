@@ -13,6 +13,7 @@ from spillway.pinning.templates.go.evaluate import evaluate
 from spillway.pinning.templates.go.nodes import Action, Branch, Command, Field, Node, Pipe, field_names
 from spillway.pinning.templates.go.parser import ParsedTemplate, parse
 from spillway.pinning.templates.go.values import JsonMap, Record
+from spillway.pinning.templates.rendered import Rendered
 
 __all__ = ["GoTemplate"]
 
@@ -35,27 +36,31 @@ class GoTemplate:
         self._parsed = parsed
         self._takes_messages = "messages" in names
 
-    def render(self, context: Mapping[str, Any], now_s: float) -> tuple[str, bool]:
-        """The prompt, and whether the template asked for the date, which it is told is ``now_s`` (UTC)."""
+    def render(self, context: Mapping[str, Any], now_s: float) -> Rendered:
+        """The prompt for a context when it is ``now_s`` (UTC)."""
         clock = _Clock(now_s)
-        system, messages = _collated(context["messages"])
         try:
-            if not self._takes_messages:
-                return self._rendered_turn_by_turn(messages, clock.functions), clock.was_asked
-            values = {
-                "System": system,
-                "Messages": [_message(m) for m in messages],
-                "Tools": [_tool(tool) for tool in context.get("tools") or []],
-                _RESPONSE: "",
-                "Think": False,
-                "ThinkLevel": "",
-                "IsThinkSet": False,
-            }
-            return evaluate(self._parsed, values, clock.functions), clock.was_asked
+            text = self._text(context, clock.functions)
         except RecursionError as error:
             raise TemplateFailure("memory", "it calls itself without end") from error
+        return Rendered(text, is_dated=clock.was_asked)
 
-    def _rendered_turn_by_turn(self, messages: Sequence[Mapping[str, Any]], functions: _Functions) -> str:
+    def _text(self, context: Mapping[str, Any], functions: _Functions) -> str:
+        system, messages = _collated(context["messages"])
+        if not self._takes_messages:
+            return self._turn_by_turn(messages, functions)
+        values = {
+            "System": system,
+            "Messages": [_message(m) for m in messages],
+            "Tools": [_tool(tool) for tool in context.get("tools") or []],
+            _RESPONSE: "",
+            "Think": False,
+            "ThinkLevel": "",
+            "IsThinkSet": False,
+        }
+        return evaluate(self._parsed, values, functions)
+
+    def _turn_by_turn(self, messages: Sequence[Mapping[str, Any]], functions: _Functions) -> str:
         """Templates older than message lists see one system text, prompt and response at a time."""
         done: list[str] = []
         turn: dict[str, Any] = _turn()
