@@ -1,4 +1,4 @@
-"""The gateway's learning against simulated nodes whose speed it does not know: attainment, p95, adaptation."""
+"""The gateway's learning against simulated nodes of unknown speed: attainment, p95, adaptation."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def run(policy: Learning, workload: Workload) -> Result:
 
 
 def test_a_node_of_unknown_speed_is_filled_and_keeps_its_promise() -> None:
-    """From nothing but its own answers: 95 % of the admitted in time, 9 of 10 of what known speed keeps local."""
+    """From its own answers alone: 95 % of the admitted in time, and 90 % of what a known speed keeps local."""
     workload = saturating()
     policy = Learning()
     found = run(policy, workload)
