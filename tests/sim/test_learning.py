@@ -137,7 +137,7 @@ def run(policy: Learning, workload: Workload) -> Result:
 
 
 def test_a_node_of_unknown_speed_is_filled_and_keeps_its_promise() -> None:
-    """From its own answers alone: 95 % of the admitted in time, and 90 % of what a known speed keeps local."""
+    """From its own answers alone: 95 % of the admitted in time, 90 % of what a known speed keeps local."""
     workload = saturating()
     policy = Learning()
     found = run(policy, workload)
