@@ -60,6 +60,7 @@ __all__ = [
     "UpstreamCut",
     "UpstreamFailed",
     "UpstreamLoading",
+    "UpstreamResting",
     "UpstreamTimeout",
     "WorkloadError",
 ]
@@ -257,6 +258,13 @@ class UpstreamLoading(UpstreamFailed):
 
     status = 503
     default_code = "upstream_loading"
+
+
+class UpstreamResting(UpstreamFailed):
+    """The upstream named in it failed repeatedly and is left alone for a moment; nothing else could answer."""
+
+    status = 503
+    default_code = "upstream_resting"
 
 
 class UpstreamCut(UpstreamFailed):

@@ -110,8 +110,8 @@ async def test_oddities_do_not_matter(start: Start, fault: Fault, is_stream: boo
 
 @pytest.mark.parametrize("fault", CUTTING)
 async def test_cut_stream_ends_with_an_error(start: Start, fault: Fault) -> None:
-    """An answer that breaks after content was sent ends with an error event, without [DONE]."""
-    running = await start(mini="local", openai="cloud")
+    """An answer that breaks after content was sent, with nobody to go on, ends with an error event."""
+    running = await start(mini="local")
     running.upstreams["mini"].script(Reply(fault=fault, after=4))
     wire = await ask(running, body(stream=True))
     last = json.loads(wire.data[-1])
@@ -190,7 +190,7 @@ async def test_private_requests_fail_closed(start: Start, fault: Fault) -> None:
     running = await start(mini="local", openai="cloud")
     running.upstreams["mini"].script(Reply(fault=fault, times=3))
     wire = await ask(running, body(), x_spillway_private="true")
-    assert wire.status >= 400
+    assert wire.status >= 400 or fault is Fault.LOADING  # that passes, and the node is waited for
     assert not await _was_asked(running, "openai")
 
 

@@ -33,7 +33,7 @@ def policy_of(config: Config) -> Policy:
 
 
 def _deadlines(config: DeadlineConfig) -> Deadlines:
-    return Deadlines(config.connect_s, config.first_token_s, config.stall_s, config.total_s)
+    return Deadlines(config.connect_s, config.first_token_s, config.stall_s, config.total_s, config.load_s)
 
 
 def _objective(name: str, slo: SloConfig) -> Objective:

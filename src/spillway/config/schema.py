@@ -56,6 +56,7 @@ class DeadlineConfig(Section):
     first_token_s: float = Field(120.0, gt=0, description="From sending the request to the first token.")
     stall_s: float = Field(60.0, gt=0, description="Between two pieces of a stream.")
     total_s: float = Field(600.0, gt=0, description="From sending the request to its end.")
+    load_s: float = Field(120.0, ge=0, description="More while it says that it is loading its model.")
 
 
 class HardwareConfig(Section):

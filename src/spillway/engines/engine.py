@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 from spillway.engines.connection import Exchange
-from spillway.engines.payload import Payload
 from spillway.vocabulary import Deadlines, Operation
 
 __all__ = ["Engine"]
@@ -14,8 +13,11 @@ __all__ = ["Engine"]
 class Engine(Protocol):
     """Speaks to one upstream."""
 
+    refused: set[str]
+    """Request fields of ours that it has refused before, such as ``stream_options``: not sent again."""
+
     async def open(
-        self, operation: Operation, payload: Payload, model: str, *, is_stream: bool, deadlines: Deadlines
+        self, operation: Operation, body: bytes, *, is_stream: bool, deadlines: Deadlines
     ) -> Exchange:
         """Sends one request; returns once status and headers are there. Raises ``WireError``."""
         ...

@@ -2,19 +2,42 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from spillway.engines.wire import ConnectFailed, PeerClosed, PeerMalformed, PeerTimeout, WireError
-from spillway.errors import NodeBusy, UpstreamBusy, UpstreamFailed, UpstreamLoading, UpstreamTimeout
+from spillway.errors import (
+    NodeBusy,
+    UpstreamBusy,
+    UpstreamFailed,
+    UpstreamLoading,
+    UpstreamResting,
+    UpstreamTimeout,
+)
 
-__all__ = ["Failure", "from_status", "from_wire", "no_slot", "nonsense"]
+__all__ = [
+    "CONTEXT",
+    "LOADING",
+    "RATE_LIMITED",
+    "Failure",
+    "from_event",
+    "from_status",
+    "from_wire",
+    "left_alone",
+    "no_slot",
+    "nonsense",
+]
 
+CONTEXT = "context_length_exceeded"
+LOADING = "upstream_loading"
+RATE_LIMITED = "upstream_rate_limited"
 
 LEAVES: dict[str, type[UpstreamFailed]] = {
-    leaf.default_code: leaf for leaf in (NodeBusy, UpstreamTimeout, UpstreamBusy, UpstreamLoading)
+    leaf.default_code: leaf
+    for leaf in (NodeBusy, UpstreamTimeout, UpstreamBusy, UpstreamLoading, UpstreamResting)
 }
 """Failures that the caller gets with a status of their own."""
 
@@ -40,6 +63,10 @@ class Failure(Struct, frozen=True):
     status: int | None = None
     body: bytes | None = None
     """The upstream's own error body, kept when it is to be returned as it is."""
+    context_tokens: int | None = None
+    """The context that was too small, where the upstream says it."""
+    is_verdict: bool = False
+    """Whether it answered, and the answer failed a gate."""
 
     def to_error(self, upstream: str) -> UpstreamFailed:
         """The error the caller gets when nothing else is left to try."""
@@ -79,25 +106,36 @@ def no_slot(retry_after_s: float | None) -> Failure:
     return Failure("node_busy", sentence, counts_against=False, retry_after_s=advice_s)
 
 
-def from_status(status: int, body: bytes, retry_after: bytes | None) -> Failure:
+def left_alone(retry_after_s: float) -> Failure:
+    """The failure of an upstream that was not asked, since its breaker is open."""
+    sentence = "it failed repeatedly and is left alone for a moment"
+    return Failure("upstream_resting", sentence, counts_against=False, retry_after_s=retry_after_s)
+
+
+def from_status(status: int, body: bytes, retry_after: bytes | None = None) -> Failure:
     """The failure behind a complete answer whose status is not 200.
 
     Authentication and unknown models are faults of this upstream's configuration, so another may do; an
-    overlong prompt may fit elsewhere; any other 4xx is the caller's own and is returned as it came.
+    overlong prompt may fit elsewhere; a refusal on content grounds is not taken elsewhere, and any other 4xx
+    is the caller's own: both are returned as they came.
     """
-    code = _code_of(body)
+    error = _error_of(body)
+    code = _code_of(error)
     if code in _CONTEXT_CODES or (status == 400 and b"context" in body and b"length" in body):
-        return _callers(
-            "context_length_exceeded", "the prompt is too long for it", status, body, elsewhere=True
-        )
+        said = "the prompt is too long for it"
+        return _callers(CONTEXT, said, status, body, elsewhere=True, context_tokens=_context_of(error))
+    if code in _POLICY_CODES or _POLICY_CODES & {str(error.get("type")), _inner_code(error)}:
+        return _callers(code or "content_filter", f"it refuses the content ({status})", status, body)
     if status == 404:
         said = "it does not know the model or route (404)"
         return _callers("upstream_unknown_model", said, status, body, elsewhere=True)
     advice_s = _seconds(retry_after)
+    if status == 429 and _QUOTA & {code, error.get("type")}:
+        return _passing("upstream_out_of_quota", "our quota there is used up (429)", status, advice_s)
     if status == 429:
-        return _passing("upstream_rate_limited", "it limits our rate (429)", status, advice_s)
+        return _passing(RATE_LIMITED, "it limits our rate (429)", status, advice_s)
     if status == 503 and b"oading" in body:
-        return _passing("upstream_loading", "it is loading its model (503)", status, advice_s)
+        return _passing(LOADING, "it is loading its model (503)", status, advice_s)
     if status in (401, 403):
         said = f"it refuses our key ({status}): check its api_key"
         return Failure("upstream_refused_key", said, status=status)
@@ -106,9 +144,30 @@ def from_status(status: int, body: bytes, retry_after: bytes | None) -> Failure:
     return _callers(code or "upstream_rejected", f"it rejects the request ({status})", status, body)
 
 
-def _callers(code: str, sentence: str, status: int, body: bytes, *, elsewhere: bool = False) -> Failure:
+def from_event(error: bytes) -> Failure:
+    """The failure behind an ``error`` object inside a 200, a stream's event or a whole body."""
+    body = b'{"error":' + error + b"}"
+    said = _error_of(body)
+    code = said.get("code")
+    status = code if isinstance(code, int) and 400 <= code < 600 else None
+    if status is None and _code_of(said) in _CONTEXT_CODES | _POLICY_CODES:
+        status = 400
+    if status is not None:
+        return from_status(status, body)
+    return Failure("upstream_failed", "it reported an error inside its answer")
+
+
+def _callers(
+    code: str,
+    sentence: str,
+    status: int,
+    body: bytes,
+    *,
+    elsewhere: bool = False,
+    context_tokens: int | None = None,
+) -> Failure:
     """The request's own fault: the upstream is well, and its answer says more than ours would."""
-    return Failure(code, sentence, elsewhere, False, status=status, body=body)
+    return Failure(code, sentence, elsewhere, False, None, status, body, context_tokens)
 
 
 def _passing(code: str, sentence: str, status: int, retry_after_s: float | None) -> Failure:
@@ -116,16 +175,43 @@ def _passing(code: str, sentence: str, status: int, retry_after_s: float | None)
     return Failure(code, sentence, counts_against=False, retry_after_s=retry_after_s, status=status)
 
 
-_CONTEXT_CODES = frozenset({"context_length_exceeded", "exceed_context_size_error"})
+_CONTEXT_CODES = frozenset({CONTEXT, "exceed_context_size_error"})
+_POLICY_CODES = frozenset(
+    {
+        *("content_filter", "content_policy_violation", "content_policy", "moderation_blocked"),
+        *("ResponsibleAIPolicyViolation", "safety", "moderation_error"),
+    }
+)
+_QUOTA = frozenset({"insufficient_quota", "billing_hard_limit_reached"})
+_MAXIMUM = re.compile(r"maximum context length (?:of|is) (\d+)")
 
 
-def _code_of(body: bytes) -> str | None:
+def _error_of(body: bytes) -> dict[str, Any]:
+    """The error object of a body; empty when there is none."""
     try:
-        error: Any = msgspec.json.decode(body).get("error")
-        code = error.get("code") if isinstance(error.get("code"), str) else error.get("type")
-    except (msgspec.MsgspecError, AttributeError, RecursionError):
-        return None
+        error = msgspec.json.decode(body).get("error")
+    except (msgspec.MsgspecError, AttributeError, UnicodeDecodeError, RecursionError):
+        return {}
+    return error if isinstance(error, dict) else {}
+
+
+def _code_of(error: dict[str, Any]) -> str | None:
+    code = error.get("code") if isinstance(error.get("code"), str) else error.get("type")
     return code if isinstance(code, str) else None
+
+
+def _inner_code(error: dict[str, Any]) -> str:
+    """Azure's own code for a refusal."""
+    inner = error.get("innererror")
+    return str(inner.get("code")) if isinstance(inner, dict) else ""
+
+
+def _context_of(error: dict[str, Any]) -> int | None:
+    """llama.cpp says it in a field, OpenAI and vLLM in the sentence."""
+    if isinstance(error.get("n_ctx"), int):
+        return int(error["n_ctx"])
+    found = _MAXIMUM.search(str(error.get("message")))
+    return int(found[1]) if found else None
 
 
 def _seconds(value: bytes | None) -> float | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from spillway.engines.connection import Exchange
 from spillway.engines.http_client import HttpClient
-from spillway.engines.payload import Payload
 from spillway.engines.wire import Origin, request_head
 from spillway.vocabulary import Deadlines, Operation
 
@@ -29,6 +28,7 @@ class OpenAICompatible:
         if api_key:
             headers.append((b"authorization", b"Bearer " + api_key.encode()))
         self.client = HttpClient(origin)
+        self.refused: set[str] = set()
         self._reuses_after_stream = reuses_after_stream
         self._heads = {
             operation: request_head("POST", prefix + path, origin, headers)
@@ -36,12 +36,12 @@ class OpenAICompatible:
         }
 
     async def open(
-        self, operation: Operation, payload: Payload, model: str, *, is_stream: bool, deadlines: Deadlines
+        self, operation: Operation, body: bytes, *, is_stream: bool, deadlines: Deadlines
     ) -> Exchange:
         """Sends one request; returns once status and headers are there. Raises ``WireError``."""
         return await self.client.send(
             self._heads[operation],
-            payload.bytes_for(model),
+            body,
             connect_s=deadlines.connect_s,
             head_s=deadlines.first_token_s if is_stream else deadlines.total_s,
             may_reuse=self._reuses_after_stream or not is_stream,

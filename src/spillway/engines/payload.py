@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 __all__ = ["Payload"]
@@ -12,6 +15,7 @@ _ENCODE = msgspec.json.Encoder().encode
 
 OURS = ("models", "usage")
 """Body fields that speak to the gateway and never reach an upstream."""
+NO_CHANGES: Mapping[str, object] = {}
 
 
 class Payload:
@@ -26,24 +30,33 @@ class Payload:
         self.raw = raw
         self.model = model
         self.include_usage = include_usage
-        """Whether the upstream must be asked for usage although the client did not."""
+        """Whether the upstream must be asked for usage although the client, who streams, did not."""
         self.has_ours = has_ours
         self._fields: dict[str, msgspec.Raw] | None = None
 
-    def bytes_for(self, model: str) -> bytes:
-        """The body that asks an upstream for ``model``."""
-        if model == self.model and not self.include_usage and not self.has_ours:
+    def bytes_for(self, model: str, changes: Mapping[str, object] = NO_CHANGES) -> bytes:
+        """The body that asks an upstream for ``model``; a change to ``None`` leaves that field out."""
+        if model == self.model and not changes and not self.has_ours:
             return self.raw
-        if self._fields is None:
-            self._fields = self._edited()
-        return _ENCODE({**self._fields, "model": model})
+        fields: dict[str, object] = {**self.fields, "model": model, **changes}
+        if None in changes.values():
+            fields = {name: value for name, value in fields.items() if value is not None}
+        return _ENCODE(fields)
 
-    def _edited(self) -> dict[str, msgspec.Raw]:
-        fields = _SPLIT.decode(self.raw)
-        for name in OURS:
-            fields.pop(name, None)
-        if self.include_usage:
-            given = fields.get("stream_options")
-            options = (_OPTIONS.decode(given) if given and bytes(given) != b"null" else {}) or {}
-            fields["stream_options"] = msgspec.Raw(_ENCODE({**options, "include_usage": True}))
-        return fields
+    @property
+    def fields(self) -> Mapping[str, msgspec.Raw]:
+        """Every field of the body but those of ours, each as its raw JSON."""
+        if self._fields is None:
+            self._fields = {name: raw for name, raw in _SPLIT.decode(self.raw).items() if name not in OURS}
+        return self._fields
+
+    def value(self, name: str) -> Any:
+        """One field decoded; ``None`` when it is missing."""
+        raw = self.fields.get(name)
+        return None if raw is None else msgspec.json.decode(raw)
+
+    def usage_options(self) -> dict[str, object]:
+        """The client's ``stream_options`` with usage asked for."""
+        given = self.fields.get("stream_options")
+        options = (_OPTIONS.decode(given) if given and bytes(given) != b"null" else {}) or {}
+        return {**options, "include_usage": True}

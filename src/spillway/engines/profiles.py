@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-__all__ = ["CLOUDS", "ENGINES", "CloudProfile", "EngineProfile"]
+__all__ = ["CLOUDS", "ENGINES", "CloudProfile", "EngineProfile", "Prefill", "prefill_of"]
+
+Prefill = Literal["plain", "switched", "marked", "none"]
+"""How a server goes on from an answer's beginning that is sent as the last message: as it is, with two
+switches beside it (vLLM), with ``"prefix": true`` on the message (Mistral), or not at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +30,9 @@ class EngineProfile:
     """Whether it refuses requests by itself when too many wait; the others keep them for ever."""
     checks_model: bool = True
     """Whether it refuses a model's name it does not know, rather than answering with what it has."""
+    prefill: Prefill = "none"
+    echoes_prefill: bool = False
+    """Whether an unstreamed answer to a request that ends with the assistant's words repeats them."""
     count_path: str | None = None
     """Where it counts the tokens of a chat request exactly, template included."""
 
@@ -32,7 +40,7 @@ class EngineProfile:
 ENGINES: dict[str, EngineProfile] = {
     profile.kind: profile
     for profile in (
-        EngineProfile("ollama", "Ollama", (11434,), default_slots=1),
+        EngineProfile("ollama", "Ollama", (11434,), default_slots=1, prefill="plain"),
         EngineProfile(
             "llamacpp",
             "llama.cpp",
@@ -40,9 +48,11 @@ ENGINES: dict[str, EngineProfile] = {
             reuses_after_stream=False,
             reports_queue=True,
             checks_model=False,
+            prefill="plain",
+            echoes_prefill=True,
             count_path="/v1/chat/completions/input_tokens",
         ),
-        EngineProfile("vllm", "vLLM", (8000,), reports_queue=True),
+        EngineProfile("vllm", "vLLM", (8000,), reports_queue=True, prefill="switched"),
         EngineProfile("lmstudio", "LM Studio", (1234,), default_slots=4),
         # may be a llama.cpp that was not recognised, or not up yet when it was asked
         EngineProfile("openai", "OpenAI-compatible server", (), reuses_after_stream=False),
@@ -61,6 +71,7 @@ class CloudProfile:
     """Used when nothing is configured; a small general model of the provider, served in November 2026."""
     price_list: str | None = None
     """The provider's id in the price catalogue where it is not the name."""
+    prefill: Prefill = "none"
 
 
 CLOUDS: dict[str, CloudProfile] = {
@@ -72,7 +83,13 @@ CLOUDS: dict[str, CloudProfile] = {
             "openrouter", "https://openrouter.ai/api/v1", "OPENROUTER_API_KEY", ("openai/gpt-4o-mini",)
         ),
         CloudProfile("groq", "https://api.groq.com/openai/v1", "GROQ_API_KEY", ("openai/gpt-oss-20b",)),
-        CloudProfile("mistral", "https://api.mistral.ai/v1", "MISTRAL_API_KEY", ("mistral-small-latest",)),
+        CloudProfile(
+            "mistral",
+            "https://api.mistral.ai/v1",
+            "MISTRAL_API_KEY",
+            ("mistral-small-latest",),
+            prefill="marked",
+        ),
         CloudProfile("deepseek", "https://api.deepseek.com", "DEEPSEEK_API_KEY", ("deepseek-flash",)),
         CloudProfile("cerebras", "https://api.cerebras.ai/v1", "CEREBRAS_API_KEY", ("gpt-oss-120b",)),
         CloudProfile(
@@ -92,3 +109,10 @@ CLOUDS: dict[str, CloudProfile] = {
         ),
     )
 }
+
+
+def prefill_of(kind: str, name: str) -> Prefill:
+    """How the upstream of that engine kind or, for a cloud, of that name goes on from a beginning."""
+    if name in CLOUDS:
+        return CLOUDS[name].prefill
+    return ENGINES[kind].prefill if kind in ENGINES else "none"

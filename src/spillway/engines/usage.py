@@ -43,8 +43,56 @@ class UsageBody(Struct):
         )
 
 
+class Delta(Struct):
+    content: str | list[msgspec.Raw] | None = None
+    """Text; some providers send reasoning as a list of parts."""
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: msgspec.Raw = NOTHING
+    function_call: msgspec.Raw = NOTHING
+    refusal: str | None = None
+
+    @property
+    def has_calls(self) -> bool:
+        """Whether it holds a piece of a tool call."""
+        return bytes(self.tool_calls) not in _EMPTY or bytes(self.function_call) not in _EMPTY
+
+
+class ChunkChoice(Struct):
+    index: int = 0
+    delta: Delta | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+    @property
+    def has_content(self) -> bool:
+        """Whether a caller sees something of the answer in it: text, reasoning, a tool call."""
+        delta = self.delta
+        if delta is None:
+            return bool(self.text)
+        return bool(
+            delta.content or delta.reasoning_content or delta.reasoning or delta.refusal or delta.has_calls
+        )
+
+
 class AnswerChoice(Struct):
     finish_reason: str | None = None
+    message: msgspec.Raw = NOTHING
+    text: str | None = None
+
+    @property
+    def is_answer(self) -> bool:
+        """An empty answer counts only when it gives a reason for its end."""
+        return bool(self.finish_reason or self.text) or _says_something(self.message)
+
+
+def _says_something(message: msgspec.Raw) -> bool:
+    if not bytes(message):
+        return False
+    try:
+        return ChunkChoice(delta=_DELTA.decode(message)).has_content
+    except msgspec.ValidationError:
+        return True  # of a shape we do not know
 
 
 class Answer(Struct):
@@ -58,8 +106,10 @@ class Answer(Struct):
 
     @property
     def is_answer(self) -> bool:
-        """Whether it holds choices or embeddings at all."""
-        return self.choices is not UNSET or self.data is not UNSET
+        """Whether it holds an embedding, or a choice that says something or says why it does not."""
+        if self.data is not UNSET:
+            return True
+        return bool(self.choices) and any(choice.is_answer for choice in self.choices or ())
 
     @property
     def finish_reason(self) -> str | None:
@@ -67,23 +117,10 @@ class Answer(Struct):
         return self.choices[0].finish_reason if self.choices else None
 
 
-class Delta(Struct):
-    content: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: msgspec.Raw = NOTHING
-    refusal: str | None = None
-
-
-class ChunkChoice(Struct):
-    delta: Delta | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
 class Chunk(Struct):
     """The parts of one stream event that the gateway reads."""
 
+    id: Any = None
     model: str | None = None
     choices: list[ChunkChoice] | None = None
     usage: UsageBody | None = None
@@ -93,23 +130,8 @@ class Chunk(Struct):
 
     @property
     def has_content(self) -> bool:
-        """Whether a caller sees something of the answer in it: text, reasoning, a tool call."""
-        if self.is_opaque:
-            return True
-        for choice in self.choices or ():
-            delta = choice.delta
-            if choice.text or (
-                delta is not None
-                and (
-                    delta.content
-                    or delta.reasoning_content
-                    or delta.reasoning
-                    or bytes(delta.tool_calls) not in _EMPTY
-                    or delta.refusal
-                )
-            ):
-                return True
-        return False
+        """Whether a caller sees something of the answer in it."""
+        return self.is_opaque or any(choice.has_content for choice in self.choices or ())
 
     @property
     def text(self) -> str:
@@ -117,17 +139,11 @@ class Chunk(Struct):
         if not self.choices:
             return ""
         first = self.choices[0]
-        return first.text or (first.delta.content if first.delta else None) or ""
-
-    @property
-    def finish_reason(self) -> str | None:
-        """Of the first choice that has one."""
-        for choice in self.choices or ():
-            if choice.finish_reason:
-                return choice.finish_reason
-        return None
+        said = first.text or (first.delta.content if first.delta else None)
+        return said if isinstance(said, str) else ""
 
 
+_DELTA = msgspec.json.Decoder(Delta, strict=False)
 _ANSWER = msgspec.json.Decoder(Answer, strict=False)
 _CHUNK = msgspec.json.Decoder(Chunk, strict=False)
 
@@ -141,11 +157,11 @@ def parse_answer(body: bytes) -> Answer | None:
 
 
 def parse_chunk(data: bytes) -> Chunk | None:
-    """The chunk in the ``data:`` of one event; ``None`` when it is not JSON."""
+    """The chunk in the ``data:`` of one event; ``None`` when it is not JSON, or ``null``."""
     try:
         return _CHUNK.decode(data)
     except msgspec.ValidationError:
-        return Chunk(is_opaque=True)
+        return None if data == b"null" else Chunk(is_opaque=True)
     except (msgspec.MsgspecError, RecursionError):
         return None
 

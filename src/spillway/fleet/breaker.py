@@ -6,20 +6,28 @@ from spillway.vocabulary import BreakerState
 
 __all__ = ["Breaker"]
 
+LONGEST_COOLDOWN_S = 30.0
+"""However often it fails again, it gets another chance after this long (guess)."""
+LEAST_WAIT_S = 1.0
+
 
 class Breaker:
-    """Closed while all is well; open for ``cooldown_s`` after ``threshold`` failures running; then half open.
+    """Closed while all is well; open for a while after ``threshold`` failures running; then half open.
 
-    Half open admits one request at a time. Results carry the generation they were admitted in, so a late one
-    from before the breaker opened cannot overwrite what was learnt since.
+    Half open admits one request at a time, and only while the upstream's metadata, where somebody asks for
+    it, can be had. Each failure of such a request doubles the pause. Results carry the generation they were
+    admitted in, so a late one from before the breaker opened cannot overwrite what was learnt since.
     """
 
     def __init__(self, threshold: int = 3, cooldown_s: float = 5.0) -> None:
         self._threshold = threshold
+        self._first_cooldown_s = cooldown_s
         self._cooldown_s = cooldown_s
         self._failures = 0
         self._open_until_s: float | None = None
-        self._probe_started_s: float | None = None
+        self._trial_started_s: float | None = None
+        self._is_silent = False
+        """Whether its metadata could not be had when it was last asked for."""
         self._generation = 0
 
     @property
@@ -31,14 +39,18 @@ class Breaker:
         """``open`` also while the one request of the half-open state is still out."""
         if self._open_until_s is None:
             return "closed"
-        if now_s < self._open_until_s or self._is_probing(now_s):
+        if now_s < self._open_until_s or self._is_silent or self._is_on_trial(now_s):
             return "open"
         return "half_open"
+
+    def retry_after_s(self, now_s: float) -> float:
+        """When to come back while it is open."""
+        return max(LEAST_WAIT_S, (self._open_until_s or now_s) - now_s)
 
     def admit(self, now_s: float) -> int:
         """Notes that a request is being sent; returns the generation to report its result with."""
         if self._open_until_s is not None:
-            self._probe_started_s = now_s
+            self._trial_started_s = now_s
         return self._generation
 
     def succeed(self, generation: int) -> None:
@@ -54,23 +66,36 @@ class Breaker:
         if generation != self._generation:
             return
         self._failures += 1
-        if self._failures >= self._threshold or self._open_until_s is not None:
-            self._open_until_s = now_s + self._cooldown_s
-            self._probe_started_s = None
-            self._generation += 1
+        if self._open_until_s is not None:
+            self._cooldown_s = min(2 * self._cooldown_s, LONGEST_COOLDOWN_S)
+        elif self._failures < self._threshold:
+            return
+        self._open_until_s = now_s + self._cooldown_s
+        self._trial_started_s = None
+        self._generation += 1
 
     def release(self, generation: int) -> None:
         """A request of that generation ended without telling anything (its caller hung up)."""
         if generation == self._generation:
-            self._probe_started_s = None
+            self._trial_started_s = None
+
+    def note_probe(self, *, is_well: bool) -> None:
+        """Its metadata was asked for. A server that did not answer and does again is trusted at once; one
+        that answered all the time proves nothing by it, since generation may hang while metadata works."""
+        if is_well and self._is_silent:
+            self.close()
+        self._is_silent = not is_well
 
     def close(self) -> None:
-        """Trusts the upstream again, as after a probe that found it well."""
+        """Trusts the upstream again."""
         self._failures = 0
         self._open_until_s = None
-        self._probe_started_s = None
+        self._trial_started_s = None
+        self._is_silent = False
+        self._cooldown_s = self._first_cooldown_s
         self._generation += 1
 
-    def _is_probing(self, now_s: float) -> bool:
-        started_s = self._probe_started_s
+    def _is_on_trial(self, now_s: float) -> bool:
+        """Whether the one request is out; after some time it no longer counts, should it never end."""
+        started_s = self._trial_started_s
         return started_s is not None and now_s - started_s < 2 * self._cooldown_s

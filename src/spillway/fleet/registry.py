@@ -48,6 +48,8 @@ class Upstream:
         self.local_usd_per_s = local_usd_per_s
         self.is_up = True
         self.is_draining = False
+        self.is_loading = False
+        """Whether it says that it is loading a model: slow to speak then, and not ill."""
         self.is_quarantined = False
         self.withheld: frozenset[Capability] = frozenset()
         self.drift: tuple[str, ...] = ()

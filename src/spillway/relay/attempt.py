@@ -1,137 +1,296 @@
-"""One attempt at one upstream: a whole answer or a stream that has begun, or the failure."""
+"""One attempt at one upstream: begins when it is sent, and is noted exactly once however it ends."""
 
 from __future__ import annotations
 
-from typing import Literal
+import asyncio
+from types import TracebackType
+from typing import Self
+
+from msgspec import Struct
 
 from spillway.clock import Clock
 from spillway.engines.connection import Exchange
-from spillway.engines.failures import Failure, from_status, from_wire, nonsense
+from spillway.engines.failures import LOADING, Failure, from_event, from_status, from_wire, nonsense
+from spillway.engines.profiles import ENGINES
 from spillway.engines.usage import Answer, parse_answer
 from spillway.engines.wire import PeerTimeout, WireError
 from spillway.fleet.registry import Lease
-from spillway.relay.run import Job, Run
+from spillway.relay.request import changes_for, last_words, refused_field
+from spillway.relay.run import Run
+from spillway.relay.step import AttemptFailed, Step
+from spillway.relay.stitch import Stitcher
 from spillway.relay.tee import StreamTee
-from spillway.vocabulary import Attempt, Choice, Usage
+from spillway.vocabulary import Attempt, Bill, Usage
 
-__all__ = ["AttemptFailed", "LiveAttempt"]
+__all__ = ["Asking", "LiveAttempt"]
 
 MAX_ANSWER_BYTES = 256 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
+END_GRACE_S = 0.25
+"""How long a finished answer waits for usage and ``[DONE]``: some servers send neither and do not hang up."""
+LOAD_POLLS_S = (0.1, 0.2, 0.4, 0.8, 1.0)
+"""Pauses between questions to an upstream that loads its model; the last one repeats."""
 
 
-class AttemptFailed(Exception):
-    """The attempt ended without an answer; ``failure`` says how."""
+class Asking(Struct):
+    """How the upstream is asked in one attempt, beyond what the client wrote."""
 
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.sentence)
-        self.failure = failure
+    choices: int = 1
+    """Answers that will come."""
+    is_held: bool = False
+    """Whether the client gets the answer only once it is complete."""
+    is_gated: bool = False
+    """Whether it is judged then."""
+    may_continue: bool = False
+    """Whether somebody else could go on if it breaks after the client has seen a part."""
+    keeps_text: bool = False
+    holds_calls: bool = False
+    wants_logprobs: bool = False
+    more: dict[str, object] = {}
+    """Request fields of a continuation."""
+    stitcher: Stitcher | None = None
+    """What joins a continuation's events to those the client has."""
 
 
 class LiveAttempt:
-    """An attempt while it runs. Ends with ``succeed``, ``fail`` or ``abandon``, each of which notes it."""
+    """An attempt while it runs: ``begin``, then ``pull`` and ``take`` until ``is_at_end``.
 
-    def __init__(self, run: Run, choice: Choice, lease: Lease, clock: Clock) -> None:
+    As a context manager it notes whatever ends it early: a failure as such, anything else as given up.
+    """
+
+    def __init__(self, run: Run, step: Step, lease: Lease, clock: Clock, asking: Asking) -> None:
         self.run = run
-        self.choice = choice
-        self.tee = StreamTee(keeps_text=run.keeps_text)
+        self.step = step
+        self.choice = step.choice
+        self.asking = asking
+        self.index = run.begin_attempt()
+        self.streams = run.job.facts.operation != "embedding"
+        self.tee = StreamTee(
+            choices=asking.choices, keeps_text=asking.keeps_text, holds_calls=asking.holds_calls
+        )
+        self.pending = b""
+        """Events that may go to the client now."""
+        self.body = b""
+        """The whole answer where it did not come as a stream."""
+        self.answer: Answer | None = None
+        self.is_at_end = False
+        self.is_noted = False
         self._lease = lease
         self._clock = clock
         self._exchange: Exchange | None = None
-        self._started_s = run.elapsed_s()
+        self._started_s = self._asked_s = self._progress_s = run.elapsed_s()
         self._first_token_s: float | None = None
-        self._was_taken = False
-        self.is_over = False
+        self._has_worked = False
+        """Whether the upstream is known to have begun, and will bill it."""
+        self._is_refused = False
+        """Whether its last word was not 200."""
         if run.first_sent_s is None:
             run.first_sent_s = self._started_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None or self.is_noted:
+            return
+        if isinstance(error, AttemptFailed):
+            self.fail(error.failure)
+        else:
+            self.abandon()
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
         """The upstream's response headers."""
         return self._exchange.headers if self._exchange else []
 
-    async def open(self) -> None:
-        """Sends the request; AttemptFailed unless the upstream answers 200."""
-        job, choice = self.run.job, self.choice
-        engine = self._lease.upstream.engine
-        try:
-            exchange = self._exchange = await engine.open(
-                job.facts.operation,
-                job.payload,
-                choice.model,
-                is_stream=job.facts.is_stream,
-                deadlines=choice.deadlines,
-            )
-            if exchange.status != 200:
-                body = await exchange.body(MAX_ERROR_BYTES, self.run.remaining_s(choice.deadlines.stall_s))
-                raise AttemptFailed(from_status(exchange.status, body, exchange.header(b"retry-after")))
-            self._was_taken = True
-        except PeerTimeout as error:
-            self._was_taken = True
-            raise AttemptFailed(from_wire(error)) from error
-        except WireError as error:
-            raise AttemptFailed(from_wire(error)) from error
+    @property
+    def prefill(self) -> str:
+        """The assistant's words that end the request, where this upstream repeats them in a whole answer."""
+        job, profile = self.run.job, ENGINES.get(self._lease.upstream.kind)
+        if job.facts.is_stream or profile is None or not profile.echoes_prefill:
+            return ""
+        return last_words(job)
 
-    async def whole(self) -> tuple[bytes, Answer]:
-        """The complete body and what it says; AttemptFailed when it is no answer."""
-        body = await self._read_all()
+    @property
+    def said(self) -> str:
+        """The text that the client has been given by this attempt; needs ``keeps_text``."""
+        stitcher = self.asking.stitcher
+        return self.tee.text if stitcher is None else stitcher.text
+
+    # sending
+
+    async def begin(self) -> None:
+        """Sends the request and waits for the first token, or for the whole answer if it comes whole."""
+        try:
+            exchange = self._exchange = await self._open()
+            content_type = exchange.header(b"content-type") or b""
+            if not self.streams or content_type.startswith(b"application/json"):
+                await self._read_whole(exchange)
+                return
+            self._has_worked = content_type.startswith(b"text/event-stream")
+        except WireError as error:
+            self._has_worked = isinstance(error, PeerTimeout)
+            raise AttemptFailed(from_wire(error)) from error
+        while not self.is_at_end and not self.tee.saw_content:
+            await self.pull()
+        if not self.tee.saw_content:
+            self.check_complete()
+
+    async def _open(self) -> Exchange:
+        """The exchange once the upstream has answered 200."""
+        upstream, operation = self._lease.upstream, self.run.job.facts.operation
+        dropped: set[str] = set()
+        polls = 0
+        while True:
+            refused = upstream.engine.refused | dropped
+            self.streams = operation != "embedding" and (
+                "stream" not in refused or self.run.job.facts.is_stream
+            )
+            changes = changes_for(
+                self.run.job,
+                refused,
+                streams=self.streams,
+                wants_logprobs=self.asking.wants_logprobs,
+                more=self.asking.more,
+            )
+            self._asked_s = self.run.elapsed_s()
+            exchange = await upstream.engine.open(
+                operation,
+                self.run.job.payload.bytes_for(self.choice.model, changes),
+                is_stream=self.streams,
+                deadlines=self.choice.deadlines,
+            )
+            if exchange.status == 200:
+                self._is_refused = False
+                upstream.engine.refused |= dropped
+                return exchange
+            self._is_refused = True
+            body = await exchange.body(MAX_ERROR_BYTES, self.run.remaining_s(self.choice.deadlines.stall_s))
+            name = refused_field(exchange.status, body, changes)
+            if name is not None and name not in dropped:
+                dropped.add(name)
+                continue
+            failure = from_status(exchange.status, body, exchange.header(b"retry-after"))
+            if not self._may_poll(failure):
+                raise AttemptFailed(failure)
+            await asyncio.sleep(LOAD_POLLS_S[min(polls, len(LOAD_POLLS_S) - 1)])
+            polls += 1
+
+    def _may_poll(self, failure: Failure) -> bool:
+        """Whether to ask again soon, since the model is being loaded and nothing else is left to try."""
+        waited_s = self.run.elapsed_s() - self._started_s
+        limit_s = self.run.remaining_s(self.choice.deadlines.load_s - waited_s)
+        return failure.code == LOADING and self.step.is_last and limit_s > LOAD_POLLS_S[0]
+
+    # reading
+
+    async def _read_whole(self, exchange: Exchange) -> None:
+        limit_s = self.run.remaining_s(self.choice.deadlines.total_s - self._waited_s())
+        body = await exchange.body(MAX_ANSWER_BYTES, limit_s)
         answer = parse_answer(body)
+        self.streams, self.is_at_end = False, True
+        if answer is not None and answer.error and bytes(answer.error) != b"null" and not answer.is_answer:
+            raise AttemptFailed(from_event(bytes(answer.error)))
         if answer is None or not answer.is_answer:
             raise AttemptFailed(nonsense("it answered 200 without an answer in it"))
-        return body, answer
+        self.body, self.answer = body, answer
 
-    async def _read_all(self) -> bytes:
+    async def pull(self) -> None:
+        """Reads on: ``pending`` may have grown, and ``is_at_end`` is set where the stream ends."""
         assert self._exchange is not None
+        tee = self.tee
         try:
-            return await self._exchange.body(
-                MAX_ANSWER_BYTES, self.run.remaining_s(self.choice.deadlines.total_s)
-            )
+            block = await self._exchange.read(self._patience_s())
         except WireError as error:
-            raise AttemptFailed(from_wire(error)) from error
-
-    async def read(self) -> bytes | None:
-        """The next events to release, perhaps none yet (``b""``); ``None`` at the end of the stream."""
-        assert self._exchange is not None
-        deadlines, tee = self.choice.deadlines, self.tee
-        patience_s = deadlines.stall_s if tee.saw_content else deadlines.first_token_s - self._waited_s()
-        try:
-            block = await self._exchange.read(self.run.remaining_s(patience_s))
-        except WireError as error:
-            raise AttemptFailed(from_wire(error)) from error
-        if not block:
-            return None
-        released = tee.feed(block)
-        if self._first_token_s is None and tee.saw_content:
-            self._first_token_s = self.run.elapsed_s()
-            self._lease.first_token()
-        self._lease.output_tokens = tee.text_events
+            if not tee.has_finished:
+                self._has_worked = self._has_worked or isinstance(error, PeerTimeout)
+                raise AttemptFailed(from_wire(error)) from error
+            block = b""  # the answer was there, only its end was not: that is told by nobody's fault
+        before = tee.text_events
+        released = tee.feed(block) if block else tee.finish()
+        stitcher = self.asking.stitcher
+        self.pending += released if stitcher is None else stitcher.feed(released)
+        self.is_at_end = not block or tee.is_done
+        if tee.text_events > before:
+            self._note_progress()
+        if tee.error is not None:
+            raise AttemptFailed(from_event(tee.error))
         if tee.carries_too_much:
             raise AttemptFailed(nonsense("it sent an event without an end"))
-        return released
 
-    def succeed(self, usage: Usage | None, model_reported: str | None, finish_reason: str | None) -> Attempt:
-        """Notes a good end and frees the slot."""
-        attempt = self._attempt(None, 200, usage, model_reported, finish_reason)
+    async def finish(self) -> None:
+        """Reads to the end; ``pending`` then holds everything."""
+        while not self.is_at_end:
+            await self.pull()
+        self.check_complete()
+        self.pending += self.take_held()
+
+    def take(self) -> bytes:
+        """Events to send now."""
+        pending, self.pending = self.pending, b""
+        return pending
+
+    def take_held(self) -> bytes:
+        """Events of tool calls, once they are known to be complete."""
+        held = b"".join(self.tee.held)
+        self.tee.held.clear()
+        return held if self.asking.stitcher is None else self.asking.stitcher.feed(held)
+
+    def check_complete(self) -> None:
+        """AttemptFailed unless the stream ended as answers do."""
+        if not self.streams:
+            return
+        if not self.tee.is_complete and not self.tee.saw_content:
+            raise AttemptFailed(nonsense("it answered 200 without an answer in it"))
+        if not self.tee.is_complete:
+            raise AttemptFailed(Failure("upstream_cut", "its stream ended before the answer was finished"))
+
+    def _note_progress(self) -> None:
+        self._progress_s = self.run.elapsed_s()
+        self._has_worked = True
+        self._lease.output_tokens = self.tee.text_events
+        if self._first_token_s is None:
+            self._first_token_s = self._progress_s
+            self._lease.first_token()
+
+    def _patience_s(self) -> float:
+        """How long the next bytes may take; comments that keep a connection alive are no progress."""
+        deadlines, now_s = self.choice.deadlines, self.run.elapsed_s()
+        if self.tee.has_finished:
+            return END_GRACE_S
+        if self.tee.saw_content:
+            limit_s = deadlines.stall_s - (now_s - self._progress_s)
+        else:
+            load_s = deadlines.load_s if self._lease.upstream.is_loading else 0.0
+            limit_s = deadlines.first_token_s + load_s - (now_s - self._asked_s)
+        return self.run.remaining_s(min(limit_s, deadlines.total_s - (now_s - self._asked_s)))
+
+    def _waited_s(self) -> float:
+        return self.run.elapsed_s() - self._asked_s
+
+    # endings
+
+    def succeed(self, error_code: str | None = None) -> tuple[Attempt, Bill]:
+        """Notes an answer and frees the slot; ``error_code`` is that of a gate which the answer failed."""
+        usage = self.usage()
         self._lease.succeed(usage.output_tokens if usage else None)
-        self._end()
-        return attempt
+        finish = self.answer.finish_reason if self.answer else self.tee.finish_reason
+        return self._note(error_code, 200, usage, finish)
 
-    def fail(self, failure: Failure) -> Attempt:
+    def fail(self, failure: Failure) -> None:
         """Notes a failure; it is billed only for tokens the upstream is known to have produced."""
-        attempt = self._attempt(failure.code, failure.status, self.seen_usage(), self.tee.model, None)
         if failure.counts_against:
             self._lease.fail(self._clock.monotonic_s())
         else:
             self._lease.release()
-        self._end()
-        return attempt
+        self._note(failure.code, failure.status, self.usage() if self._has_worked else None)
 
-    def abandon(self) -> Attempt:
+    def abandon(self) -> None:
         """Notes that nobody wants the answer any more: closing its connection tells the upstream to stop."""
-        attempt = self._attempt("client_closed", None, self.seen_usage(), self.tee.model, None)
         self._lease.release()
-        self._end()
-        return attempt
+        self._note(self.run.abandon_code, None, None if self._is_refused else self.usage())
 
     async def drain(self) -> None:
         """Lets a finished stream end on the wire, so that its connection can be used again."""
@@ -146,52 +305,35 @@ class LiveAttempt:
         finally:
             exchange.abort()  # does nothing to a complete one
 
-    def seen_usage(self) -> Usage | None:
-        """Usage as reported, else estimated from what passed; ``None`` when the upstream did no work.
+    def usage(self) -> Usage | None:
+        """Usage as reported, else estimated from what passed."""
+        if self.answer is not None:
+            return self.answer.usage.to_usage() if self.answer.usage else None
+        if self.tee.usage is not None:
+            return self.tee.usage
+        return Usage(self.run.job.facts.input_tokens, self.tee.text_events, grade="estimated")
 
-        An upstream that took the request and then fell silent has read the prompt, and will bill it.
-        """
-        tee, facts = self.tee, self.run.job.facts
-        if tee.usage is not None:
-            return tee.usage
-        if tee.text_events == 0 and not self._was_taken:
-            return None
-        return Usage(facts.input_tokens, tee.text_events, grade="estimated")
-
-    def _end(self) -> None:
-        self.is_over = True
-        if self._exchange is not None and not self._exchange.is_complete and not self.tee.is_done:
-            self._exchange.abort()
-
-    def _waited_s(self) -> float:
-        return self.run.elapsed_s() - self._started_s
-
-    def _attempt(
-        self,
-        error_code: str | None,
-        status: int | None,
-        usage: Usage | None,
-        model_reported: str | None,
-        finish_reason: str | None,
-    ) -> Attempt:
-        index = len(self.run.attempts)
-        return Attempt(
-            index=index,
+    def _note(
+        self, error_code: str | None, status: int | None, usage: Usage | None, finish: str | None = None
+    ) -> tuple[Attempt, Bill]:
+        self.is_noted = True
+        exchange = self._exchange
+        if exchange is not None and not exchange.is_complete and not self.tee.is_done:
+            exchange.abort()
+        attempt = Attempt(
+            index=self.index,
             upstream=self.choice.upstream,
             side=self.choice.side,
             model=self.choice.model,
-            model_reported=model_reported,
+            model_reported=self.answer.model if self.answer else self.tee.model,
             started_s=self._started_s,
             first_token_s=self._first_token_s,
             ended_s=self.run.elapsed_s(),
             status=status,
-            finish_reason=finish_reason,
+            finish_reason=finish,
             error_code=error_code,
             usage=usage,
             in_flight=self._lease.in_flight,
-            kind=_kind(self.run.job, self.choice, index),
+            kind=self.step.kind,
         )
-
-
-def _kind(job: Job, choice: Choice, index: int) -> Literal["first", "failover"]:
-    return "first" if index == 0 else "failover"
+        return attempt, self.run.note_attempt(attempt)

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from spillway.relay.run import Run, total_usd
-from spillway.vocabulary import Bill, Choice
+from spillway.vocabulary import Bill, Choice, Usage
 
 __all__ = ["cost_fields", "response_headers", "usd"]
 
@@ -30,7 +30,8 @@ def response_headers(run: Run, choice: Choice, upstream_headers: Headers, conten
     headers = [
         (b"content-type", content_type),
         (b"x-request-id", run.job.facts.shown_id.encode("latin-1")),
-        *_origin(choice.upstream, choice.side, run.job.decision.reasons),
+        *_origin(choice.upstream, choice.side, run.reasons),
+        (b"x-spillway-attempts", b"%d" % run.started),
         (b"x-spillway-overhead-ms", b"%.2f" % (1000 * (run.first_sent_s or 0.0))),
     ]
     if choice.side == "cloud":
@@ -43,9 +44,19 @@ def usd(amount: Decimal | None) -> bytes:
     return b"unknown" if amount is None else f"{amount:.12f}".rstrip("0").rstrip(".").encode()
 
 
-def cost_fields(run: Run, choice: Choice, bill: Bill) -> dict[str, Any]:
+def cost_fields(run: Run, choice: Choice, bill: Bill, usage: Usage | None) -> dict[str, Any]:
     """What is merged into ``usage`` for a client that asked for it; unknown amounts are null."""
     total = total_usd(run.bills)
+    spillway = {
+        "upstream": choice.upstream,
+        "side": choice.side,
+        "reasons": list(run.reasons),
+        "attempts": run.started,
+        "request_id": run.job.facts.request_id,
+        "tokens_grade": None if usage is None else usage.grade,
+    }
+    if run.seam is not None:
+        spillway["continued"] = True
     return {
         "cost": None if total is None else float(total),
         "cost_details": {
@@ -53,11 +64,5 @@ def cost_fields(run: Run, choice: Choice, bill: Bill) -> dict[str, Any]:
             "energy_usd": None if bill.energy_usd is None else float(bill.energy_usd),
             "amortisation_usd": None if bill.amortisation_usd is None else float(bill.amortisation_usd),
         },
-        "spillway": {
-            "upstream": choice.upstream,
-            "side": choice.side,
-            "reasons": list(run.job.decision.reasons),
-            "attempts": len(run.attempts),
-            "request_id": run.job.facts.request_id,
-        },
+        "spillway": spillway,
     }

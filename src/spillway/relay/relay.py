@@ -1,166 +1,171 @@
-"""Follows a decision: tries its choices in order until one answers, and passes that answer on."""
+"""Follows a decision: tries its choices in order until one answers, and brings that answer to the client."""
 
 from __future__ import annotations
 
 import asyncio
-
-import msgspec
+from collections.abc import Callable
 
 from spillway.clock import Clock
-from spillway.engines.failures import Failure, no_slot
-from spillway.engines.usage import with_cost
-from spillway.errors import UpstreamCut
+from spillway.engines.failures import Failure, left_alone, no_slot
+from spillway.engines.profiles import Prefill, prefill_of
 from spillway.fleet.registry import Fleet, QueueTimeout
-from spillway.relay.attempt import AttemptFailed, LiveAttempt
+from spillway.relay.asking import asking_for
+from spillway.relay.attempt import LiveAttempt
 from spillway.relay.books import Books
 from spillway.relay.commit import Client
-from spillway.relay.headers import cost_fields, response_headers, usd
-from spillway.relay.run import Job, Run, total_usd
-from spillway.vocabulary import Choice
+from spillway.relay.deliver import Held, break_off, give_up, hold, pass_on, release
+from spillway.relay.hedge import HedgeBudget, HedgeOutcome, race
+from spillway.relay.observe import show
+from spillway.relay.route import Route
+from spillway.relay.run import Job, Run
+from spillway.relay.step import AttemptFailed, Step
+from spillway.relay.verifier import Observer, Verifier
+from spillway.vocabulary import Attempt, Choice
 
 __all__ = ["Relay"]
 
-EVENT_STREAM = b"text/event-stream; charset=utf-8"
+
+class GateFailed(AttemptFailed):
+    """The answer is complete and failed a gate; it is kept in case nobody gives a better one."""
+
+    def __init__(self, code: str, held: Held, attempt: Attempt) -> None:
+        super().__init__(
+            Failure(code, "its answer failed a check", counts_against=False, status=200, is_verdict=True)
+        )
+        self.held = held
+        self.attempt = attempt
 
 
 class Relay:
     """Carries out decisions. It follows them and never chooses."""
 
-    def __init__(self, fleet: Fleet, books: Books, clock: Clock) -> None:
+    def __init__(
+        self,
+        fleet: Fleet,
+        books: Books,
+        clock: Clock,
+        *,
+        hedges: HedgeBudget | None = None,
+        on_hedge: Callable[[HedgeOutcome], None] = lambda outcome: None,
+        verifier: Verifier | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        """``hedges`` allows second attempts beside late ones; without it there are none."""
         self._fleet = fleet
         self._books = books
         self._clock = clock
+        self._hedges = hedges
+        self._on_hedge = on_hedge
+        self._verifier = verifier
+        self._observer = observer
 
     async def carry_out(self, job: Job, client: Client) -> None:
         """Answers the client, from the first choice that can; UpstreamFailed when none could.
 
-        A failure is passed over only while the client has seen nothing. When the client hangs up, the task is
+        A failure is passed over while the client has seen nothing; after that an alternate is asked to go on
+        where the stream broke, or the stream ends with an error. When the client hangs up, the task is
         cancelled, the upstream's connection closed, and the request recorded as far as it went.
         """
         run = Run(job, client, self._books, self._clock)
-        failure: Failure | None = None
-        choice = job.decision.choices[0]
-        for choice in job.decision.choices[: job.decision.max_attempts]:
-            failure = await self._attempt(run, choice)
-            if failure is None:
-                return
-            if not failure.may_fail_over or run.elapsed_s() >= job.decision.total_s:
-                break
-        assert failure is not None
-        await _give_up(run, choice, failure)
-
-    async def _attempt(self, run: Run, choice: Choice) -> Failure | None:
-        """One try; ``None`` when the client was answered, well or with an in-band error."""
+        observer = self._observer if self._observer is not None and self._observer.wants(job) else None
+        if observer is not None:
+            client.keep_copy()
         try:
-            lease = await self._fleet.admit(run.job.facts, choice)
-        except QueueTimeout as full:
-            return no_slot(full.retry_after_s)
-        except asyncio.CancelledError:
-            run.note_unfinished("cancelled", "client_closed", 499)
-            raise
-        live = LiveAttempt(run, choice, lease, self._clock)
-        try:
-            await live.open()
-            if run.job.facts.is_stream:
-                await _relay_stream(run, live)
-            else:
-                await _relay_whole(run, live)
-        except AttemptFailed as error:
-            run.note_attempt(live.fail(error.failure))
-            if not run.client.has_committed:
-                return error.failure
-            await _break_off(run, choice, error.failure)
+            await self._answer(run)
         except BaseException as error:
-            if not live.is_over:
-                run.note_attempt(live.abandon())
             if isinstance(error, asyncio.CancelledError):
                 run.note_unfinished("cancelled", "client_closed", 499)
             else:
                 run.note_unfinished("error", "internal_error", 500)
             raise
-        return None
+        finally:
+            if observer is not None:
+                show(run, observer)
+
+    async def _answer(self, run: Run) -> None:
+        route = Route(run, self._prefill_of)
+        refused: GateFailed | None = None
+        while (step := route.next()) is not None:
+            if step.pause_s:
+                await asyncio.sleep(step.pause_s)
+            try:
+                await self._attempt(run, route, step)
+                return
+            except GateFailed as verdict:
+                refused = verdict
+                route.failed(step, verdict.failure)
+            except AttemptFailed as error:
+                self._learn(step, error.failure)
+                route.failed(step, error.failure)
+        await _end_without(run, route, refused)
+
+    async def _attempt(self, run: Run, route: Route, step: Step) -> None:
+        """One try, and with it the end of the request; AttemptFailed when another one may follow."""
+        if step.kind == "escalation":
+            run.note_event("escalated")
+        live = await self._first_to_speak(run, route, step)
+        with live:
+            if not live.asking.is_held:
+                await pass_on(run, live)
+                return
+            held = await hold(run, live)
+            code = self._verdict(run.job, held)
+            attempt, bill = live.succeed(code)
+            if code is not None:
+                raise GateFailed(code, held, attempt)
+            await release(run, held, attempt, bill)
+
+    async def _first_to_speak(self, run: Run, route: Route, step: Step) -> LiveAttempt:
+        """The attempt that has begun to answer: this step's, or that of a hedge beside it."""
+        hedges = self._hedges
+        if hedges is not None and step.kind == "first":
+            hedges.note_request()
+            if run.job.decision.hedge_delay_s is not None:
+                return await race(run, route, step, lambda s: self._speak(run, s), hedges, self._on_hedge)
+        return await self._speak(run, step)
+
+    async def _speak(self, run: Run, step: Step) -> LiveAttempt:
+        """Waits for a slot, sends, waits for the first token; a failure is noted and raised."""
+        choice = step.choice
+        upstream, now_s = self._fleet.upstreams[choice.upstream], self._clock.monotonic_s()
+        if upstream.breaker.state(now_s) == "open":
+            raise AttemptFailed(left_alone(upstream.breaker.retry_after_s(now_s)))
+        asking = asking_for(run, step, self._prefill_of(choice), self._verifier is not None)
+        try:
+            lease = await self._fleet.admit(run.job.facts, choice)
+        except QueueTimeout as full:
+            raise AttemptFailed(no_slot(full.retry_after_s)) from full
+        with LiveAttempt(run, step, lease, self._clock, asking) as live:
+            await live.begin()
+        return live
+
+    def _verdict(self, job: Job, held: Held) -> str | None:
+        if not held.live.asking.is_gated or self._verifier is None:
+            return None
+        return self._verifier.judge(job, held.body)
+
+    def _prefill_of(self, choice: Choice) -> Prefill:
+        upstream = self._fleet.upstreams[choice.upstream]
+        if "prefill" in upstream.engine.refused:
+            return "none"
+        return prefill_of(upstream.kind, upstream.name)
+
+    def _learn(self, step: Step, failure: Failure) -> None:
+        """An upstream that refuses to go on from a beginning need not be asked that way again."""
+        if step.method == "prefill" and failure.status in (400, 422) and not failure.may_fail_over:
+            self._fleet.upstreams[step.choice.upstream].engine.refused.add("prefill")
 
 
-async def _relay_whole(run: Run, live: LiveAttempt) -> None:
-    body, answer = await live.whole()
-    usage = answer.usage.to_usage() if answer.usage else None
-    bill = run.note_attempt(live.succeed(usage, answer.model, answer.finish_reason))
-    if run.job.facts.wants_usage:
-        body = with_cost(body, cost_fields(run, live.choice, bill))
-    headers = response_headers(run, live.choice, live.headers, b"application/json")
-    headers.append((b"content-length", b"%d" % len(body)))
-    headers.append((b"x-spillway-attempts", b"%d" % len(run.attempts)))
-    headers.append((b"x-spillway-cost-usd", usd(total_usd(run.bills))))
-    text = body.decode("utf-8", "replace") if run.keeps_text else None
-    await run.settle("ok", 200, answer_bytes=len(body), text=text)
-    await run.client.begin(200, headers)
-    await run.client.end(body)
+async def _end_without(run: Run, route: Route, refused: GateFailed | None) -> None:
+    """Nothing is left to try: the client gets what there is, else an error."""
+    choice, failure = route.last or (run.job.decision.choices[0], _NO_TIME)
+    if run.client.has_committed:
+        await break_off(run, choice, failure)
+    elif refused is not None:
+        run.note_event("gate_failed")
+        await release(run, refused.held, refused.attempt, run.answer_with(refused.attempt))
+    else:
+        await give_up(run, choice, failure)
 
 
-async def _relay_stream(run: Run, live: LiveAttempt) -> None:
-    """Passes events on as they come; the first ones wait until the answer has really begun."""
-    tee, client = live.tee, run.client
-    pending = b""
-    while not tee.is_done:
-        events = await live.read()
-        has_ended = events is None
-        pending += tee.finish() if events is None else events
-        if not client.has_committed and (tee.saw_content or tee.is_complete) and tee.error is None:
-            await _commit_stream(run, live)
-        if client.has_committed and pending and not tee.is_done:
-            await client.write(pending)
-            pending = b""
-        if tee.error is not None:
-            raise AttemptFailed(Failure("upstream_failed", "it reported an error in its stream"))
-        if has_ended:
-            break
-    await _end_stream(run, live, pending)
-
-
-async def _commit_stream(run: Run, live: LiveAttempt) -> None:
-    run.ttft_s = run.elapsed_s()
-    headers = response_headers(run, live.choice, live.headers, EVENT_STREAM)
-    headers.append((b"cache-control", b"no-cache"))
-    headers.append((b"x-spillway-attempts", b"%d" % (len(run.attempts) + 1)))
-    await run.client.begin(200, headers)
-
-
-async def _end_stream(run: Run, live: LiveAttempt, pending: bytes) -> None:
-    tee = live.tee
-    if not tee.is_complete:
-        raise AttemptFailed(Failure("upstream_cut", "its stream ended before the answer was finished"))
-    bill = run.note_attempt(live.succeed(live.seen_usage(), tee.model, tee.finish_reason))
-    tail = pending
-    if tee.held_usage is not None and run.job.facts.wants_usage:
-        tail += b"data: " + with_cost(tee.held_usage, cost_fields(run, live.choice, bill)) + b"\n\n"
-    tail += b"data: [DONE]\n\n"
-    text = None if tee.text is None else "".join(tee.text)
-    await run.settle("ok", 200, answer_bytes=run.client.bytes_sent + len(tail), text=text)
-    await run.client.end(tail)
-    await live.drain()
-
-
-async def _break_off(run: Run, choice: Choice, failure: Failure) -> None:
-    """Ends a stream that cannot go on with an error in-band, never as if it were complete."""
-    error = UpstreamCut(
-        f"{choice.upstream}: {failure.sentence}; the answer above is incomplete",
-        code=failure.code,
-        upstream=choice.upstream,
-    )
-    await run.settle("cut", 200, error.code)
-    await run.client.end(b"data: " + msgspec.json.encode(error.to_body()) + b"\n\n")
-
-
-async def _give_up(run: Run, choice: Choice, failure: Failure) -> None:
-    """Returns the upstream's own error when it is about the request, else raises ours."""
-    if failure.body is not None and failure.status is not None:
-        headers = response_headers(run, choice, [], b"application/json")
-        headers.append((b"content-length", b"%d" % len(failure.body)))
-        headers.append((b"x-spillway-attempts", b"%d" % len(run.attempts)))
-        await run.settle("error", failure.status, failure.code)
-        await run.client.begin(failure.status, headers)
-        await run.client.end(failure.body)
-        return
-    error = failure.to_error(choice.upstream)
-    await run.settle("error", error.status, error.code)
-    raise error
+_NO_TIME = Failure("upstream_timeout", "its time was over before it could be asked", counts_against=False)

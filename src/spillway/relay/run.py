@@ -12,6 +12,7 @@ from spillway.clock import Clock
 from spillway.engines.payload import Payload
 from spillway.relay.books import Books
 from spillway.relay.commit import Client
+from spillway.relay.seam import Seam
 from spillway.vocabulary import Attempt, Bill, Decision, Outcome, RequestFacts
 
 __all__ = ["Job", "Run", "total_usd"]
@@ -49,9 +50,20 @@ class Run:
         self.job = job
         self.client = client
         self.attempts: list[Attempt] = []
+        """As they ended; the one whose bytes the client saw last is the last."""
         self.bills: list[Bill] = []
+        self.started = 0
+        """Attempts begun so far."""
+        self.events: list[str] = []
+        """Reason codes for what happened since the decision, such as ``continued``."""
         self.ttft_s: float | None = None
         self.first_sent_s: float | None = None
+        self.seam: Seam | None = None
+        """Where a stream broke that somebody else can continue."""
+        self.abandon_code = "client_closed"
+        """What an attempt that is cancelled now ends with."""
+        self.outcome: Outcome | None = None
+        """Set once the request is settled."""
         self._books = books
         self._clock = clock
         self._is_settled = False
@@ -61,6 +73,11 @@ class Run:
         """Whether prompt and answer are stored: ``capture`` is on and the request is not private."""
         return self.job.prompt_text is not None
 
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why the request went where it went: the decision's codes, then what happened."""
+        return (*self.job.decision.reasons, *self.events) if self.events else self.job.decision.reasons
+
     def elapsed_s(self) -> float:
         """Seconds since the request was accepted."""
         return self._clock.monotonic_s() - self.job.accepted_s
@@ -69,12 +86,29 @@ class Run:
         """``limit_s``, or what is left of the time for all attempts when that is less."""
         return max(0.001, min(limit_s, self.job.decision.total_s - self.elapsed_s()))
 
+    def begin_attempt(self) -> int:
+        """The index of the attempt that begins now."""
+        index, self.started = self.started, self.started + 1
+        return index
+
+    def note_event(self, code: str) -> None:
+        """Something happened that the caller and the ledger are told of."""
+        if code not in self.events:
+            self.events.append(code)
+
     def note_attempt(self, attempt: Attempt) -> Bill:
         """Adds an attempt as it ended; returns its bill."""
         bill = self._books.bill(attempt)
         self.attempts.append(attempt)
         self.bills.append(bill)
         return bill
+
+    def answer_with(self, attempt: Attempt) -> Bill:
+        """Makes an attempt that was noted earlier the one whose answer the client gets; its bill."""
+        at = self.attempts.index(attempt)
+        self.attempts.append(self.attempts.pop(at))
+        self.bills.append(self.bills.pop(at))
+        return self.bills[-1]
 
     def settle(
         self,
@@ -87,16 +121,16 @@ class Run:
     ) -> Awaitable[object]:
         """Records the request; await it before the end of the answer is released."""
         self._is_settled = True
-        outcome = self._outcome(result, status, error_code, answer_bytes, text)
-        return self._books.settle(outcome, self.bills)
+        self.outcome = self._outcome(result, status, error_code, answer_bytes, text)
+        return self._books.settle(self.outcome, self.bills)
 
     def note_unfinished(self, result: Result, error_code: str, status: int) -> None:
         """Records a request whose end nobody waits for, unless it had been settled already."""
         if self._is_settled:
             return
         self._is_settled = True
-        outcome = self._outcome(result, self.client.status or status, error_code)
-        self._books.note(outcome, self.bills)
+        self.outcome = self._outcome(result, self.client.status or status, error_code)
+        self._books.note(self.outcome, self.bills)
 
     def _outcome(
         self,
@@ -113,7 +147,7 @@ class Run:
             ttft_s=self.ttft_s,
             overhead_s=self.first_sent_s,
             attempts=tuple(self.attempts),
-            reasons=self.job.decision.reasons,
+            reasons=self.reasons,
             status=status,
             result=result,
             error_code=error_code,

@@ -31,6 +31,10 @@ WORK: Final = "work_over_limit"
 EXPLORED: Final = "explored"
 LOCAL_FIRST: Final = "local_first"
 CHEAPEST_CLOUD: Final = "cheapest_cloud"
+HEDGED: Final = "hedged"
+ESCALATED: Final = "escalated"
+GATE_FAILED: Final = "gate_failed"
+CONTINUED: Final = "continued"
 
 DELAYS: Final[dict[str, str]] = {"full": FULL, "ttft": SLO_TTFT, "total": SLO_TOTAL, "work": WORK}
 """What rule 6 says of a node that would be late."""
@@ -61,6 +65,10 @@ MEANING: Final[dict[str, str]] = {
     EXPLORED: "its task class is not trusted to local nodes; it goes there all the same, to learn",
     LOCAL_FIRST: "a local node can take it, and its hardware is paid for",
     CHEAPEST_CLOUD: "it goes to the cloud with the lowest list price",
+    HEDGED: "the first upstream was late, and another one that was asked as well spoke first",
+    ESCALATED: "a local answer failed its checks, so that somebody else was asked",
+    GATE_FAILED: "the answer failed its checks, and nobody could give a better one",
+    CONTINUED: "the stream broke, and another upstream went on with the answer",
 }
 
 SPILLS: Final = frozenset(

@@ -45,6 +45,7 @@ class Metrics(Collector):
         self._ttft: dict[str, Histogram] = defaultdict(Histogram)
         self._total: dict[str, Histogram] = defaultdict(Histogram)
         self._refused: dict[str, int] = defaultdict(int)
+        self._hedges: dict[str, int] = defaultdict(int)
         self._calibration = Calibration()
         self.ledger: Callable[[], tuple[int, int]] = lambda: (0, 0)
         """Requests not yet in the ledger, and requests that never will be."""
@@ -72,6 +73,10 @@ class Metrics(Collector):
     def note_refused(self, code: str) -> None:
         """Counts one request that ended before it reached an upstream."""
         self._refused[code] += 1
+
+    def note_hedge(self, outcome: str) -> None:
+        """Counts one second attempt that won or lost its race, or that the cap did not allow."""
+        self._hedges[outcome] += 1
 
     def render(self) -> bytes:
         """Everything in Prometheus' text form."""
@@ -102,6 +107,7 @@ class Metrics(Collector):
         for labels, count in self._requests.items():
             requests.add_metric(labels, count)
         yield requests
+        yield _counter("spillway_hedges", "Second attempts beside a late first.", "outcome", self._hedges)
         yield _counter("spillway_refused", "Requests refused before an upstream.", "code", self._refused)
         yield _counter("spillway_spill", "Requests sent to a cloud, by reason.", "reason", self._spills)
         yield _histogram("spillway_ttft_seconds", "Time to first token as the client saw it.", self._ttft)

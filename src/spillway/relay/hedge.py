@@ -1,0 +1,123 @@
+"""A second attempt beside a late first one: whoever speaks first is relayed, the other is cancelled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, Literal
+
+from spillway.relay.attempt import LiveAttempt
+from spillway.relay.route import Route
+from spillway.relay.run import Run
+from spillway.relay.step import AttemptFailed, Step
+
+__all__ = ["HedgeBudget", "HedgeOutcome", "race"]
+
+HedgeOutcome = Literal["won", "lost", "capped"]
+Speak = Callable[[Step], Coroutine[Any, Any, LiveAttempt]]
+Contender = asyncio.Task[LiveAttempt]
+
+
+class HedgeBudget:
+    """Keeps hedges to a share of all requests, also when everything is late.
+
+    A bucket: every request adds ``share`` of a hedge, up to ``burst`` that may be saved.
+
+    >>> budget = HedgeBudget(0.5, burst=1)
+    >>> budget.note_request(), budget.take(), budget.take()
+    (None, False, False)
+    >>> budget.note_request(), budget.take()
+    (None, True)
+    """
+
+    def __init__(self, share: float = 0.05, burst: float = 10.0) -> None:
+        self._share = share
+        self._burst = burst
+        self._saved = 0.0
+
+    def note_request(self) -> None:
+        """One more request came."""
+        self._saved = min(self._burst, self._saved + self._share)
+
+    def take(self) -> bool:
+        """Whether one more hedge is within the share; if so it is counted."""
+        if self._saved < 1.0 - 1e-9:
+            return False
+        self._saved -= 1.0
+        return True
+
+
+async def race(
+    run: Run,
+    route: Route,
+    first: Step,
+    speak: Speak,
+    budget: HedgeBudget,
+    on_outcome: Callable[[HedgeOutcome], None],
+) -> LiveAttempt:
+    """The attempt that has begun to answer; AttemptFailed with the failure of ``first`` when none did."""
+    delay_s = (run.job.decision.hedge_delay_s or 0.0) - run.elapsed_s()
+    contenders = {asyncio.create_task(speak(first)): first}
+    winner: Contender | None = None
+    try:
+        await asyncio.wait(contenders, timeout=max(0.0, delay_s))
+        if not any(task.done() for task in contenders):
+            second = _second(route, budget, on_outcome)
+            if second is not None:
+                contenders[asyncio.create_task(speak(second))] = second
+        winner = await _first_to_speak(contenders, route)
+        if len(contenders) > 1:
+            has_won = contenders[winner].kind == "hedge"
+            on_outcome("won" if has_won else "lost")
+            if has_won:
+                run.note_event("hedged")
+        return winner.result()
+    finally:
+        await _dismiss(run, contenders, winner)
+
+
+def _second(route: Route, budget: HedgeBudget, on_outcome: Callable[[HedgeOutcome], None]) -> Step | None:
+    if not route.has_alternates:
+        return None
+    if not budget.take():
+        on_outcome("capped")
+        return None
+    return route.alternate()
+
+
+async def _first_to_speak(contenders: dict[Contender, Step], route: Route) -> Contender:
+    first, *_ = contenders
+    running = set(contenders)
+    while running:
+        await asyncio.wait(running, return_when=asyncio.FIRST_COMPLETED)
+        for task in [task for task in contenders if task in running and task.done()]:
+            running.discard(task)
+            error = task.exception()
+            if error is None:
+                return task
+            if not isinstance(error, AttemptFailed):
+                raise error
+            if task is not first:
+                route.failed(contenders[task], error.failure)
+    failure = first.exception()
+    assert failure is not None
+    raise failure
+
+
+async def _dismiss(run: Run, contenders: dict[Contender, Step], winner: Contender | None) -> None:
+    """Ends every other attempt and has it noted before the winner goes on."""
+    others = [task for task in contenders if task is not winner]
+    if winner is not None:
+        run.abandon_code = "hedge_lost"
+    try:
+        for task in others:
+            if not task.cancel() and not task.cancelled() and task.exception() is None:
+                task.result().abandon()
+        if others:
+            await asyncio.wait(others)
+    except BaseException:
+        if winner is not None:
+            winner.result().abandon()
+        raise
+    finally:
+        run.abandon_code = "client_closed"
