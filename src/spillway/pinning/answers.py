@@ -18,7 +18,7 @@ from spillway.engines.wire import Headers, WireError, request_head
 from spillway.pinning.canaries import Canary, Check
 from spillway.verify.answer import GivenAnswer
 
-__all__ = ["Answer", "Asker", "CanaryUnanswered", "NodeAsker", "passed_checks"]
+__all__ = ["Answer", "Asker", "CanaryUnanswered", "NodeAsker", "NodeBusy", "passed_checks"]
 
 CONNECT_S = 5.0
 ANSWER_S = 60.0
@@ -35,6 +35,10 @@ class CanaryUnanswered(Exception):
     def __init__(self, why: str, *, is_refusal: bool = False) -> None:
         super().__init__(why)
         self.is_refusal = is_refusal
+
+
+class NodeBusy(CanaryUnanswered):
+    """Somebody else needs the node now."""
 
 
 class Answer(Struct, frozen=True, kw_only=True):

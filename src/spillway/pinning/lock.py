@@ -11,7 +11,7 @@ from msgspec.structs import replace
 from spillway.engines.told import Setting
 from spillway.pinning.identity import Identity, WeightsGrade
 
-__all__ = ["Lock", "LockedCanary", "LockedModel", "LockedNode", "node_of"]
+__all__ = ["Lock", "LockedCanary", "LockedModel", "LockedNode", "Measured", "node_of"]
 
 Digest = Annotated[str, Meta(pattern=r"^sha256:[0-9a-f]{64}$")]
 AnyDigest = Annotated[str, Meta(pattern=r"^(sha256:[0-9a-f]{64}(\+[0-9a-f]{64})*|manifest:[0-9a-f]{1,64})$")]
@@ -58,6 +58,8 @@ class LockedModel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     adapters: tuple[str, ...] | None = None
     capabilities: tuple[str, ...] | None = None
     fingerprint: str | None = None
+    answer_fingerprint: str | None = None
+    """``system_fingerprint`` of its answers, where it says more than the engine's name or version."""
     sampling: dict[str, Setting] | None = None
     canaries: dict[str, LockedCanary] = {}
 
@@ -110,22 +112,31 @@ class Lock(Struct, frozen=True, kw_only=True):
         return Lock(nodes=nodes, templates=_named(self.templates, nodes))
 
 
-def node_of(
-    identities: Mapping[str, Identity], canaries: Mapping[str, Mapping[str, LockedCanary]]
-) -> LockedNode:
-    """The record of a node that serves those models, with the canaries measured for each; a model that
-    somebody else's machine answers cannot be pinned and is left out."""
+class Measured(Struct, frozen=True):
+    """What asking a model showed."""
+
+    canaries: dict[str, LockedCanary] = {}
+    fingerprint: str | None = None
+
+
+def node_of(identities: Mapping[str, Identity], measured: Mapping[str, Measured]) -> LockedNode:
+    """The record of a node that serves those models, with what was measured of each; a model that somebody
+    else's machine answers cannot be pinned and is left out."""
     first = next(iter(identities.values()))
     return LockedNode(
         engine=first.engine,
         engine_version=first.engine_version,
         slots=first.slots,
         models={
-            name: replace(_model_of(one), canaries=dict(canaries.get(name, {})))
+            name: _with(_model_of(one), measured.get(name, Measured()))
             for name, one in sorted(identities.items())
             if one.remote_host is None
         },
     )
+
+
+def _with(model: LockedModel, measured: Measured) -> LockedModel:
+    return replace(model, canaries=measured.canaries, answer_fingerprint=measured.fingerprint)
 
 
 def _model_of(one: Identity) -> LockedModel:

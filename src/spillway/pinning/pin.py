@@ -12,9 +12,9 @@ from spillway.pinning.answers import CanaryUnanswered, NodeAsker
 from spillway.pinning.canaries import Canary, suited
 from spillway.pinning.compare import Change
 from spillway.pinning.identity import Identity
-from spillway.pinning.lock import Lock, LockedCanary, LockedNode, node_of
+from spillway.pinning.lock import Lock, LockedModel, LockedNode, Measured, node_of
 from spillway.pinning.review import NodeReview, review_node
-from spillway.pinning.runs import always, measure, recheck
+from spillway.pinning.runs import always, by_the_way, measure, recheck
 from spillway.pinning.survey import Sight, Target
 
 __all__ = ["CanaryScope", "Checked", "Pinned", "check_node", "pin_node"]
@@ -66,8 +66,7 @@ async def check_node(
     try:
         for model in _asked(sight, scope):
             if model in pinned.models:
-                records = pinned.models[model].canaries
-                found += await _recheck(asker, model, records, canaries, notes)
+                found += await _recheck(asker, model, pinned.models[model], canaries, notes)
     except CanaryUnanswered as error:
         return Checked(sight, review, True, f"it stopped answering its canaries: {error}", tuple(notes))
     finally:
@@ -84,7 +83,7 @@ async def pin_node(
     old = lock.nodes.get(sight.name)
     client = HttpClient(Origin.parse(target.url))
     asker = NodeAsker(client, sight.found.kind, target.api_key)
-    measured: dict[str, dict[str, LockedCanary]] = {}
+    measured: dict[str, Measured] = {}
     notes: list[str] = []
     asked = _asked(sight, scope)
     try:
@@ -111,30 +110,30 @@ async def pin_node(
 async def _recheck(
     asker: NodeAsker,
     model: str,
-    records: dict[str, LockedCanary],
+    pinned: LockedModel,
     canaries: tuple[Canary, ...],
     notes: list[str],
 ) -> list[Change]:
     known = {canary.name: canary for canary in canaries}
-    found = []
-    for name, record in records.items():
+    found: dict[Change, None] = {}
+    for name, record in pinned.canaries.items():
         if name not in known:
             notes.append(f"canary {name} of {model} is pinned but no longer defined")
             continue
         doubt = await recheck(asker, model, known[name], record, always)
         if doubt.is_void:
             notes.append(f"canary {name} asks something else than when {model} was pinned: pin --update")
-        if doubt.change is not None:
-            found.append(doubt.change)
-    return found
+        shown = [doubt.change] if doubt.change is not None else []
+        found |= dict.fromkeys([*shown, *by_the_way(model, pinned, doubt.answers)])
+    return list(found)
 
 
-def _still_fitting(old: LockedNode | None, model: str, now: Identity) -> dict[str, LockedCanary]:
-    """The canaries pinned for that model, unless it is another one by now."""
+def _still_fitting(old: LockedNode | None, model: str, now: Identity) -> Measured:
+    """What was measured when that model was pinned, unless it is another one by now."""
     pinned = old.identity(model) if old else None
     if old is None or pinned is None or pinned.short != now.short:
-        return {}
-    return old.models[model].canaries
+        return Measured()
+    return Measured(old.models[model].canaries, old.models[model].answer_fingerprint)
 
 
 def _asked(sight: Sight, scope: CanaryScope) -> Sequence[str]:

@@ -3,34 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
-from spillway.pinning.answers import Answer, Asker, CanaryUnanswered
+from spillway.pinning.answers import Answer, Asker, CanaryUnanswered, NodeBusy
 from spillway.pinning.canaries import Canary
 from spillway.pinning.compare import Change
+from spillway.pinning.impostors import is_other_model
 from spillway.pinning.judge import FIRST_RUNS, MORE_RUNS, differs, record_of, varies
-from spillway.pinning.lock import LockedCanary
+from spillway.pinning.lock import LockedCanary, LockedModel, Measured
 
-__all__ = ["Doubt", "measure", "recheck"]
+__all__ = ["Doubt", "always", "by_the_way", "measure", "recheck"]
 
 TRIES = 3
 """A different answer counts once it came this often in a row: noise not seen when pinning does not."""
+
+CONSTANT_FINGERPRINTS = ("fp_ollama", "b")
+"""Beginnings of those that say the engine's name or build and nothing of its settings."""
 
 Pass = Callable[[], Awaitable[bool]]
 
 
 async def measure(
-    asker: Asker, model: str, canaries: Sequence[Canary], *, kept: Mapping[str, LockedCanary] | None = None
-) -> dict[str, LockedCanary]:
-    """The record of each canary that the model answers, by name; one that it refuses is left out.
+    asker: Asker, model: str, canaries: Sequence[Canary], *, kept: Measured | None = None
+) -> Measured:
+    """The record of each canary that the model answers; one that it refuses is left out.
 
     A record in ``kept`` that still fits is taken over as it is, so that a lock changes only where the node
     did. CanaryUnanswered when the node stops answering: then nothing of it may be pinned.
     """
+    kept = kept or Measured()
     records: dict[str, LockedCanary] = {}
+    fingerprint = None
     for canary in sorted(canaries, key=lambda canary: canary.name):
-        old = (kept or {}).get(canary.name)
+        old = kept.canaries.get(canary.name)
         try:
             answers = [await asker.ask(canary, model) for _ in range(FIRST_RUNS)]
             if varies(answers):
@@ -45,7 +51,8 @@ async def measure(
             and not any(differs(canary, old, answer) for answer in answers)
         )
         records[canary.name] = old if old is not None and still_fits else record_of(canary, answers)
-    return records
+        fingerprint = fingerprint or _telling(answers[0])
+    return Measured(records, fingerprint)
 
 
 @dataclass(slots=True)
@@ -73,7 +80,7 @@ async def recheck(asker: Asker, model: str, canary: Canary, pinned: LockedCanary
     before_after: tuple[str, str] | None = None
     for _ in range(TRIES):
         if not await may_go_on():
-            raise CanaryUnanswered("the node became busy")
+            raise NodeBusy("the node became busy")
         doubt.runs += 1
         try:
             answer = await asker.ask(canary, model)
@@ -90,6 +97,25 @@ async def recheck(asker: Asker, model: str, canary: Canary, pinned: LockedCanary
     assert before_after is not None
     doubt.change = Change(model, "canary", f"{canary.name}: {before_after[0]}", before_after[1])
     return doubt
+
+
+def by_the_way(model: str, pinned: LockedModel, answers: Sequence[Answer]) -> list[Change]:
+    """What an answer shows beside its text: another model's name, or another state of the engine."""
+    found: list[Change] = []
+    for answer in answers[-1:]:
+        if is_other_model(model, answer.model):
+            found.append(Change(model, "model", model, f"answers as {answer.model}"))
+        before, after = pinned.answer_fingerprint, _telling(answer)
+        if before is not None and after is not None and before != after:
+            found.append(Change(model, "fingerprint", before, after))
+    return found
+
+
+def _telling(answer: Answer) -> str | None:
+    """Its fingerprint where it tells of more than the engine's build, as vLLM's does."""
+    if answer.fingerprint is None or answer.fingerprint.startswith(CONSTANT_FINGERPRINTS):
+        return None
+    return answer.fingerprint[:100]
 
 
 async def always() -> bool:
