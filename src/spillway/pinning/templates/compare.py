@@ -27,6 +27,7 @@ _PARTS: dict[Part, str] = {
     "answer": "earlier answer",
     "tools": "tool definitions",
     "arguments": "tool call",
+    "second_arguments": "second tool call",
     "result": "tool result",
     "second_result": "second tool result",
     "reasoning": "reasoning",

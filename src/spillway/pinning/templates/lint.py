@@ -153,7 +153,7 @@ def _tools(view: _View) -> Iterator[Finding]:
         return
     for code, names, parts in (
         ("lost-tool-definitions", _OFFERED, ("tools",)),
-        ("lost-tool-call", _CALLED, ("arguments",)),
+        ("lost-tool-call", _CALLED, ("arguments", "second_arguments")),
         ("lost-tool-result", _CALLED, ("result", "second_result")),
     ):
         lost = view.without(names, *parts)
@@ -182,7 +182,7 @@ def _tool_formats(view: _View) -> Iterator[Finding]:
         yield finding("unknown-tool-format", ("tool_result",))
     for code, pattern in (
         ("python-instead-of-json", r"'anchorage':|\{'type': 'function'"),
-        ("double-encoded-arguments", r'\\"anchorage\\"'),
+        ("double-encoded-arguments", r'\\"anchorage'),
     ):
         seen = view.with_text((*_OFFERED, "tool_results"), pattern)
         if seen:

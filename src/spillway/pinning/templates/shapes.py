@@ -53,4 +53,4 @@ def _arguments_rank(text: str) -> int:
     """How well arguments arrived: 0 not at all, 1 as Python or as JSON inside a JSON text, 2 readably."""
     if NEEDLES["arguments"][0] not in text:
         return 0
-    return 1 if "'anchorage'" in text or '\\"anchorage\\"' in text else 2
+    return 1 if "'anchorage'" in text or '\\"anchorage' in text else 2
