@@ -217,7 +217,8 @@ def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
     if first.saved_usd <= 0:
         avoided_usd = first.all_cloud_usd - first.cloud_usd
         return (
-            f"running the nodes costs {_usd(first.running_usd)} a month and saves only {_usd(avoided_usd)} of cloud"
+            f"running the nodes costs {_usd(first.running_usd)} a month "
+            f"and saves only {_usd(avoided_usd)} of cloud"
         )
     saved_usd = sum((month.saved_usd for month in months), ZERO)
     return (

@@ -203,7 +203,7 @@ def _finish(
         fleets=tuple(fleets),
         policies=side.policies(),
         course=courses(futures),
-        sensitivities=tuple(sensitivities(case, spreads)),
+        sensitivities=tuple(each for each in sensitivities(case, spreads) if each.weight_usd),
         spreads=spreads,
         would_pay={} if pays else what_would_pay(case),
         machines=side.machines(),

@@ -23,7 +23,7 @@ from spillway.planner.plan_inputs import (
 )
 from spillway.planner.plan_node import NodeFigures, Typical, choose_node
 from spillway.planner.plan_traffic import from_numbers, from_usage
-from spillway.planner.presets import ARTICLE_NODE, ARTICLE_RATES, PRESETS, article_traffic
+from spillway.planner.presets import ARTICLE_NODE, PRESETS, article_cloud, article_traffic
 from spillway.vocabulary import Objective
 
 __all__ = ["Asked", "build_inputs"]
@@ -57,7 +57,7 @@ class Asked:
     usd_per_hour: Decimal | None = None
     life_months: int | None = None
     seed: int = 0
-    effort: Effort = field(default_factory=Effort)
+    effort: Effort = field(default_factory=Effort.usual)
 
 
 def build_inputs(asked: Asked) -> PlanInputs:
@@ -140,11 +140,7 @@ def _node_figures(asked: Asked) -> NodeFigures:
 def _cloud(asked: Asked, traffic: Traffic) -> tuple[CloudChoice, list[str]]:
     figures = asked.cloud or CloudFigures(asked.price_day)
     if asked.preset == "article" and figures == CloudFigures(asked.price_day):
-        figures = replace(
-            figures,
-            input_usd_per_mtok=ARTICLE_RATES.input_usd_per_mtok,
-            output_usd_per_mtok=ARTICLE_RATES.output_usd_per_mtok,
-        )
+        figures = article_cloud(figures)
     return choose_cloud(traffic.workload, figures)
 
 

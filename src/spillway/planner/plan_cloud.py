@@ -12,7 +12,7 @@ import numpy as np
 
 from spillway.errors import ConfigError
 from spillway.ledger.catalogue import Span, catalogue_name, resolve
-from spillway.planner.plan_inputs import Assumption, CloudChoice
+from spillway.planner.plan_inputs import Assumption, CloudChoice, PlanGrade
 from spillway.planner.simulator import CloudModel
 from spillway.planner.workload import Workload
 from spillway.vocabulary import Rates
@@ -46,6 +46,9 @@ class CloudFigures:
     batch_ratio: Decimal = Decimal(0)
     first_token_s: float | None = None
     tok_s: float | None = None
+    source: str = "given"
+    """Who stated the price."""
+    grade: PlanGrade = "given"
 
 
 def choose_cloud(workload: Workload, figures: CloudFigures) -> tuple[CloudChoice, list[str]]:
@@ -75,9 +78,9 @@ def _priced(
     given = (figures.input_usd_per_mtok, figures.output_usd_per_mtok)
     if given[0] is not None and given[1] is not None:
         cached = figures.cached_usd_per_mtok
-        rates = Rates(*given, given[0] if cached is None else cached, source="given")
+        rates = Rates(*given, given[0] if cached is None else cached, source=figures.source)
         name = figures.cloud or "the cloud at the stated price"
-        return (rates,), name, _shown((name,), (rates,), "given"), []
+        return (rates,), name, _shown((name,), (rates,), figures.source, figures.grade), []
     if given != (None, None) or figures.cached_usd_per_mtok is not None:
         raise ConfigError("a price needs both --input-usd-per-mtok and --output-usd-per-mtok")
     names = [figures.cloud] if figures.cloud else [name for name in workload.models if name]
@@ -165,14 +168,16 @@ def _moved(spans: Mapping[str, Sequence[Span]], used_s: float, day: date) -> lis
     return [f"{name} had another list price on {then}; the plan uses that of {day}" for name in moved]
 
 
-def _shown(names: Sequence[str], rates: Sequence[Rates], source: str) -> tuple[Assumption, ...]:
+def _shown(
+    names: Sequence[str], rates: Sequence[Rates], source: str, grade: PlanGrade | None = None
+) -> tuple[Assumption, ...]:
     """Input and output price of up to five models."""
     out = []
     for name, known in list(dict(zip(names, rates, strict=True)).items())[:5]:
-        grade = "given" if source == "given" else known.grade
+        known_by = grade or known.grade
         for what, rate in (("input", known.input_usd_per_mtok), ("output", known.output_usd_per_mtok),
                            ("cached input", known.cache_read_usd_per_mtok)):  # fmt: skip
-            out.append(Assumption(f"{what} price of {name}", rate, "USD/million tokens", grade, source))
+            out.append(Assumption(f"{what} price of {name}", rate, "USD/million tokens", known_by, source))
     return tuple(out)
 
 

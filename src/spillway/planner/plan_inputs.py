@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from spillway.planner import compiled
 from spillway.planner.breakeven import Spread
 from spillway.planner.catalogue import Figure
 from spillway.planner.money import HOURS_PER_MONTH, NaiveInputs, cloud_price_usd
@@ -186,9 +187,14 @@ class Effort:
     Fewer requests than the workload has are a stretch of it, in whole days where it has whole days.
     """
 
-    fleet_requests: int = 100_000
-    side_requests: int = 33_000
+    fleet_requests: int
+    side_requests: int
     draws: int = 1000
+
+    @classmethod
+    def usual(cls) -> Effort:
+        """A week and a day of a million requests a month; less where the simulator runs interpreted."""
+        return cls(250_000, 40_000) if compiled.can_run() else cls(40_000, 10_000)
 
 
 @dataclass(frozen=True)
@@ -207,7 +213,7 @@ class PlanInputs:
     objective: Objective = DEFAULT_OBJECTIVE
     sizes: tuple[int, ...] = tuple(range(9))
     seed: int = 0
-    effort: Effort = field(default_factory=Effort)
+    effort: Effort = field(default_factory=Effort.usual)
     preset: str | None = None
     machines: Mapping[str, NodeChoice] = field(default_factory=dict)
     """Other machines to try one of, by catalogue key; none where the plan is about a measured node."""
@@ -217,17 +223,17 @@ class PlanInputs:
 
 
 def stretch(workload: Workload, most: int) -> Workload:
-    """A contiguous part of at most about ``most`` requests, whole days where there are any.
+    """A contiguous part of at most about ``most`` requests, whole weeks or days where there are any.
 
     Of all parts that begin on a whole day the one whose rate is nearest the whole's is taken, the first
     among equals. The workload itself when it is small enough; never less than a day of a longer one.
     """
     if len(workload) <= most:
         return workload
-    days = workload.span_s / DAY_S
     length_s = workload.span_s * most / len(workload)
-    if days >= 2:
-        length_s = max(1, math.floor(length_s / DAY_S)) * DAY_S
+    if workload.span_s >= 2 * DAY_S:
+        days = max(1, math.floor(length_s / DAY_S))
+        length_s = (days - days % 7 if days > 7 else days) * DAY_S
     starts = np.arange(0.0, workload.span_s - length_s + 1.0, min(DAY_S, length_s))
     first = np.searchsorted(workload.time_s, starts)
     last = np.searchsorted(workload.time_s, starts + length_s)

@@ -31,7 +31,7 @@ from spillway.planner.node_model import (
     infer_family,
     load_fit,
 )
-from spillway.planner.plan_inputs import Assumption, NodeChoice
+from spillway.planner.plan_inputs import Assumption, NodeChoice, PlanGrade, Value
 from spillway.planner.profile import load_profile
 from spillway.vocabulary import Grade, Objective, Pace
 
@@ -70,6 +70,9 @@ class NodeFigures:
     rent_usd_per_hour: Decimal | None = None
     idle_w: Decimal | None = None
     active_w: Decimal | None = None
+    source: str = "given"
+    """Who said all this, and with what right."""
+    grade: PlanGrade = "given"
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def _computed(figures: NodeFigures, machine: CatalogueMachine | None, typical: T
     stated: tuple[Assumption, ...] = ()
     if figures.decode_tok_s is not None:
         node = node.calibrated(figures.decode_tok_s, figures.prefill_tok_s)
-        stated = (Assumption("decode speed as stated", figures.decode_tok_s, "tok/s", "given", "stated"),)
+        stated = (_said(figures, "decode speed as stated", figures.decode_tok_s, "tok/s"),)
     elif figures.prefill_tok_s is not None:
         raise ConfigError("--prefill-tok-s needs --decode-tok-s beside it")
     cache_tokens = node.cache_tokens()
@@ -212,9 +215,9 @@ def _raw_machine(
         raise ConfigError("a node by its figures needs --bandwidth-gb-s and --tflops, both above 0")
     family = _family(figures, bandwidth, tflops)
     given = [
-        Assumption("memory bandwidth", bandwidth, "GB/s", "given", "given"),
-        Assumption("compute", tflops, "TFLOPS", "given", "given"),
-        Assumption("memory", figures.memory_gb, "GB", "given", "given" if figures.memory_gb else "unknown"),
+        _said(figures, "memory bandwidth", bandwidth, "GB/s"),
+        _said(figures, "compute", tflops, "TFLOPS"),
+        _said(figures, "memory", figures.memory_gb, "GB"),
         Assumption(
             "kind of machine", family, "", "given" if figures.family else "derived",
             "given" if figures.family else "these figures look like it",
@@ -286,7 +289,7 @@ def _refuse_too_small(node: NodeModel, model: str, machine: CatalogueMachine | N
 def _slots(figures: NodeFigures, speed: _Speed, typical: Typical) -> tuple[int, Assumption]:
     """Sequences the node works on at once: as stated, else as many as still keep the objective."""
     if figures.slots is not None:
-        return figures.slots, Assumption("slots", figures.slots, "sequences", "given", "given")
+        return figures.slots, _said(figures, "slots", figures.slots, "sequences")
     most = min(MOST_SLOTS, speed.memory_slots or MOST_SLOTS)
     limit_s = typical.objective.total_s or math.inf
     context = typical.input_tokens + typical.output_tokens / 2
@@ -307,10 +310,10 @@ def _price(
     """Price of a node and rent per hour, one of which is 0."""
     if figures.rent_usd_per_hour is not None:
         rent = figures.rent_usd_per_hour
-        return Decimal(0), rent, (Assumption("rent of one node", rent, "USD/hour", "given", "given"),)
+        return Decimal(0), rent, (_said(figures, "rent of one node", rent, "USD/hour"),)
     if figures.hardware_usd is not None:
         price = figures.hardware_usd
-        return price, Decimal(0), (Assumption("price of one node", price, "USD", "given", "given"),)
+        return price, Decimal(0), (_said(figures, "price of one node", price, "USD"),)
     if machine is not None and machine.price_usd is not None:
         said = Assumption.of("price of one node", machine.price_usd, "USD")
         return _decimal(machine.price_usd), Decimal(0), (said,)
@@ -329,26 +332,30 @@ def _watts(
     """Idle and active draw; a rented node's power is in its rent."""
     if is_rented:
         return Decimal(0), Decimal(0), ()
-    idle, active = None if machine is None else machine.idle_w, None if machine is None else machine.active_w
     if figures.active_w is not None:
-        most = figures.active_w
-        least = figures.idle_w if figures.idle_w is not None else most
-        source = "given" if figures.idle_w is not None else "not given, taken as when active"
-        said = (
-            Assumption("power when idle", least, "W", "given" if source == "given" else "derived", source),
-            Assumption("power when active", most, "W", "given", "given"),
+        idle_w = figures.idle_w
+        least = figures.active_w if idle_w is None else idle_w
+        idle = (
+            Assumption("power when idle", least, "W", "derived", "unknown, taken as when active")
+            if idle_w is None
+            else _said(figures, "power when idle", least, "W")
         )
-        return least, most, said
-    if idle is None or active is None:
+        return least, figures.active_w, (idle, _said(figures, "power when active", figures.active_w, "W"))
+    if machine is None or machine.idle_w is None or machine.active_w is None:
         raise ConfigError(
             "the node's power draw is unknown, so nothing can be said about savings: give --active-w, or "
             "name the machine with --hardware"
         )
-    said = (
-        Assumption.of("power when idle", idle, "W"),
-        Assumption.of("power when active", active, "W"),
-    )
-    return _decimal(idle), _decimal(active), said
+    active = Assumption.of("power when active", machine.active_w, "W")
+    if figures.idle_w is not None:
+        said = _said(figures, "power when idle", figures.idle_w, "W")
+        return figures.idle_w, _decimal(machine.active_w), (said, active)
+    idle = Assumption.of("power when idle", machine.idle_w, "W")
+    return _decimal(machine.idle_w), _decimal(machine.active_w), (idle, active)
+
+
+def _said(figures: NodeFigures, name: str, value: Value, unit: str) -> Assumption:
+    return Assumption(name, value, unit, figures.grade, figures.source)
 
 
 def _decimal(figure: Figure) -> Decimal:

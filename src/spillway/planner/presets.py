@@ -2,28 +2,41 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from spillway.planner.money import ARTICLE
+from spillway.planner.plan_cloud import DEFAULT_CLOUD, CloudFigures
 from spillway.planner.plan_inputs import Traffic
 from spillway.planner.plan_node import NodeFigures
 from spillway.planner.plan_traffic import from_numbers
-from spillway.vocabulary import Rates
 
-__all__ = ["ARTICLE_NODE", "ARTICLE_RATES", "PRESETS", "article_traffic"]
+__all__ = ["ARTICLE_NODE", "PRESETS", "article_cloud", "article_traffic"]
 
 PRESETS = ("article",)
 SOURCE = "the article's own figure"
 
-ARTICLE_RATES = Rates(
-    ARTICLE.input_usd_per_mtok, ARTICLE.output_usd_per_mtok, ARTICLE.input_usd_per_mtok, source=SOURCE
-)
 ARTICLE_NODE = NodeFigures(
     decode_tok_s=float(ARTICLE.decode_tok_s),
     hardware_usd=ARTICLE.hardware_usd,
     idle_w=ARTICLE.active_w,
     active_w=ARTICLE.active_w,
+    source=SOURCE,
+    grade="guess",
 )
 """A 2,000-dollar node of 80 tok/s that draws 40 W; how fast it reads prompts the article never asks, so that
 is taken from the machine one buys for that money."""
+
+
+def article_cloud(figures: CloudFigures) -> CloudFigures:
+    """The article's cloud, its prices fixed whatever the day."""
+    return replace(
+        figures,
+        cloud=DEFAULT_CLOUD,
+        input_usd_per_mtok=ARTICLE.input_usd_per_mtok,
+        output_usd_per_mtok=ARTICLE.output_usd_per_mtok,
+        source=SOURCE,
+        grade="vendor",
+    )
 
 
 def article_traffic(shape: str = "consumer", seed: int = 0) -> Traffic:

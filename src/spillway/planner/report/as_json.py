@@ -8,9 +8,9 @@ from typing import Any
 
 from spillway.planner.breakeven import Band
 from spillway.planner.plan import FleetLine, Plan
-from spillway.planner.plan_costs import KNOWN
 from spillway.planner.plan_inputs import Value
 from spillway.planner.plan_side import MachineLine, PolicyLine
+from spillway.planner.report.words import label_of
 
 __all__ = ["SCHEMA", "dumps", "to_json"]
 
@@ -62,14 +62,6 @@ def to_json(plan: Plan) -> dict[str, Any]:
         ],
         "warnings": list(plan.warnings),
     }
-
-
-def label_of(field: str) -> str:
-    """What an uncertain field of a case is called for people."""
-    if field == "share_factor":
-        return "what the nodes really carry"
-    known = KNOWN.get("maintenance_hours" if field == "maintenance_hours_per_month" else field)
-    return known.label if known is not None else field
 
 
 def _band(band: Band) -> dict[str, float | None]:

@@ -1,0 +1,218 @@
+"""A plan on a terminal: the answer first, then what it rests on. Plain text where nobody looks at colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from spillway.planner.breakeven import Sensitivity
+from spillway.planner.plan import FleetLine, Plan
+from spillway.planner.plan_side import MachineLine, PolicyLine
+from spillway.planner.report.words import (
+    SPILL_WORDS,
+    comparison,
+    headline,
+    label_of,
+    machine_name,
+    nodes_of,
+    objective_of,
+    share,
+    short_months,
+    suggestions,
+    usd,
+    verdict,
+    whole_usd,
+)
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+__all__ = ["print_plan", "printed"]
+
+WIDTH = 100
+"""Columns where there is no terminal to ask."""
+MOST_MACHINES = 5
+MOST_SENSITIVITIES = 5
+MOST_WARNINGS = 12
+
+
+def printed(plan: Plan, width: int = WIDTH) -> str:
+    """What ``print_plan`` prints, as plain text without trailing spaces."""
+    from io import StringIO
+
+    from rich.console import Console
+
+    text = StringIO()
+    print_plan(plan, Console(file=text, width=width, highlight=False, no_color=True))
+    return "\n".join(line.rstrip() for line in text.getvalue().splitlines()) + "\n"
+
+
+def print_plan(plan: Plan, console: Console) -> None:
+    """The whole summary; nothing of it is wider than the console."""
+    from rich.text import Text
+
+    colour = "green" if plan.is_worth_it else "red"
+    console.print(Text(verdict(plan), style=f"bold {colour}"))
+    console.print(Text(headline(plan)))
+    console.print(Text(_about(plan), style="dim"))
+    console.print()
+    _print_table(
+        console,
+        ("", "usual calculation", "replayed, in time"),
+        comparison(plan),
+        title="What one node does",
+    )
+    for sentence in suggestions(plan):
+        console.print(Text(f"→ {sentence}"))
+    console.print()
+    _print_table(
+        console,
+        ("nodes", "local", "of the bill", "in time", "TTFT p95", "cloud", "local", "total", "paid back"),
+        [_fleet_cells(line) for line in plan.fleets],
+        title=f"USD a month, mean over {plan.inputs.life_months} months; months until paid back",
+        marked=plan.shown_nodes,
+    )
+    _print_table(
+        console,
+        ("policy", "local", "in time", "local and in time", "behind clairvoyant"),
+        [_policy_cells(line) for line in plan.policies],
+        title=f"Who decides, on {nodes_of(plan.shown_nodes)}",
+    )
+    _print_machines(plan, console)
+    _print_table(
+        console,
+        ("what moves the savings most", "from", "to", "saved then", "and then"),
+        [_sensitivity_cells(plan, each) for each in plan.sensitivities[:MOST_SENSITIVITIES]],
+        title=f"Over {plan.inputs.life_months} months, {usd(plan.shown.outcome.saved_usd)} as planned",
+    )
+    _print_spills(plan, console)
+    _print_warnings(plan, console)
+
+
+def _about(plan: Plan) -> str:
+    inputs = plan.inputs
+    parts = (inputs.traffic.described, inputs.cloud.name, inputs.node.name, objective_of(inputs.objective))
+    return " · ".join(parts)
+
+
+def _print_machines(plan: Plan, console: Console) -> None:
+    shown = plan.machines[:MOST_MACHINES]
+    if shown:
+        _print_table(
+            console,
+            ("one of each machine", "price", "local", "in time", "total", "paid back"),
+            [_machine_cells(line) for line in shown],
+            title="What to buy first, with the same model",
+        )
+
+
+def _print_spills(plan: Plan, console: Console) -> None:
+    ran = plan.shown.ran
+    spilled = sum(ran.spills.values())
+    if not spilled:
+        return
+    parts = [
+        f"{SPILL_WORDS.get(code, code)} {share(count / ran.requests)}"
+        for code, count in sorted(ran.spills.items(), key=lambda item: -item[1])
+    ]
+    _say(console, f"Why requests go to the cloud: {', '.join(parts)} of all.")
+
+
+def _print_warnings(plan: Plan, console: Console) -> None:
+    for warning in plan.warnings[:MOST_WARNINGS]:
+        _say(console, f"note: {warning}", "dim")
+    if len(plan.warnings) > MOST_WARNINGS:
+        _say(console, f"note: {len(plan.warnings) - MOST_WARNINGS} more in --json and --html", "dim")
+    guesses = sum(a.grade == "guess" for a in plan.assumptions)
+    _say(
+        console,
+        f"note: {guesses} of {len(plan.assumptions)} figures are guesses; --html and --json list each with "
+        "its source",
+        "dim",
+    )
+
+
+def _say(console: Console, sentence: str, style: str = "") -> None:
+    from rich.text import Text
+
+    console.print(Text(sentence, style=style))
+
+
+def _fleet_cells(line: FleetLine) -> tuple[str, ...]:
+    return (
+        str(line.nodes),
+        share(line.ran.local_share),
+        share(line.ran.avoided_share),
+        share(line.ran.attainment),
+        f"{line.ran.ttft_p95_s:.1f} s",
+        whole_usd(line.outcome.cloud_usd_per_month),
+        whole_usd(line.local_usd_per_month),
+        whole_usd(line.outcome.total_usd_per_month),
+        short_months(line.outcome.break_even_months) if line.nodes else "",
+    )
+
+
+def _policy_cells(line: PolicyLine) -> tuple[str, ...]:
+    behind = "" if line.name == "clairvoyant" else share(line.regret)
+    return (
+        line.name,
+        share(line.ran.local_share),
+        share(line.ran.attainment),
+        share(line.ran.useful_share),
+        behind,
+    )
+
+
+def _machine_cells(line: MachineLine) -> tuple[str, ...]:
+    node = line.node
+    price = usd(node.price_usd) if node.price_usd else f"{usd(node.rent_usd_per_month)}/month"
+    paid = line.outcome.break_even_months
+    return (
+        machine_name(line),
+        price,
+        share(line.ran.local_share),
+        share(line.ran.attainment),
+        whole_usd(line.outcome.total_usd_per_month),
+        short_months(paid) if node.price_usd else "rented",
+    )
+
+
+def _sensitivity_cells(plan: Plan, each: Sensitivity) -> tuple[str, ...]:
+    spread = plan.spreads[each.name]
+    return (
+        label_of(each.name),
+        f"{spread.low:.2f}",
+        f"{spread.high:.2f}",
+        whole_usd(each.at_low_usd),
+        whole_usd(each.at_high_usd),
+    )
+
+
+def _print_table(
+    console: Console,
+    names: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    *,
+    title: str,
+    marked: int | None = None,
+) -> None:
+    from rich.text import Text
+
+    table = _table(names)
+    for row in rows:
+        style = "bold" if marked is not None and row[0] == str(marked) else ""
+        table.add_row(*(Text(cell, style=style) for cell in row))
+    console.print(Text(title, style="bold"))
+    console.print(table)
+
+
+def _table(names: Sequence[str]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for position, name in enumerate(names):
+        table.add_column(Text(name), justify="left" if position == 0 else "right", overflow="fold")
+    return table

@@ -1,0 +1,238 @@
+"""A plan's figures as people write them, and the few sentences that say what it comes to."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+
+from spillway.planner.plan import FleetLine, Plan
+from spillway.planner.plan_costs import KNOWN
+from spillway.planner.plan_inputs import Value
+from spillway.planner.plan_side import MachineLine
+from spillway.routing import reasons
+from spillway.vocabulary import Objective
+
+__all__ = [
+    "SPILL_WORDS",
+    "comparison",
+    "headline",
+    "label_of",
+    "machine_name",
+    "months",
+    "nodes_of",
+    "objective_of",
+    "share",
+    "short_months",
+    "suggestions",
+    "usd",
+    "value_of",
+    "verdict",
+    "whole_usd",
+]
+
+Number = Decimal | float | int
+NEVER = "never"
+
+SPILL_WORDS = {
+    reasons.SLO_TTFT: "first token would be late",
+    reasons.SLO_TOTAL: "last token would be late",
+    reasons.WORK: "too much work while the nodes are full",
+    reasons.FULL: "nodes full",
+    reasons.INPUT_BUDGET: "prompt above the local limit",
+    reasons.OUTPUT_BUDGET: "answer above the local limit",
+    reasons.CONTEXT: "does not fit the node's memory",
+    "policy": "no node",
+}
+"""Codes of ``routing.reasons`` for somebody who does not know them; others are shown as they are."""
+
+
+def usd(amount: Number | None) -> str:
+    """Dollars with as many digits as matter: whole above 100, two significant ones below a cent."""
+    if amount is None:
+        return "unknown"
+    value = Decimal(str(amount))
+    sign, size = ("−" if value < 0 else ""), abs(value)
+    if size >= 100 or size == size.to_integral_value():
+        return f"{sign}${size:,.0f}"
+    if size >= Decimal("0.1"):
+        return f"{sign}${size:,.2f}"
+    digits = f"{size:.{1 - size.adjusted()}f}".rstrip("0")
+    return f"{sign}${digits}"
+
+
+def share(ratio: Number | None) -> str:
+    """A percentage; small ones with a decimal."""
+    if ratio is None:
+        return "unknown"
+    return f"{ratio:.1%}".replace("%", " %") if 0 < ratio < 0.0995 else f"{ratio:.0%}".replace("%", " %")
+
+
+def months(count: Number | None) -> str:
+    """Months to one decimal where they are few."""
+    if count is None:
+        return NEVER
+    return f"{count:.1f} months" if count < Decimal("99.5") else f"{count:.0f} months"
+
+
+def whole_usd(amount: Number) -> str:
+    """Dollars without cents, for tables."""
+    value = Decimal(str(amount))
+    return f"{'−' if value < 0 and round(value) else ''}${abs(value):,.0f}"
+
+
+def short_months(count: Number | None) -> str:
+    """The same without the word, for tables."""
+    return NEVER if count is None else f"{count:.1f}"
+
+
+def nodes_of(count: int) -> str:
+    """``1 node``, ``2 nodes``."""
+    return f"{count} node" if count == 1 else f"{count} nodes"
+
+
+def objective_of(objective: Objective) -> str:
+    """The objective as a phrase."""
+    parts = []
+    if objective.ttft_s is not None:
+        parts.append(f"first token within {objective.ttft_s:g} s")
+    if objective.total_s is not None:
+        parts.append(f"last within {objective.total_s:g} s")
+    if not parts:
+        return "no objective"
+    return f"{', '.join(parts)} for {objective.attainment_ratio:.0%}".replace("%", " %")
+
+
+def label_of(field: str) -> str:
+    """What an uncertain field of a case is called for people."""
+    if field == "share_factor":
+        return "what the nodes really carry"
+    known = KNOWN.get("maintenance_hours" if field == "maintenance_hours_per_month" else field)
+    return known.label if known is not None else field
+
+
+def value_of(value: Value) -> str:
+    """One assumption's value."""
+    if value is None:
+        return "unknown"
+    if isinstance(value, str):
+        return value
+    number = Decimal(str(value)).normalize()
+    return f"{number:,f}"
+
+
+def verdict(plan: Plan) -> str:
+    """The answer in a few words."""
+    if not plan.is_worth_it:
+        return "Do not buy: it never pays"
+    action = "Rent" if plan.inputs.node.rent_usd_per_month else "Buy"
+    return f"{action} {nodes_of(plan.recommended_nodes)}: it pays"
+
+
+def headline(plan: Plan) -> str:
+    """The answer in one or two sentences."""
+    band, node = plan.band, plan.inputs.node
+    if not plan.is_worth_it:
+        return f"{_capital(plan.reason or '')}."
+    a_month = plan.shown.outcome.saved_usd / plan.inputs.life_months
+    saves = f"saves {usd(a_month)} a month over {plan.inputs.life_months} months"
+    if node.rent_usd_per_month:
+        return f"It {saves}, rent paid."
+    cost = node.price_usd * plan.recommended_nodes
+    late = months(band.p90) if band.p90 is not None else "never in one future of ten"
+    return (
+        f"{usd(cost)} of hardware is paid back in {months(band.p50)} "
+        f"({short_months(band.p10)} to {late}) and {saves}."
+    )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
+
+
+def comparison(plan: Plan) -> list[tuple[str, str, str]]:
+    """Triples of what, the usual calculation's answer, and the one with the objective kept."""
+    naive = plan.naive
+    one = next((line for line in plan.fleets if line.nodes == 1), plan.shown)
+    is_rented = plan.inputs.node.rent_usd_per_month > 0
+    read = naive.prefill_utilisation
+    bill = share(one.ran.avoided_share)
+    work = f"{share(naive.decode_utilisation)} writing"
+    whole = f"{work} + {share(read)} reading" if read is not None else work
+    return [
+        ("cloud, per request", usd(naive.cloud_usd_per_request), usd(naive.cloud_usd_per_request)),
+        ("cloud, a month", usd(naive.cloud_usd_per_month), f"{usd(one.outcome.cloud_usd_per_month)} remain"),
+        ("local, per request", usd(naive.local_usd_per_request), usd(_local_usd(plan, one))),
+        ("one node's time", "not asked", whole),
+        ("one node carries", "everything", f"{share(one.ran.local_share)}, {bill} of the bill"),
+        (
+            "one node is paid back in",
+            "-" if is_rented else months(naive.break_even_months),
+            months(one.outcome.break_even_months),
+        ),
+        ("all of it takes", "1 node", _all_of_it(plan)),
+    ]  # fmt: skip
+
+
+def _local_usd(plan: Plan, one: FleetLine) -> Decimal | None:
+    """What one of the requests that stay costs on the node."""
+    stay = plan.inputs.traffic.requests_per_month * Decimal(repr(one.ran.local_share))
+    return one.local_usd_per_month / stay if stay else None
+
+
+def _all_of_it(plan: Plan) -> str:
+    ceiling = plan.ceiling.in_time_share
+    if plan.nodes_for_all is None:
+        return f"more than {nodes_of(max(plan.inputs.sizes))}"
+    if ceiling >= 0.95:
+        return nodes_of(plan.nodes_for_all)
+    return f"no number of them; {nodes_of(plan.nodes_for_all)} take the {share(ceiling)} that can be in time"
+
+
+def suggestions(plan: Plan) -> Iterator[str]:
+    """What would change the answer for the better, one sentence each."""
+    best = _better_machine(plan)
+    if best is not None:
+        rent, paid = best.node.rent_usd_per_month, months(best.outcome.break_even_months)
+        cost = f"{usd(rent)} a month" if rent else usd(best.node.price_usd)
+        then = "" if rent else f", paid back in {paid}"
+        yield f"One {machine_name(best)} ({cost}) would carry {share(best.ran.local_share)}{then}."
+    patient = plan.patient
+    if patient is not None and patient.outcome.saved_usd > max(plan.shown.outcome.saved_usd, Decimal(0)):
+        yield (
+            f"With {objective_of(patient.objective)}, {nodes_of(plan.shown_nodes)} would carry "
+            f"{share(patient.ran.local_share)} and be paid back in "
+            f"{months(patient.outcome.break_even_months)}."
+        )
+    yield from _what_would_pay(plan)
+
+
+def _better_machine(plan: Plan) -> MachineLine | None:
+    """The machine of the catalogue that saves clearly more than the shown fleet, if there is one."""
+    if not plan.machines:
+        return None
+    best = plan.machines[0]
+    mine = max(plan.shown.outcome.saved_usd if plan.is_worth_it else Decimal(0), Decimal(0))
+    promised = min(plan.inputs.objective.attainment_ratio, plan.fleets[0].ran.attainment) - 0.005
+    is_better = best.outcome.saved_usd > mine * Decimal("1.1") and best.ran.attainment >= promised
+    return best if is_better and best.node.name != plan.inputs.node.name else None
+
+
+def machine_name(line: MachineLine) -> str:
+    """The machine without the model on it."""
+    return line.node.name.split(" on ", 1)[-1].removesuffix(", in a desktop computer")
+
+
+def _what_would_pay(plan: Plan) -> Iterator[str]:
+    if plan.is_worth_it:
+        return
+    would = plan.would_pay
+    nodes = nodes_of(plan.shown_nodes)
+    if (price := would.get("hardware_usd")) is not None and not plan.inputs.node.rent_usd_per_month:
+        now_usd = usd(plan.inputs.node.price_usd)
+        yield f"{_capital(nodes)} would pay if one cost at most {usd(price)}, not {now_usd}."
+    if (charge := would.get("cloud_usd_per_request")) is not None:
+        now = plan.naive.cloud_usd_per_request
+        yield f"They would pay if the cloud charged {usd(charge)} a request, not {usd(now)}."
+    if (count := would.get("requests_per_month")) is not None:
+        now_count = plan.inputs.traffic.requests_per_month
+        yield f"They would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
