@@ -202,12 +202,15 @@ def _bounded(logprob: float | None) -> float:
 
 
 def _margins(values: list[float], tops: list[list[float | None]]) -> tuple[float, ...] | None:
-    """Token minus the best alternative, which is the second of the list when the token is its first."""
-    if not tops or any(len(top) < 2 for top in tops):
+    """Token minus the best alternative: the second of the list when the token is its first.
+
+    An engine that lists fewer than two for some token found nothing else possible there.
+    """
+    if not any(len(top) > 1 for top in tops):
         return None
     margins = []
     for value, top in zip(values, tops, strict=True):
-        first, second = sorted((_bounded(x) for x in top), reverse=True)[:2]
+        first, second, *_ = *sorted((_bounded(x) for x in top), reverse=True), LEAST_LOGPROB, LEAST_LOGPROB
         margins.append(value - (second if value >= first - 1e-9 else first))
     return tuple(margins)
 

@@ -20,7 +20,7 @@ punctuation alone; so every token counts."""
 def confidence_of(answer: GivenAnswer, measure: Measure = DEFAULT) -> float | None:
     """The confidence (0-1) in an answer; ``None`` when its engine told no log-probabilities."""
     if measure == "margin":
-        return score_of(answer.margins, "least") if answer.margins is not None else None
+        return 1.0 - math.exp(-max(0.0, min(answer.margins))) if answer.margins else None
     return score_of(answer.logprobs, measure)
 
 

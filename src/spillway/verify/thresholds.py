@@ -1,18 +1,22 @@
 """Confidence thresholds whose kept answers are wrong at most as often as the owner allows.
 
-Calibration is hypothesis testing (Learn then Test: Angelopoulos, Bates, Candès, Jordan, Lei, "Learn then
-Test: Calibrating Predictive Algorithms to Achieve Risk Control", 2021, theorem 1 with fixed-sequence
-testing). For each threshold t of a grid that is fixed in advance, the hypothesis "of the answers with
-confidence ≥ t more than ``alpha`` are wrong" gets a valid p-value. Given how many answers were kept, the
-number of wrong ones is binomial, so the p-value is exact: P(Binomial(kept, alpha) ≤ wrong), the test that
-the Clopper-Pearson bound inverts. Losses between 0 and 1 use the Hoeffding-Bentkus p-value instead (Bates
-et al., "Distribution-Free, Risk-Controlling Prediction Sets", 2021). Thresholds are tested from strict to
-loose in several chains, each at ``delta`` / chains, each until its first hypothesis stands. A wrong
-threshold can only be chosen if the first true hypothesis of some chain is rejected, which has probability
-at most ``delta``, whatever the scores are worth.
+Calibration is hypothesis testing (Angelopoulos, Bates, Candès, Jordan, Lei: "Learn then Test: Calibrating
+Predictive Algorithms to Achieve Risk Control", 2021, theorem 1 with fixed-sequence testing). For each
+threshold of a fixed grid the hypothesis "of the answers at least that confident more than ``alpha`` are
+wrong" has a p-value. Given how many answers were kept, the number of wrong ones among them is binomial, so
+P(Binomial(kept, alpha) ≤ wrong) is exact: the test whose inversion is the Clopper-Pearson bound. Shares of
+points between 0 and 1 use the Hoeffding-Bentkus p-value (Bates et al.: "Distribution-Free, Risk-Controlling
+Prediction Sets", 2021). Thresholds are tested from strict to loose at level ``delta`` until the first
+hypothesis stands; the last one rejected is chosen. To choose a wrong one, the first true hypothesis must have
+been rejected, which has probability at most ``delta``.
 
-What is promised: over the draw of the calibration answers, with probability ≥ 1 - ``delta``, answers *like
+What is promised: with probability ≥ 1 - ``delta`` over the draw of the calibration answers, answers *like
 those* that are kept are wrong at most at the rate ``alpha``. It says nothing of other kinds of traffic.
+
+Assumptions: calibration answers are independent draws of the traffic. With ``start`` given in advance nothing
+else. Without it, testing starts where enough answers are kept for a test to be passed at all; that looks at
+confidences, not at correctness, and keeps the promise if confidence is not perverse around ``alpha``: where
+the answers above a threshold are wrong too often, those between it and a looser one are too.
 """
 
 from __future__ import annotations
@@ -23,20 +27,11 @@ from typing import Final
 
 from msgspec import Struct
 
-__all__ = [
-    "CHAIN_STARTS",
-    "GRID",
-    "Threshold",
-    "choose_threshold",
-    "p_value",
-    "upper_bound",
-]
+__all__ = ["GRID", "Threshold", "choose_threshold", "least_answers", "lower_bound", "p_value", "upper_bound"]
 
 _LOGITS: Final = tuple(x / 4 for x in range(56, -57, -1))
 GRID: Final[tuple[float, ...]] = (*(1.0 / (1.0 + math.exp(-x)) for x in _LOGITS), 0.0)
 """Thresholds from strict to loose: log-odds 14 to -14 in quarters, and 0 (keeps all)."""
-CHAIN_STARTS: Final[tuple[int, ...]] = tuple(_LOGITS.index(float(x)) for x in (8, 6, 4, 2, -1))
-"""Where chains begin. Strict starts have few answers to judge by, loose ones are often too loose to pass."""
 
 
 class Threshold(Struct, frozen=True):
@@ -68,36 +63,34 @@ def choose_threshold(
     *,
     alpha: float,
     delta: float = 0.05,
+    start: float | None = None,
     grid: Sequence[float] = GRID,
-    starts: Sequence[int] = CHAIN_STARTS,
 ) -> Threshold:
-    """The loosest threshold that the guarantee above allows.
+    """The loosest threshold that the promise above allows.
 
-    ``pairs`` are (confidence, correctness) of answers of one task class, drawn like the traffic they stand
-    for; correctness is 1 or 0, or a share of points between. ``grid`` (falling) and ``starts`` (places in
-    it) must not be picked by looking at the same pairs. Raises ``ValueError`` when ``alpha`` or ``delta``
-    is not between 0 and 1.
+    ``pairs`` are (confidence, correctness) of answers of one task class; correctness is 1 or 0, or a share of
+    points between. ``start`` is the strictest threshold to test. ``grid`` (falling) and ``start`` must not
+    come from looking at the same answers' correctness. Raises ``ValueError`` when ``alpha`` or ``delta`` is
+    not between 0 and 1.
     """
     if not 0 < alpha < 1 or not 0 < delta < 1:
         raise ValueError("alpha and delta must lie between 0 and 1")
     losses = sorted(((score, 1.0 - float(right)) for score, right in pairs), reverse=True)
     counts = _kept_at(grid, losses)
     is_binary = all(loss in (0.0, 1.0) for _, loss in losses)
-    share = delta / len(starts)
-    best: int | None = None
-    for start in starts:
-        for place in range(start, len(grid)):
-            kept, lost = counts[place]
-            if p_value(lost, kept, alpha, is_binary=is_binary) > share:
-                break
-            best = place if best is None else max(best, place)
-    if best is None:
+    chosen: int | None = None
+    for place in range(_first_place(grid, counts, start, least_answers(alpha, delta)), len(grid)):
+        kept, lost = counts[place]
+        if p_value(lost, kept, alpha, is_binary=is_binary) > delta:
+            break
+        chosen = place
+    if chosen is None:
         return Threshold(None, alpha, delta, len(losses))
-    return Threshold(grid[best], alpha, delta, len(losses), counts[best][0], counts[best][1])
+    return Threshold(grid[chosen], alpha, delta, len(losses), *counts[chosen])
 
 
 def _kept_at(grid: Sequence[float], losses: list[tuple[float, float]]) -> list[tuple[int, float]]:
-    """(answers kept, their losses) at each threshold; both lists fall."""
+    """(answers kept, their losses) at each threshold; ``grid`` and ``losses`` fall."""
     out: list[tuple[int, float]] = []
     place, lost = 0, 0.0
     for threshold in grid:
@@ -106,6 +99,23 @@ def _kept_at(grid: Sequence[float], losses: list[tuple[float, float]]) -> list[t
             place += 1
         out.append((place, lost))
     return out
+
+
+def least_answers(alpha: float, delta: float) -> int:
+    """How many answers, none of them wrong, it takes to support any threshold.
+
+    >>> least_answers(0.02, 0.05)
+    149
+    """
+    return math.ceil(math.log(delta) / math.log1p(-alpha))
+
+
+def _first_place(
+    grid: Sequence[float], counts: list[tuple[int, float]], start: float | None, least: int
+) -> int:
+    if start is not None:
+        return next((i for i, threshold in enumerate(grid) if threshold <= start), len(grid))
+    return next((i for i, (kept, _) in enumerate(counts) if kept >= least), len(grid))
 
 
 def p_value(lost: float, kept: int, alpha: float, *, is_binary: bool = True) -> float:
@@ -160,3 +170,8 @@ def upper_bound(wrong: int, kept: int, delta: float) -> float:
         else:
             high = middle
     return high
+
+
+def lower_bound(wrong: int, kept: int, delta: float) -> float:
+    """Clopper-Pearson: the rate of wrong answers is above this with probability ≥ 1 - ``delta``."""
+    return 1.0 - upper_bound(kept - wrong, kept, delta) if kept else 0.0
