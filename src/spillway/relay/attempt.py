@@ -333,6 +333,9 @@ class LiveAttempt:
             finish_reason=finish,
             error_code=error_code,
             usage=usage,
+            forecast_ttft_s=self.choice.ttft_s,
+            forecast_ttft_p95_s=self.choice.ttft_p95_s,
+            forecast_total_p95_s=self.choice.total_p95_s,
             in_flight=self._lease.in_flight,
             kind=self.step.kind,
         )
