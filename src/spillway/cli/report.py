@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from spillway.config.schema import Config, NodeConfig
     from spillway.ledger.nodes import NodeHardware, NodeReport
+    from spillway.ledger.promises import ForecastLine, ObjectiveLine
     from spillway.ledger.report import By, Line, Report, UpstreamSpend
 
 __all__ = ["command"]
@@ -114,6 +115,8 @@ def _print(report: Report) -> None:
     _print_table(console, FIRST_COLUMN[report.by], LINE_COLUMNS, map(_line_cells, report.groups))
     _print_table(console, "upstream", SPEND_COLUMNS, map(_spend_cells, report.upstreams))
     _print_table(console, "node", NODE_COLUMNS, map(_node_cells, report.nodes))
+    _print_table(console, "objective", OBJECTIVE_COLUMNS, map(_objective_cells, report.objectives))
+    _print_table(console, "forecasts", FORECAST_COLUMNS, map(_forecast_cells, report.forecasts))
     if report.nodes:
         console.print(
             "[dim]Nodes are taken to be on all the time. Unused: wear and idle power no request carries. "
@@ -163,6 +166,8 @@ def _excluded(total: Line) -> str:
 
 LINE_COLUMNS = ("requests", "local", "failed", "spent", "reference", "saved", "TTFT p50", "p95")
 SPEND_COLUMNS = ("side", "attempts", "failed", "spent")
+OBJECTIVE_COLUMNS = ("requests", "kept", "local", "local kept")
+FORECAST_COLUMNS = ("first tokens", "before p95", "ends before p95", "mean error")
 NODE_COLUMNS = ("busy", "wear", "power", "unused", "paid back", "of its price", "break-even")
 
 
@@ -195,6 +200,26 @@ def _node_cells(node: NodeReport) -> list[str]:
         _usd(node.paid_back_usd),
         _share(node.paid_back_ratio),
         _break_even(node),
+    ]
+
+
+def _objective_cells(line: ObjectiveLine) -> list[str]:
+    return [
+        line.slo_class,
+        str(line.requests),
+        _share(line.attainment),
+        str(line.local),
+        _share(line.local_attainment),
+    ]
+
+
+def _forecast_cells(line: ForecastLine) -> list[str]:
+    return [
+        line.node,
+        str(line.first_tokens),
+        _share(line.ttft_held_ratio),
+        _share(line.total_held_ratio),
+        _ms(line.mean_ttft_error_ms),
     ]
 
 

@@ -14,6 +14,7 @@ from msgspec import Struct
 
 from spillway.ledger.nodes import NodeHardware, NodeReport, UpstreamUse, node_reports, uses_of
 from spillway.ledger.period import Period
+from spillway.ledger.promises import ForecastLine, ObjectiveLine, forecast_lines, objective_lines
 from spillway.ledger.store import LedgerStore
 
 __all__ = ["SCHEMA", "By", "Line", "Report", "UpstreamSpend", "make_report"]
@@ -119,6 +120,8 @@ class Report(Struct, frozen=True, kw_only=True):
     upstreams: tuple[UpstreamSpend, ...]
     nodes: tuple[NodeReport, ...]
     reference_models: tuple[str, ...]
+    objectives: tuple[ObjectiveLine, ...] = ()
+    forecasts: tuple[ForecastLine, ...] = ()
 
 
 def make_report(
@@ -148,6 +151,8 @@ def make_report(
         upstreams=tuple(_spend(use) for use in uses),
         nodes=node_reports(store, period, uses, hardware or {}, usd_per_kwh),
         reference_models=_references(store, period),
+        objectives=objective_lines(store, period),
+        forecasts=forecast_lines(store, period),
     )
 
 

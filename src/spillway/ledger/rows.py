@@ -30,6 +30,8 @@ REQUEST_COLUMNS = (
     "pin",
     "is_private",
     "slo_class",
+    "slo_ttft_s",
+    "slo_total_s",
     "key_name",
     "side",
     "upstream",
@@ -74,6 +76,9 @@ ATTEMPT_COLUMNS = (
     "started_s",
     "first_token_s",
     "ended_s",
+    "forecast_ttft_s",
+    "forecast_ttft_p95_s",
+    "forecast_total_p95_s",
     "status",
     "finish_reason",
     "error_code",
@@ -151,6 +156,7 @@ def _sum(amounts: list[Decimal | None]) -> Decimal | None:
 
 def _asked(outcome: Outcome) -> tuple[Value, ...]:
     facts = outcome.facts
+    objective = facts.objective
     return (
         facts.request_id,
         facts.client_request_id,
@@ -165,6 +171,8 @@ def _asked(outcome: Outcome) -> tuple[Value, ...]:
         facts.pin,
         facts.is_private,
         facts.slo_class,
+        objective.ttft_s if objective else None,
+        objective.total_s if objective else None,
         facts.key_name,
     )
 
@@ -209,6 +217,9 @@ def _attempt(request_id: str, attempt: Attempt, bill: Bill) -> tuple[Value, ...]
         attempt.started_s,
         attempt.first_token_s,
         attempt.ended_s,
+        attempt.forecast_ttft_s,
+        attempt.forecast_ttft_p95_s,
+        attempt.forecast_total_p95_s,
         attempt.status,
         attempt.finish_reason,
         attempt.error_code,

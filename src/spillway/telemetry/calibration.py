@@ -23,10 +23,8 @@ class Calibration:
 
     def note(self, outcome: Outcome) -> None:
         """Counts the first attempt of a finished request, if it was local and there had been a forecast."""
-        if not outcome.attempts or outcome.attempts[0].side != "local":
-            return
-        first = outcome.attempts[0]
-        if first.forecast_ttft_s is None:
+        first = next((attempt for attempt in outcome.attempts if attempt.index == 0), None)
+        if first is None or first.side != "local" or first.forecast_ttft_s is None:
             return
         if first.first_token_s is not None:
             self._errors[first.upstream].observe(abs(first.first_token_s - first.forecast_ttft_s))
