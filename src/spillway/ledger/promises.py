@@ -90,9 +90,9 @@ def objective_lines(store: LedgerStore, period: Period) -> tuple[ObjectiveLine, 
 def forecast_lines(store: LedgerStore, period: Period) -> tuple[ForecastLine, ...]:
     """One line per node for which something was forecast."""
     when, bounds = period.condition
-    rows = store.query(FORECASTS.format(when=when), bounds)
     return tuple(
-        ForecastLine(str(node), *map(_count, counts), _ms(error_s)) for node, *counts, error_s in rows
+        ForecastLine(str(node), _count(first), _count(ttft), _count(ends), _count(total), _ms(error_s))
+        for node, first, ttft, ends, total, error_s in store.query(FORECASTS.format(when=when), bounds)
     )
 
 
