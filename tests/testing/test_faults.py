@@ -194,6 +194,19 @@ async def test_stalled() -> None:
     assert wire.text == FIRST_TWO
 
 
+async def test_only_comments() -> None:
+    """Comments keep coming, and nothing else does."""
+    wire = await hung_up(Reply(fault=Fault.ONLY_COMMENTS, gap_s=0.01), enough=b"keep-alive\n\n\r\ne\r\n")
+    assert wire.data == []
+
+
+async def test_never_ends() -> None:
+    """The answer is complete, usage and [DONE] do not come, and the connection stays open."""
+    wire = await hung_up(Reply(fault=Fault.NEVER_ENDS), enough=b'"finish_reason":"stop"')
+    assert (wire.text, wire.finishes) == (SAID, ["stop"])
+    assert "[DONE]" not in wire.data
+
+
 async def test_keep_alive_trap() -> None:
     """A stream announces keep-alive and is closed right after its end; an unstreamed answer stays open."""
     async with (
@@ -244,7 +257,10 @@ async def test_other_framings() -> None:
     assert (closed.ending, closed.text, closed.data[-1]) == ("fin", SAID, "[DONE]")
 
 
-WAITS_FOR_EVER = {Fault.SILENT, Fault.HEADERS_THEN_SILENT, Fault.STALLED, Fault.HELD}
+WAITS_FOR_EVER = {
+    *(Fault.SILENT, Fault.HEADERS_THEN_SILENT, Fault.STALLED, Fault.HELD),
+    *(Fault.ONLY_COMMENTS, Fault.NEVER_ENDS),
+}
 
 
 @pytest.mark.parametrize("fault", list(Fault))

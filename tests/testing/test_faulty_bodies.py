@@ -223,3 +223,12 @@ async def test_early_hints() -> None:
     wire = await broken(Fault.EARLY_HINTS)
     assert wire.raw.startswith(b"HTTP/1.1 103 Early Hints\r\n")
     assert (wire.status, wire.text) == (200, SAID)
+
+
+async def test_field_rejected() -> None:
+    """A request with that field is refused by its name, one without is answered."""
+    reply = Reply(fault=Fault.FIELD_REJECTED, field="stream_options")
+    refused = await broken(reply, stream_options={"include_usage": True})
+    assert refused.status == 400
+    assert "stream_options" in refused.json["error"]["message"]
+    assert (await broken(reply)).data[-1] == "[DONE]"

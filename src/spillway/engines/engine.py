@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from spillway.engines.connection import Exchange
-from spillway.vocabulary import Deadlines, Operation
+from spillway.vocabulary import Operation
 
 __all__ = ["Engine"]
 
@@ -17,9 +17,11 @@ class Engine(Protocol):
     """Request fields of ours that it has refused before, such as ``stream_options``: not sent again."""
 
     async def open(
-        self, operation: Operation, body: bytes, *, is_stream: bool, deadlines: Deadlines
+        self, operation: Operation, body: bytes, *, is_stream: bool, connect_s: float, head_s: float
     ) -> Exchange:
-        """Sends one request; returns once status and headers are there. Raises ``WireError``."""
+        """Sends one request; returns once status and headers are there. Raises ``WireError``.
+
+        ``head_s`` is how long to wait for them once the request is sent."""
         ...
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from spillway.engines.connection import Exchange
 from spillway.engines.http_client import HttpClient
 from spillway.engines.wire import Origin, request_head
-from spillway.vocabulary import Deadlines, Operation
+from spillway.vocabulary import Operation
 
 __all__ = ["OpenAICompatible"]
 
@@ -36,14 +36,14 @@ class OpenAICompatible:
         }
 
     async def open(
-        self, operation: Operation, body: bytes, *, is_stream: bool, deadlines: Deadlines
+        self, operation: Operation, body: bytes, *, is_stream: bool, connect_s: float, head_s: float
     ) -> Exchange:
         """Sends one request; returns once status and headers are there. Raises ``WireError``."""
         return await self.client.send(
             self._heads[operation],
             body,
-            connect_s=deadlines.connect_s,
-            head_s=deadlines.first_token_s if is_stream else deadlines.total_s,
+            connect_s=connect_s,
+            head_s=head_s,
             may_reuse=self._reuses_after_stream or not is_stream,
         )
 

@@ -160,7 +160,8 @@ class LiveAttempt:
                 operation,
                 self.run.job.payload.bytes_for(self.choice.model, changes),
                 is_stream=self.streams,
-                deadlines=self.choice.deadlines,
+                connect_s=self.run.remaining_s(self.choice.deadlines.connect_s),
+                head_s=self._patience_s(),
             )
             if exchange.status == 200:
                 self._is_refused = False
@@ -260,7 +261,9 @@ class LiveAttempt:
         deadlines, now_s = self.choice.deadlines, self.run.elapsed_s()
         if self.tee.has_finished:
             return END_GRACE_S
-        if self.tee.saw_content:
+        if not self.streams:
+            limit_s = deadlines.total_s
+        elif self.tee.saw_content:
             limit_s = deadlines.stall_s - (now_s - self._progress_s)
         else:
             load_s = deadlines.load_s if self._lease.upstream.is_loading else 0.0

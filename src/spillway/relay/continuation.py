@@ -47,11 +47,13 @@ def methods_for(job: Job, seam: Seam, prefill: Prefill, attempts_left: int) -> l
     if len(seam.text) <= SHORT_CHARS or _is_repeatable(job):
         methods.append("restart")
     methods.append("instruct")
-    return methods if len(methods) <= attempts_left else [*methods[: attempts_left - 1], _surest(methods)]
-
-
-def _surest(methods: list[Method]) -> Method:
-    return methods[0] if methods[0] == "prefill" and len(methods) > 1 else methods[-1]
+    if len(methods) <= attempts_left:
+        return methods
+    return (
+        methods[:1]
+        if methods[0] == "prefill" and attempts_left == 1
+        else [*methods[: attempts_left - 1], "instruct"]
+    )
 
 
 def _is_repeatable(job: Job) -> bool:

@@ -108,7 +108,9 @@ def _deltas(answer: Answer) -> list[Json]:
     else:
         longest = max(len(pieces) for pieces in answer.pieces)
         middle = [
-            _delta(answer, i, {"content": pieces[turn]} if chat else {}, piece=pieces[turn])
+            _delta(
+                answer, i, {"content": pieces[turn]} if chat else {}, before=pieces[:turn], piece=pieces[turn]
+            )
             for turn in range(longest)
             for i, pieces in enumerate(answer.pieces)
             if turn < len(pieces)
@@ -117,8 +119,16 @@ def _deltas(answer: Answer) -> list[Json]:
     return [*opening, *middle, *closing]
 
 
-def _delta(answer: Answer, index: int, delta: Json, *, piece: str = "", finish: str | None = None) -> Json:
-    logprobs = _logprobs(answer, (piece,)) if piece else None
+def _delta(
+    answer: Answer,
+    index: int,
+    delta: Json,
+    *,
+    before: tuple[str, ...] = (),
+    piece: str = "",
+    finish: str | None = None,
+) -> Json:
+    logprobs = _logprobs(answer, (piece,), len("".join(before))) if piece else None
     said: Json = {"delta": delta} if answer.is_chat else {"text": piece}
     return {"index": index, **said, "logprobs": logprobs, "finish_reason": finish}
 
@@ -135,7 +145,7 @@ def _call_id(answer: Answer, index: int) -> str:
     return f"call_{answer.identifier[-12:]}_{index}"
 
 
-def _logprobs(answer: Answer, pieces: tuple[str, ...]) -> Json | None:
+def _logprobs(answer: Answer, pieces: tuple[str, ...], offset_chars: int = 0) -> Json | None:
     """Log probabilities made up from the token's length; ``None`` unless the request wants them."""
     wanted = answer.body.get("logprobs")
     if wanted is None or wanted is False:
@@ -143,7 +153,7 @@ def _logprobs(answer: Answer, pieces: tuple[str, ...]) -> Json | None:
     values = [-0.125 * len(piece) for piece in pieces]
     if not answer.is_chat:
         top = [{piece: value} for piece, value in zip(pieces, values, strict=True)]
-        offsets = [sum(len(p) for p in pieces[:i]) for i in range(len(pieces))]
+        offsets = [offset_chars + sum(len(p) for p in pieces[:i]) for i in range(len(pieces))]
         return {"tokens": list(pieces), "token_logprobs": values, "top_logprobs": top, "text_offset": offsets}
     alternatives = int(answer.body.get("top_logprobs") or 0)
     content = [

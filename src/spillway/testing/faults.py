@@ -23,9 +23,11 @@ cut                         FIN after ``after`` events, in the middle of a chunk
 cut-clean                   body ends correctly after ``after`` events: no finish reason, no ``[DONE]``
 reset-mid-stream            RST after ``after`` events
 stalled                     nothing more after ``after`` events, until the client hangs up
+only-comments               headers, then ``: keep-alive`` every ``gap_s``, until the client hangs up
 malformed-event             an event that is no JSON after ``after`` others, then the rest. Bodies: cut JSON
 malformed-framing           a chunk-size line that is no number after ``after`` events, then FIN
 missing-done                no ``data: [DONE]``
+never-ends                  all events but usage and ``[DONE]``, then nothing until the client hangs up
 missing-finish              no chunk with a ``finish_reason``; ``[DONE]`` is there
 missing-usage               no usage although it was asked for; bodies: no ``usage``
 usage-on-last-chunk         usage on the chunk with the finish reason, asked for or not
@@ -48,6 +50,7 @@ context-openai              400 ``context_length_exceeded``
 context-llamacpp            400 ``exceed_context_size_error`` with ``n_prompt_tokens`` and ``n_ctx``
 content-filter              after ``after`` events a finish chunk with ``content_filter``; bodies likewise
 content-filter-400          400 ``content_filter``, as Azure refuses prompts
+field-rejected              400 naming ``field`` when the request has it, else healthy
 prefill-rejected            400 when the last message is the assistant's, else healthy
 error-event                 ``after`` events, a ``data:`` event with an error, a correct end; no ``[DONE]``
 error-first-event           200, an error as the first and only event; bodies: 200 with an error object
@@ -93,9 +96,11 @@ class Fault(StrEnum):
     CUT_CLEAN = "cut-clean"
     RESET_MID_STREAM = "reset-mid-stream"
     STALLED = "stalled"
+    ONLY_COMMENTS = "only-comments"
     MALFORMED_EVENT = "malformed-event"
     MALFORMED_FRAMING = "malformed-framing"
     MISSING_DONE = "missing-done"
+    NEVER_ENDS = "never-ends"
     MISSING_FINISH = "missing-finish"
     MISSING_USAGE = "missing-usage"
     USAGE_ON_LAST_CHUNK = "usage-on-last-chunk"
@@ -118,6 +123,7 @@ class Fault(StrEnum):
     CONTEXT_LLAMACPP = "context-llamacpp"
     CONTENT_FILTER = "content-filter"
     CONTENT_FILTER_400 = "content-filter-400"
+    FIELD_REJECTED = "field-rejected"
     PREFILL_REJECTED = "prefill-rejected"
     ERROR_EVENT = "error-event"
     ERROR_FIRST_EVENT = "error-first-event"
@@ -150,5 +156,6 @@ class Reply:
     retry_after: str = "1"
     segment_bytes: int = 7
     huge_chars: int = 2_000_000
+    field: str = "stream_options"
     headers: tuple[tuple[str, str], ...] = ()
     """Sent besides the usual ones."""

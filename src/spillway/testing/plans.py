@@ -19,6 +19,8 @@ Operation = Literal["chat", "completion", "embedding"]
 
 BEFORE_HEAD = -1
 """As ``stop_after``: stop before the status line."""
+COMMENTS = 1000
+"""How many comments come before a stream of nothing else falls silent."""
 BODY_PARTS = 4
 """An unstreamed body is sent in so many parts."""
 
@@ -172,6 +174,30 @@ def _prefill(scene: _Scene) -> Plan:
     return plan_json(400, error_body(message, "invalid_request_error", "unsupported_value"))
 
 
+def _field_rejected(scene: _Scene) -> Plan:
+    name = scene.reply.field
+    if scene.body.get(name) in (None, False):
+        return scene.plan
+    message = f"Unrecognized request argument supplied: {name}"
+    return plan_json(400, error_body(message, "invalid_request_error", "unknown_parameter"))
+
+
+def _only_comments(scene: _Scene) -> Plan:
+    if not scene.is_stream:
+        return replace(scene.plan, stop_after=0, ending="stall")
+    return replace(
+        scene.plan, pieces=(b": keep-alive\n\n",) * COMMENTS, gap_s=scene.reply.gap_s, ending="stall"
+    )
+
+
+def _never_ends(scene: _Scene) -> Plan:
+    pieces = scene.plan.pieces
+    if not scene.is_stream:
+        return scene.plan
+    last = max(at for at, piece in enumerate(pieces) if b'"finish_reason":"' in piece)
+    return replace(scene.plan, stop_after=last + 1, ending="stall")
+
+
 def _error_events(scene: _Scene, after: int) -> Plan:
     failure = error_body(
         "The server had an error while processing your request.", "server_error", "server_error"
@@ -248,9 +274,11 @@ ALTERATIONS: Mapping[Fault, Callable[[_Scene], Plan]] = {
     Fault.CUT_CLEAN: _cut_clean,
     Fault.RESET_MID_STREAM: _stop_later("reset"),
     Fault.STALLED: _stop_later("stall"),
+    Fault.ONLY_COMMENTS: _only_comments,
     Fault.MALFORMED_EVENT: _malformed_event,
     Fault.MALFORMED_FRAMING: _stop_later("fin", BAD_FRAMING),
     Fault.MISSING_DONE: _pieces(lambda scene: scene.plan.pieces[:-1]),
+    Fault.NEVER_ENDS: _never_ends,
     Fault.MISSING_FINISH: _without_finish,
     Fault.MISSING_USAGE: _without_usage,
     Fault.USAGE_ON_LAST_CHUNK: lambda scene: scene.streamed("last"),
@@ -273,6 +301,7 @@ ALTERATIONS: Mapping[Fault, Callable[[_Scene], Plan]] = {
     Fault.CONTEXT_LLAMACPP: _refuse(400, CONTEXT_LLAMACPP),
     Fault.CONTENT_FILTER: _content_filter,
     Fault.CONTENT_FILTER_400: _refuse(400, FILTERED),
+    Fault.FIELD_REJECTED: _field_rejected,
     Fault.PREFILL_REJECTED: _prefill,
     Fault.ERROR_EVENT: lambda scene: _error_events(scene, scene.reply.after),
     Fault.ERROR_FIRST_EVENT: lambda scene: _error_events(scene, 0),
