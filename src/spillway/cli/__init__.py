@@ -21,6 +21,7 @@ COMMANDS = {
     "pin": "write down what local nodes serve, and tell what changed since",
     "bench": "how fast a node is, or a machine should be",
     "classify": "which task class a request is",
+    "evidence": "how far local answers are trusted, and why",
 }
 
 EXIT_FAILED = 1

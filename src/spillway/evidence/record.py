@@ -83,7 +83,11 @@ class Record(Struct):
     """Clouds' answers are rated too, as the yardstick; only local records are ever trusted or demoted."""
     stage: int = 0
     cause: Channel | None = None
-    """The channel that demoted it."""
+    """The channel that demoted it, or that it is trusted for."""
+    verdict_n: int = 0
+    """Scores behind the last change of standing."""
+    verdict_bound: float | None = None
+    """The bound that was crossed then."""
     changed_at_s: float | None = None
     first_at_s: float | None = None
     last_at_s: float | None = None
@@ -139,14 +143,15 @@ class Record(Struct):
         limit = channel_limit(channel, limits, reference_bad)
         tally, interval = self.tally(channel), CHANNELS[channel]
         if badness > limit:
-            if self.standing != "demoted" and tally.is_above(
-                limit, self.alpha_down(channel, limits), interval
-            ):
-                self._move("demoted", channel, at_s)
+            alpha = self.alpha_down(channel, limits)
+            if self.standing != "demoted" and tally.is_above(limit, alpha, interval):
+                self._move("demoted", channel, at_s, tally.lower_bound(alpha, interval))
                 return True
-        elif self._may_rise_by(channel) and tally.is_below(limit, self.alpha_up(channel, limits), interval):
-            self._rise(channel, at_s)
-            return True
+        elif self._may_rise_by(channel):
+            alpha = self.alpha_up(channel, limits)
+            if tally.is_below(limit, alpha, interval):
+                self._rise(channel, at_s, tally.upper_bound(alpha, interval))
+                return True
         return False
 
     def _may_rise_by(self, channel: Channel) -> bool:
@@ -156,17 +161,22 @@ class Record(Struct):
             return False
         return self.standing != "trusted"
 
-    def _rise(self, channel: Channel, at_s: float) -> None:
+    def _rise(self, channel: Channel, at_s: float, bound: float) -> None:
         if self.standing == "demoted":
-            self._move("open" if channel == "gate" else "trusted", None, at_s)
+            self._move("open" if channel == "gate" else "trusted", channel, at_s, bound)
         else:
-            self.standing, self.changed_at_s = "trusted", at_s
+            self._say("trusted", channel, at_s, bound)
 
-    def _move(self, standing: Standing, cause: Channel | None, at_s: float) -> None:
+    def _move(self, standing: Standing, channel: Channel, at_s: float, bound: float) -> None:
         """A new stage: what was counted so far has had its say."""
-        self.standing, self.cause, self.changed_at_s = standing, cause, at_s
+        self._say(standing, channel, at_s, bound)
         self.stage += 1
         self.gap, self.gate, self.feedback = Tally(), Tally(), Tally()
+
+    def _say(self, standing: Standing, channel: Channel, at_s: float, bound: float) -> None:
+        self.standing, self.changed_at_s = standing, at_s
+        self.cause = None if standing == "open" else channel
+        self.verdict_n, self.verdict_bound = self.tally(channel).n, bound
 
     def alpha_down(self, channel: Channel, limits: QualityLimits) -> float:
         """Chance of a wrong demotion that one channel may use up in this stage."""

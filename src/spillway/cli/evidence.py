@@ -1,0 +1,168 @@
+"""``spillway evidence``: how far local answers are trusted, and why."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from spillway.config.schema import Config
+    from spillway.evidence.store import Disagreement
+    from spillway.evidence.table import EvidenceLine, EvidenceTable
+
+__all__ = ["command"]
+
+DISAGREEMENTS_SCHEMA = "spillway.evidence.disagreements/1"
+WIDTH = 130
+"""Columns where there is no terminal to ask."""
+SHOWN_CHARACTERS = 600
+
+
+def command(
+    config: Annotated[
+        Path | None, typer.Option(help="Configuration; default ./spillway.yaml if any.")
+    ] = None,
+    ledger: Annotated[
+        str | None, typer.Option(help="URL of the ledger; default: as in the configuration.")
+    ] = None,
+    disagreements: Annotated[
+        bool, typer.Option("--disagreements", help="Show the comparisons a node lost, newest first.")
+    ] = False,
+    limit: Annotated[int, typer.Option(min=1, help="How many disagreements to show.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Show for each task class and model how good local answers are, how sure that is, and what follows.
+
+    Example: spillway evidence --json
+    """
+    from spillway.config.load import load_config
+
+    settings = load_config(config, os.environ, needs_variables=False).config
+    url = ledger or settings.ledger
+    if disagreements:
+        _show_disagreements(url, limit, as_json)
+        return
+    table = _table(settings, url)
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode(table).decode())
+    elif not table.classes:
+        typer.echo(f"The ledger {table.ledger} holds no evidence yet: {_how_to_begin(settings)}")
+    else:
+        _print(table)
+
+
+def _table(settings: Config, url: str) -> EvidenceTable:
+    from spillway.evidence.record import QualityLimits
+    from spillway.evidence.store import read_records
+    from spillway.evidence.table import make_table
+    from spillway.ledger.store import LedgerStore
+
+    quality = settings.quality
+    limits = QualityLimits(
+        max_gap=quality.max_gap,
+        confidence=quality.confidence,
+        max_escalations=quality.max_escalations,
+    )
+    reference = settings.routing.reference
+    cloud, _, model = (reference or "").partition("/")
+    store = LedgerStore.open(url, must_exist=True)
+    try:
+        return make_table(
+            read_records(store),
+            limits,
+            ledger=store.place,
+            local_tasks=settings.routing.local_tasks,
+            reference=(cloud, model) if reference else None,
+        )
+    finally:
+        store.close()
+
+
+def _how_to_begin(settings: Config) -> str:
+    if settings.quality.shadow.share > 0:
+        return "it grows with the requests that spillway up answers."
+    return "gates and ratings add to it, and quality.shadow compares a sample with the reference."
+
+
+def _print(table: EvidenceTable) -> None:
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=WIDTH)
+    shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("class", "model", "state"):
+        shown.add_column(name)
+    for name in ("n", "estimate", "bound"):
+        shown.add_column(name, justify="right")
+    shown.add_column("why", ratio=1)
+    for line in table.classes:
+        shown.add_row(*_cells(line))
+    console.print(shown)
+    console.print(
+        f"[dim]A gap of at most {table.max_gap:g} is allowed, known with {table.confidence:.0%} confidence "
+        f"at any time. Counts start over when a standing changes or a model does.[/dim]"
+    )
+
+
+STYLE = {"trusted": "green", "demoted": "red", "trial": "yellow"}
+
+
+def _cells(line: EvidenceLine) -> list[str]:
+    style = STYLE.get(line.state)
+    state = f"[{style}]{line.state}[/{style}]" if style else line.state
+    name = line.model if line.identity == line.model else f"{line.model} ({line.identity[:12]})"
+    estimate = "–" if line.estimate is None else f"{line.estimate:.3f}"
+    bound = f"{line.lower_bound:.3f} … {line.upper_bound:.3f}"
+    return [line.task, f"{line.upstream}/{name}", state, str(line.n), estimate, bound, line.why]
+
+
+def _show_disagreements(url: str, limit: int, as_json: bool) -> None:
+    from spillway.evidence.store import disagreements
+    from spillway.ledger.store import LedgerStore
+
+    store = LedgerStore.open(url, must_exist=True)
+    try:
+        found = disagreements(store, limit)
+    finally:
+        store.close()
+    if as_json:
+        import msgspec
+
+        typer.echo(msgspec.json.encode({"schema": DISAGREEMENTS_SCHEMA, "disagreements": found}).decode())
+        return
+    if not found:
+        typer.echo(f"The ledger {url} holds no comparison that a node lost.")
+    for each in found:
+        _print_disagreement(each)
+
+
+def _print_disagreement(found: Disagreement) -> None:
+    when = time.strftime("%Y-%m-%d %H:%M", time.gmtime(found.at_s))
+    typer.echo(
+        f"{when} UTC  {found.request_id}  {found.task}  {found.upstream}/{found.model}  "
+        f"score {found.score:.2f} by {found.detail or 'comparison'}"
+    )
+    texts = (
+        ("asked", found.prompt_text),
+        (found.upstream, found.local_text),
+        ("reference", found.reference_text),
+    )
+    if all(text is None for _, text in texts):
+        typer.echo("  no texts: they are kept only with capture: true")
+    for name, text in texts:
+        if text is not None:
+            typer.echo(f"  {name}: {_cut(text)}")
+
+
+def _cut(text: str) -> str:
+    plain = "".join(c if c.isprintable() or c == " " else " " for c in text)
+    return plain if len(plain) <= SHOWN_CHARACTERS else plain[:SHOWN_CHARACTERS] + " …"
