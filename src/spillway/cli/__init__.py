@@ -16,6 +16,7 @@ __all__ = ["main"]
 COMMANDS = {
     "up": "run the gateway",
     "demo": "watch a real local model and a simulated cloud share traffic",
+    "plan": "whether local hardware pays for your traffic",
     "check": "validate the configuration and reach every upstream",
     "report": "what was spent, and what was saved",
     "pin": "write down what local nodes serve, and tell what changed since",

@@ -6,18 +6,18 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from spillway.planner.breakeven import Sensitivity
-from spillway.planner.plan import FleetLine, Plan
-from spillway.planner.plan_side import MachineLine, PolicyLine
+from spillway.planner.plan import Plan
 from spillway.planner.report.words import (
     SPILL_WORDS,
+    about,
     comparison,
+    fleet_cells,
     headline,
     label_of,
-    machine_name,
+    machine_cells,
     nodes_of,
-    objective_of,
+    policy_cells,
     share,
-    short_months,
     suggestions,
     usd,
     verdict,
@@ -55,7 +55,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     colour = "green" if plan.is_worth_it else "red"
     console.print(Text(verdict(plan), style=f"bold {colour}"))
     console.print(Text(headline(plan)))
-    console.print(Text(_about(plan), style="dim"))
+    console.print(Text(about(plan), style="dim"))
     console.print()
     _print_table(
         console,
@@ -69,14 +69,14 @@ def print_plan(plan: Plan, console: Console) -> None:
     _print_table(
         console,
         ("nodes", "local", "of the bill", "in time", "TTFT p95", "cloud", "local", "total", "paid back"),
-        [_fleet_cells(line) for line in plan.fleets],
+        [fleet_cells(line) for line in plan.fleets],
         title=f"USD a month, mean over {plan.inputs.life_months} months; months until paid back",
         marked=plan.shown_nodes,
     )
     _print_table(
         console,
-        ("policy", "local", "in time", "local and in time", "behind clairvoyant"),
-        [_policy_cells(line) for line in plan.policies],
+        ("policy", "local", "in time", "regret", "local and in time"),
+        [policy_cells(line) for line in plan.policies],
         title=f"Who decides, on {nodes_of(plan.shown_nodes)}",
     )
     _print_machines(plan, console)
@@ -90,19 +90,13 @@ def print_plan(plan: Plan, console: Console) -> None:
     _print_warnings(plan, console)
 
 
-def _about(plan: Plan) -> str:
-    inputs = plan.inputs
-    parts = (inputs.traffic.described, inputs.cloud.name, inputs.node.name, objective_of(inputs.objective))
-    return " · ".join(parts)
-
-
 def _print_machines(plan: Plan, console: Console) -> None:
     shown = plan.machines[:MOST_MACHINES]
     if shown:
         _print_table(
             console,
             ("one of each machine", "price", "local", "in time", "total", "paid back"),
-            [_machine_cells(line) for line in shown],
+            [machine_cells(line) for line in shown],
             title="What to buy first, with the same model",
         )
 
@@ -137,45 +131,6 @@ def _say(console: Console, sentence: str, style: str = "") -> None:
     from rich.text import Text
 
     console.print(Text(sentence, style=style))
-
-
-def _fleet_cells(line: FleetLine) -> tuple[str, ...]:
-    return (
-        str(line.nodes),
-        share(line.ran.local_share),
-        share(line.ran.avoided_share),
-        share(line.ran.attainment),
-        f"{line.ran.ttft_p95_s:.1f} s",
-        whole_usd(line.outcome.cloud_usd_per_month),
-        whole_usd(line.local_usd_per_month),
-        whole_usd(line.outcome.total_usd_per_month),
-        short_months(line.outcome.break_even_months) if line.nodes else "",
-    )
-
-
-def _policy_cells(line: PolicyLine) -> tuple[str, ...]:
-    behind = "" if line.name == "clairvoyant" else share(line.regret)
-    return (
-        line.name,
-        share(line.ran.local_share),
-        share(line.ran.attainment),
-        share(line.ran.useful_share),
-        behind,
-    )
-
-
-def _machine_cells(line: MachineLine) -> tuple[str, ...]:
-    node = line.node
-    price = usd(node.price_usd) if node.price_usd else f"{usd(node.rent_usd_per_month)}/month"
-    paid = line.outcome.break_even_months
-    return (
-        machine_name(line),
-        price,
-        share(line.ran.local_share),
-        share(line.ran.attainment),
-        whole_usd(line.outcome.total_usd_per_month),
-        short_months(paid) if node.price_usd else "rented",
-    )
 
 
 def _sensitivity_cells(plan: Plan, each: Sensitivity) -> tuple[str, ...]:

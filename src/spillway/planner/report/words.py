@@ -8,19 +8,24 @@ from decimal import Decimal
 from spillway.planner.plan import FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
 from spillway.planner.plan_inputs import Value
-from spillway.planner.plan_side import MachineLine
+from spillway.planner.plan_runs import CLAIRVOYANT
+from spillway.planner.plan_side import MachineLine, PolicyLine
 from spillway.routing import reasons
 from spillway.vocabulary import Objective
 
 __all__ = [
     "SPILL_WORDS",
+    "about",
     "comparison",
+    "fleet_cells",
     "headline",
     "label_of",
+    "machine_cells",
     "machine_name",
     "months",
     "nodes_of",
     "objective_of",
+    "policy_cells",
     "share",
     "short_months",
     "suggestions",
@@ -64,6 +69,8 @@ def share(ratio: Number | None) -> str:
     """A percentage; small ones with a decimal."""
     if ratio is None:
         return "unknown"
+    if 0 < ratio < 0.0005:
+        return "< 0.1 %"
     return f"{ratio:.1%}".replace("%", " %") if 0 < ratio < 0.0995 else f"{ratio:.0%}".replace("%", " %")
 
 
@@ -100,6 +107,13 @@ def objective_of(objective: Objective) -> str:
     if not parts:
         return "no objective"
     return f"{', '.join(parts)} for {objective.attainment_ratio:.0%}".replace("%", " %")
+
+
+def about(plan: Plan) -> str:
+    """What was planned, in one line."""
+    inputs = plan.inputs
+    parts = (inputs.traffic.described, inputs.cloud.name, inputs.node.name, objective_of(inputs.objective))
+    return " · ".join(parts)
 
 
 def label_of(field: str) -> str:
@@ -236,3 +250,40 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
     if (count := would.get("requests_per_month")) is not None:
         now_count = plan.inputs.traffic.requests_per_month
         yield f"They would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
+
+
+def fleet_cells(line: FleetLine) -> tuple[str, ...]:
+    """One row of the fleets: nodes, shares, first token, money, and when it is paid back."""
+    outcome, ran = line.outcome, line.ran
+    return (
+        str(line.nodes),
+        share(ran.local_share),
+        share(ran.avoided_share),
+        share(ran.attainment),
+        f"{ran.ttft_p95_s:.1f} s",
+        whole_usd(outcome.cloud_usd_per_month),
+        whole_usd(line.local_usd_per_month),
+        whole_usd(outcome.total_usd_per_month),
+        short_months(outcome.break_even_months) if line.nodes else "",
+    )
+
+
+def policy_cells(line: PolicyLine) -> tuple[str, ...]:
+    """One row of the policies; the clairvoyant is behind nobody."""
+    ran = line.ran
+    behind = "" if line.name == CLAIRVOYANT else share(line.regret)
+    return line.name, share(ran.local_share), share(ran.attainment), behind, share(ran.useful_share)
+
+
+def machine_cells(line: MachineLine) -> tuple[str, ...]:
+    """One row of the machines."""
+    node, ran = line.node, line.ran
+    price = whole_usd(node.price_usd) if node.price_usd else f"{whole_usd(node.rent_usd_per_month)}/mo"
+    return (
+        machine_name(line),
+        price,
+        share(ran.local_share),
+        share(ran.attainment),
+        whole_usd(line.outcome.total_usd_per_month),
+        short_months(line.outcome.break_even_months) if node.price_usd else "rented",
+    )
