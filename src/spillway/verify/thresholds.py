@@ -79,7 +79,8 @@ def choose_threshold(
     counts = _kept_at(grid, losses)
     is_binary = all(loss in (0.0, 1.0) for _, loss in losses)
     chosen: int | None = None
-    for place in range(_first_place(grid, counts, start, least_answers(alpha, delta)), len(grid)):
+    least = _answers_to_begin(len(losses), alpha, delta, is_binary=is_binary)
+    for place in range(_first_place(grid, counts, start, least), len(grid)):
         kept, lost = counts[place]
         if p_value(lost, kept, alpha, is_binary=is_binary) > delta:
             break
@@ -101,13 +102,24 @@ def _kept_at(grid: Sequence[float], losses: list[tuple[float, float]]) -> list[t
     return out
 
 
-def least_answers(alpha: float, delta: float) -> int:
-    """How many answers, none of them wrong, it takes to support any threshold.
+def least_answers(alpha: float, delta: float, wrong: int = 0) -> int:
+    """How many answers, ``wrong`` of them wrong, it takes to support any threshold.
 
-    >>> least_answers(0.02, 0.05)
-    149
+    >>> least_answers(0.02, 0.05), least_answers(0.02, 0.05, wrong=1)
+    (149, 236)
     """
-    return math.ceil(math.log(delta) / math.log1p(-alpha))
+    kept = math.ceil(math.log(delta) / math.log1p(-alpha))
+    while binomial_cdf(wrong, kept, alpha) > delta:
+        kept += 1
+    return kept
+
+
+def _answers_to_begin(n: int, alpha: float, delta: float, *, is_binary: bool) -> int:
+    """How many answers the first test should rest on, so that one wrong one does not end it all."""
+    if not is_binary:
+        return math.ceil(math.log(1 / delta) / _divergence(alpha / 2, alpha))
+    forgiving = least_answers(alpha, delta, wrong=1)
+    return forgiving if n >= 1.5 * forgiving else least_answers(alpha, delta)
 
 
 def _first_place(
