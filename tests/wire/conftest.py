@@ -91,16 +91,38 @@ async def start() -> AsyncIterator[Start]:
             **sides: Side,
         ) -> Running:
             fakes = {name: await stack.enter_async_context(FakeUpstream()) for name in sides}
-            gateway, running = _gateway(fakes, sides, policy or Policy(), keys, limits or Limits())
-            sock = bind("127.0.0.1", 0)
-            server = GatewayServer(gateway)
-            task = asyncio.create_task(server.serve(sockets=[sock]))
-            stack.push_async_callback(_stop, server, task, running)
-            running.port = sock.getsockname()[1]
-            running.url = f"http://127.0.0.1:{running.port}/v1"
+            upstreams = [upstream_of(name, sides[name], fake.url) for name, fake in fakes.items()]
+            running = await serve(stack, upstreams, policy or Policy(), keys, limits or Limits())
+            running.upstreams.update(fakes)
             return running
 
         yield start_gateway
+
+
+def upstream_of(name: str, side: Side, url: str, model: str | None = None) -> Upstream:
+    """An upstream with one model, ``NAME-model`` unless told otherwise."""
+    return Upstream(
+        name, side, OpenAICompatible(url, "upstream-key"), (ModelFacts(model or f"{name}-model"),)
+    )
+
+
+async def serve(
+    stack: AsyncExitStack,
+    upstreams: Sequence[Upstream],
+    policy: Policy,
+    keys: Sequence[KeyConfig] = (),
+    limits: Limits | None = None,
+    **relay: Any,
+) -> Running:
+    """A gateway on a free port until the stack closes; ``relay`` are options of the relay."""
+    gateway, running = _gateway(upstreams, policy, keys, limits or Limits(), relay)
+    sock = bind("127.0.0.1", 0)
+    server = GatewayServer(gateway)
+    task = asyncio.create_task(server.serve(sockets=[sock]))
+    stack.push_async_callback(_stop, server, task, running)
+    running.port = sock.getsockname()[1]
+    running.url = f"http://127.0.0.1:{running.port}/v1"
+    return running
 
 
 SMALL = Limits(max_body_bytes=100_000, body_silence_s=0.2)
@@ -121,32 +143,27 @@ async def _stop(server: GatewayServer, task: asyncio.Task[None], running: Runnin
 
 
 def _gateway(
-    fakes: dict[str, FakeUpstream],
-    sides: dict[str, Side],
+    upstreams: Sequence[Upstream],
     policy: Policy,
     keys: Sequence[KeyConfig],
     limits: Limits,
+    relay: dict[str, Any],
 ) -> tuple[Gateway, Running]:
     clock = SystemClock()
-    upstreams = [
-        Upstream(
-            name, sides[name], OpenAICompatible(fake.url, "upstream-key"), (ModelFacts(f"{name}-model"),)
-        )
-        for name, fake in fakes.items()
-    ]
     fleet = Fleet(upstreams, clock)
     metrics = Metrics(fleet.snapshots, reasons.SPILLS)
     books = ReadableBooks(metrics)
-    patient = structs.replace(policy, deadlines=policy.deadlines or dict.fromkeys(fakes, PATIENCE))
+    names = [upstream.name for upstream in upstreams]
+    patient = structs.replace(policy, deadlines=policy.deadlines or dict.fromkeys(names, PATIENCE))
     gateway = Gateway(
         fleet=fleet,
         policy=patient,
         evidence=NoEvidence(),
-        relay=Relay(fleet, books, clock),
+        relay=Relay(fleet, books, clock, **relay),
         books=books,
         keys=KeyRing(keys),
         metrics=metrics,
         clock=clock,
         limits=limits,
     )
-    return gateway, Running("", 0, fleet, books, fakes)
+    return gateway, Running("", 0, fleet, books)

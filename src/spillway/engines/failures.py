@@ -40,6 +40,7 @@ LEAVES: dict[str, type[UpstreamFailed]] = {
     for leaf in (NodeBusy, UpstreamTimeout, UpstreamBusy, UpstreamLoading, UpstreamResting)
 }
 """Failures that the caller gets with a status of their own."""
+LEAVES["upstream_out_of_quota"] = UpstreamBusy
 
 
 UNKNOWN_WAIT_S = 5.0

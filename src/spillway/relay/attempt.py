@@ -129,7 +129,6 @@ class LiveAttempt:
             if not self.streams or content_type.startswith(b"application/json"):
                 await self._read_whole(exchange)
                 return
-            self._has_worked = content_type.startswith(b"text/event-stream")
         except WireError as error:
             self._has_worked = isinstance(error, PeerTimeout)
             raise AttemptFailed(from_wire(error)) from error

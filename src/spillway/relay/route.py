@@ -37,6 +37,7 @@ class Route:
         self._jitter = jitter
         self._left = deque(run.job.decision.choices)
         self._failed: list[tuple[Choice, Failure]] = []
+        self._has_waited_for_load = False
         self._methods: deque[Method] = deque()
         self._continuing: Choice | None = None
         self.last: tuple[Choice, Failure] | None = None
@@ -46,6 +47,7 @@ class Route:
         """Takes note of how a step ended."""
         self.last = (step.choice, failure)
         self._failed.append(self.last)
+        self._has_waited_for_load |= failure.code == LOADING and step.is_last
         if failure.counts_against or failure.code == CONTEXT:
             self._methods.clear()  # it is ill, or too small: another way of asking will not help
 
@@ -113,7 +115,7 @@ class Route:
     def _retry(self, choice: Choice) -> Step | None:
         failures = [failure for failed, failure in self._failed if failed is choice]
         failure = failures[-1]
-        if failure.code == LOADING and len(failures) == 1:
+        if failure.code == LOADING and not self._has_waited_for_load:
             return Step(choice, "retry", is_last=True)
         if failure.code != RATE_LIMITED:
             return None
