@@ -59,6 +59,8 @@ class Watch:
         self.is_down = True
         self.due = asyncio.Event()
         """Set when canaries should run without waiting for their time."""
+        self.checked = asyncio.Event()
+        """Set when a round of canaries was finished, until the next begins."""
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self.checked_wall_s: float | None = None
 

@@ -21,7 +21,7 @@ from spillway.fleet.registry import Fleet
 from spillway.pinning.answers import CanaryUnanswered, NodeAsker
 from spillway.pinning.canaries import own_canaries
 from spillway.pinning.compare import FIELDS, Change, changes
-from spillway.pinning.drift import DriftState, ModelDrift, Policy, judge, sentence
+from spillway.pinning.drift import DriftState, ModelDrift, Policy, action_of, judge, sentence
 from spillway.pinning.followed import FollowedLock
 from spillway.pinning.identity import identities_of
 from spillway.pinning.impostors import answers_any_name, cloud_of
@@ -110,7 +110,8 @@ class PinWatch:
         if found.state != "ready":
             watch.is_down = True
             return
-        if watch.is_down:
+        before = watch.found
+        if watch.is_down or before is None or before.instance != found.instance:
             watch.is_down = False
             watch.due.set()  # another server may have come back under the same address
         watch.found = found
@@ -188,7 +189,7 @@ class PinWatch:
             found += [change for key, change in sorted(watch.canaries.items()) if key[0] in watch.identities]
         known = watch.identities if locked is None else locked.models
         state = judge(found, self._policy, [name for name in watch.identities if name in known])
-        self._tell(watch, watch.state.changes, state.changes)
+        self._tell(watch, state)
         watch.state = state
         self._apply(watch)
 
@@ -216,10 +217,11 @@ class PinWatch:
                 capabilities=able - drift.withheld if able is not None else None,
             )
 
-    def _tell(self, watch: Watch, before: Iterable[Change], after: Iterable[Change]) -> None:
-        old, new = dict.fromkeys(before), dict.fromkeys(after)
+    def _tell(self, watch: Watch, state: DriftState) -> None:
+        """Each change once when it begins and once when it ends."""
+        old, new = watch.state.changes, state.changes
         for change in [change for change in new if change not in old]:
-            action = self._policy[change.field]
+            action = action_of(change, state.changes, self._policy)
             logger.warning("%s (%s)", sentence(watch.name, change), action)
             self.events.append(event_of(self._clock.wall_s(), watch.name, change, action))
         still = {(change.model, change.field) for change in new}
@@ -263,6 +265,7 @@ class PinWatch:
 
     async def _round(self, watch: Watch, found: Found) -> None:
         runner = watch.runner
+        watch.checked.clear()
         runner.asker = NodeAsker(watch.client, found.kind, watch.api_key)
         await runner.quiet()
         answers = await answers_any_name(watch.client, found.kind, watch.api_key)
@@ -273,6 +276,7 @@ class PinWatch:
             doubt = await runner.run(job)
             self._note(watch, job, doubt)
         watch.checked_wall_s = self._clock.wall_s()
+        watch.checked.set()
 
     def _jobs(self, watch: Watch, found: Found) -> list[Job]:
         """Every pinned canary of every pinned model that can answer without being loaded first."""

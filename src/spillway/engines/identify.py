@@ -43,6 +43,8 @@ class Found:
     """Models that their provider shuts down, with the day as YYYY-MM-DD."""
     told: tuple[Told, ...] = ()
     """What else it tells of each model, for their identities; in the order of ``models``."""
+    instance: str | None = None
+    """Differs between two starts of the server, where it tells such a thing."""
 
 
 @dataclass(slots=True)
@@ -166,7 +168,8 @@ class Probe:
         models = metadata.llamacpp_models(props, listing, embeds=embeds)
         slots, version = count(said.get("total_slots")), text(said.get("build_info"))
         more = told.llamacpp_told(props, listing, adapters, [model.name for model in models])
-        return Found("ready", "llamacpp", models, slots, version, told=more)
+        instance = text(said.get("media_marker"))  # random since the autumn of 2026
+        return Found("ready", "llamacpp", models, slots, version, told=more, instance=instance)
 
     async def _embeds(self, server: str) -> bool:
         """Whether embeddings work. Nothing in its metadata tells, but how it refuses an empty request does:

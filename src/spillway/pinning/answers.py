@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import time
 from dataclasses import replace
 from typing import Protocol
 
@@ -55,7 +54,6 @@ class Answer(Struct, frozen=True, kw_only=True):
     model: str | None = None
     """As the node reports it."""
     fingerprint: str | None = None
-    seconds: float = 0.0
 
 
 class Asker(Protocol):
@@ -79,16 +77,12 @@ class NodeAsker:
 
     async def ask(self, canary: Canary, model: str) -> Answer:
         """The answer; CanaryUnanswered when there is none. Cancelling it stops the node's work."""
-        started_s = time.monotonic()
         path = "/embeddings" if canary.operation == "embedding" else "/chat/completions"
         try:
             raw = await self._post(self._prefix + path, canary.body(model, self._kind))
         except WireError as error:
             raise CanaryUnanswered(str(error)) from None
-        seconds = time.monotonic() - started_s
-        if canary.operation == "embedding":
-            return _embedding(raw, seconds)
-        return _chat(raw, seconds)
+        return _embedding(raw) if canary.operation == "embedding" else _chat(raw)
 
     async def _post(self, path: str, body: bytes) -> bytes:
         exchange = await self._client.open(
@@ -148,7 +142,7 @@ def _is_json(text: str) -> bool:
     return True
 
 
-def _chat(raw: bytes, seconds: float) -> Answer:
+def _chat(raw: bytes) -> Answer:
     chunks = [line[5:].strip() for line in raw.split(b"\n") if line.startswith(b"data:")]
     chunks = [chunk for chunk in chunks if chunk and chunk != b"[DONE]"] or [raw]
     given = GivenAnswer.of_chunks(chunks) if chunks != [raw] else GivenAnswer.of(raw)
@@ -165,7 +159,6 @@ def _chat(raw: bytes, seconds: float) -> Answer:
         calls=calls,
         model=meta.get("model"),
         fingerprint=meta.get("system_fingerprint"),
-        seconds=seconds,
     )
 
 
@@ -185,14 +178,14 @@ def _meta(chunk: bytes) -> dict[str, str]:
     return {key: said for key, value in mapping(found).items() if (said := text(value)) is not None}
 
 
-def _embedding(raw: bytes, seconds: float) -> Answer:
+def _embedding(raw: bytes) -> Answer:
     try:
         vector = msgspec.json.decode(raw)["data"][0]["embedding"]
         numbers = [float(value) for value in vector]
     except (msgspec.DecodeError, UnicodeDecodeError, LookupError, TypeError, ValueError):
         raise CanaryUnanswered("the answer holds no embedding") from None
     sketch = _sketch(numbers)
-    return Answer(text="", tokens=sha256_of(json.dumps(sketch)), sketch=sketch, seconds=seconds)
+    return Answer(text="", tokens=sha256_of(json.dumps(sketch)), sketch=sketch)
 
 
 def _sketch(vector: list[float]) -> tuple[float, ...]:

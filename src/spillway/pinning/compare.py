@@ -85,7 +85,8 @@ def unverified(pinned: Identity, seen: Identity) -> tuple[Field, ...]:
 
 
 def brief(value: object) -> str:
-    """A value as a table shows it: digests cut to twelve digits, lists joined."""
+    """A value as a table or a log shows it: digests cut to twelve digits, lists joined, on one line, and
+    nothing in it that a terminal would obey."""
     if value is None:
         return "none"
     if isinstance(value, tuple | list):
@@ -94,6 +95,7 @@ def brief(value: object) -> str:
     kind, colon, digits = text.partition(":")
     if colon and kind in ("sha256", "manifest"):
         return f"{kind}:{digits[:12]}"
+    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
     return text if len(text) <= 60 else text[:59] + "…"
 
 

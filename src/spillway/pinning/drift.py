@@ -7,10 +7,10 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from spillway.pinning.compare import FIELDS, Change, Field
+from spillway.pinning.compare import FIELDS, Change, Field, brief
 from spillway.vocabulary import Capability
 
-__all__ = ["USUAL_POLICY", "DriftState", "ModelDrift", "OnDrift", "Policy", "judge", "sentence"]
+__all__ = ["USUAL_POLICY", "DriftState", "ModelDrift", "OnDrift", "Policy", "action_of", "judge", "sentence"]
 
 OnDrift = Literal["warn", "quarantine", "refuse"]
 Policy = Mapping[Field, OnDrift]
@@ -28,6 +28,12 @@ USUAL_POLICY: Policy = {
 
 BREAKS_ONLY: Mapping[Field, frozenset[Capability]] = {"template": frozenset({"tools"})}
 """What a quarantine withholds where that is less than everything."""
+
+
+EXPLAINS: frozenset[Field] = frozenset(
+    {"model", "engine", "engine_version", "weights", "quantization", "template", "adapters", "fingerprint"}
+)
+"""What makes other answers no further news: the owner has said what such a change deserves."""
 
 
 class ModelDrift(Struct, frozen=True):
@@ -64,7 +70,7 @@ def judge(changes: Sequence[Change], policy: Policy, served: Iterable[str]) -> D
     by_model: dict[str, list[Change]] = {}
     for change in changes:
         by_model.setdefault(change.model, []).append(change)
-    models = {name: _model(found, policy) for name, found in by_model.items()}
+    models = {name: _model(found, changes, policy) for name, found in by_model.items()}
     everywhere = models.get("*", ModelDrift())
     standing = [models.get(name, ModelDrift()) for name in served]
     is_quarantined = everywhere.is_excluded or all(one.is_excluded for one in standing or models.values())
@@ -82,14 +88,24 @@ def judge(changes: Sequence[Change], policy: Policy, served: Iterable[str]) -> D
 def sentence(node: str, change: Change) -> str:
     """One change in a sentence for a log."""
     where = node if change.model == "*" else f"{node}/{change.model}"
-    return f"{where}: {change.field} changed: {change.before} -> {change.after}"
+    return f"{where}: {change.field} changed: {brief(change.before)} -> {brief(change.after)}"
 
 
-def _model(changes: Sequence[Change], policy: Policy) -> ModelDrift:
+def action_of(change: Change, among: Sequence[Change], policy: Policy) -> OnDrift:
+    """What the owner wants done about one change. Canaries that differ count only where no other field says
+    why: by themselves they mean that something changed unseen."""
+    if change.field == "canary":
+        where = (change.model, "*")
+        if any(other.field in EXPLAINS and other.model in where for other in among):
+            return "warn"
+    return policy.get(change.field, "warn")
+
+
+def _model(changes: Sequence[Change], among: Sequence[Change], policy: Policy) -> ModelDrift:
     withheld: frozenset[Capability] = frozenset()
     is_excluded = False
     for change in changes:
-        action = policy.get(change.field, "warn")
+        action = action_of(change, among, policy)
         if action == "quarantine" and change.field in BREAKS_ONLY:
             withheld |= BREAKS_ONLY[change.field]
         elif action != "warn":

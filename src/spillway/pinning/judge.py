@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from difflib import SequenceMatcher
 from itertools import combinations, pairwise
 
+from msgspec.structs import replace
+
 from spillway.pinning.answers import Answer, passed_checks
 from spillway.pinning.canaries import Canary
 from spillway.pinning.lock import LockedCanary
 
-__all__ = ["FIRST_RUNS", "MORE_RUNS", "differs", "record_of", "varies"]
+__all__ = ["FIRST_RUNS", "MORE_RUNS", "differs", "differs_widely", "record_of", "varies"]
 
-FIRST_RUNS = 3
+FIRST_RUNS = 5
 """Runs that show whether a node answers greedily the same each time."""
 MORE_RUNS = 8
 """Runs of a node that does not, so that its spread is known."""
@@ -25,6 +27,8 @@ SPREADS = 4.0
 of weights moves some token of some canary by far more)."""
 SIMILARITY_MARGIN = 0.1
 """How much less alike than the least alike pair of pinned answers a new one may be (guess)."""
+ALIKE = 0.5
+"""How alike answers of a node stay that varies though it did not when pinned (guess)."""
 MOST_ANSWERS = 8
 LONGEST_ANSWER = 400
 DISTANCE_FLOOR = 0.002
@@ -83,6 +87,15 @@ def differs(canary: Canary, pinned: LockedCanary, answer: Answer) -> tuple[str, 
     if shift <= limit:
         return None
     return "the same tokens", f"as likely within {shift:.4f} (usual {limit:.4f})"
+
+
+def differs_widely(canary: Canary, pinned: LockedCanary, answer: Answer) -> tuple[str, str] | None:
+    """Like ``differs``, for a node that turned out to vary after its answer was pinned as exact: it fails a
+    check it passed, or says something that is hardly the same."""
+    if pinned.kind != "exact":
+        return differs(canary, pinned, answer)
+    loose = replace(pinned, answers=(pinned.answer or "",), similarity_min=ALIKE + SIMILARITY_MARGIN)
+    return _unlike(canary, loose, answer)
 
 
 def _unlike(canary: Canary, pinned: LockedCanary, answer: Answer) -> tuple[str, str] | None:

@@ -64,13 +64,17 @@ class CanaryRunner:
         self.budget = budget or CanaryBudget()
         self.interruptions = 0
         self.longest_s = 0.0
+        self.asking = asyncio.Event()
+        """Set while a canary is on the node."""
+        self._noisy: set[tuple[str, str]] = set()
+        """Model and canary of those that gave different answers to the same prompt."""
         self._running: asyncio.Task[Doubt] | None = None
         self._busy_at_s = float("-inf")
 
     @property
     def is_asking(self) -> bool:
         """Whether a canary is on the node right now."""
-        return self._running is not None
+        return self.asking.is_set()
 
     def interrupt(self) -> None:
         """A request comes: the canary that runs is cancelled before the request is sent."""
@@ -89,13 +93,19 @@ class CanaryRunner:
                 continue
             doubt = await self._try(job, left_s)
             if doubt is not None:
+                if doubt.is_noisy:
+                    self._noisy.add((job.model, job.canary.name))
                 return doubt
 
     async def _try(self, job: Job, left_s: float) -> Doubt | None:
         """``None`` when it was interrupted."""
         started_s = self._now_s()
-        task = asyncio.create_task(recheck(self.asker, job.model, job.canary, job.pinned, self._may_go_on))
+        is_noisy = (job.model, job.canary.name) in self._noisy
+        task = asyncio.create_task(
+            recheck(self.asker, job.model, job.canary, job.pinned, self._may_go_on, is_noisy=is_noisy)
+        )
         self._running = task
+        self.asking.set()
         try:
             while not task.done():
                 await asyncio.wait({task}, timeout=WATCH_EVERY_S)
@@ -105,6 +115,7 @@ class CanaryRunner:
                     break
         finally:
             self._running = None
+            self.asking.clear()
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
             spent_s = self._now_s() - started_s

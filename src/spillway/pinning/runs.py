@@ -10,7 +10,7 @@ from spillway.pinning.answers import Answer, Asker, CanaryUnanswered, NodeBusy
 from spillway.pinning.canaries import Canary
 from spillway.pinning.compare import Change
 from spillway.pinning.impostors import is_other_model
-from spillway.pinning.judge import FIRST_RUNS, MORE_RUNS, differs, record_of, varies
+from spillway.pinning.judge import FIRST_RUNS, MORE_RUNS, differs, differs_widely, record_of, varies
 from spillway.pinning.lock import LockedCanary, LockedModel, Measured
 
 __all__ = ["Doubt", "always", "by_the_way", "measure", "recheck"]
@@ -62,22 +62,32 @@ class Doubt:
     canary: str
     change: Change | None = None
     runs: int = 0
-    seconds: float = 0.0
     answers: list[Answer] = field(default_factory=list)
     is_void: bool = False
     """The canary asks something else than when it was pinned."""
+    is_noisy: bool = False
+    """The node gave different answers to the same prompt now."""
 
 
-async def recheck(asker: Asker, model: str, canary: Canary, pinned: LockedCanary, may_go_on: Pass) -> Doubt:
+async def recheck(
+    asker: Asker,
+    model: str,
+    canary: Canary,
+    pinned: LockedCanary,
+    may_go_on: Pass,
+    *,
+    is_noisy: bool = False,
+) -> Doubt:
     """Whether the model still answers as pinned. A different answer is asked for again, ``may_go_on``
-    permitting, and counts only when none of the tries gave the pinned one.
+    permitting, and counts only when none of the tries gave the pinned one. Tries that differ among
+    themselves are noise, and so is a node known for it (``is_noisy``): then only quite another answer does.
 
     CanaryUnanswered when it cannot be told: the node went away, or it became busy.
     """
     doubt = Doubt(canary.name, is_void=pinned.prompt != canary.digest)
     if doubt.is_void:
         return doubt
-    before_after: tuple[str, str] | None = None
+    refused: str | None = None
     for _ in range(TRIES):
         if not await may_go_on():
             raise NodeBusy("the node became busy")
@@ -87,16 +97,28 @@ async def recheck(asker: Asker, model: str, canary: Canary, pinned: LockedCanary
         except CanaryUnanswered as error:
             if not error.is_refusal:
                 raise
-            before_after = (pinned.answer or "an answer", f"refused: {error}")
+            refused = f"refused: {error}"
             continue
         doubt.answers.append(answer)
-        doubt.seconds += answer.seconds
-        before_after = differs(canary, pinned, answer)
-        if before_after is None:
+        if differs(canary, pinned, answer) is None:
+            doubt.is_noisy = doubt.runs > 1
             return doubt
-    assert before_after is not None
-    doubt.change = Change(model, "canary", f"{canary.name}: {before_after[0]}", before_after[1])
+    doubt.is_noisy = len({answer.tokens for answer in doubt.answers}) > 1
+    shown = _shown(canary, pinned, doubt.answers, is_noisy=is_noisy or doubt.is_noisy)
+    if shown is None and refused is not None and not doubt.answers:
+        shown = (pinned.answer or "an answer", refused)
+    if shown is not None:
+        doubt.change = Change(model, "canary", f"{canary.name}: {shown[0]}", shown[1])
     return doubt
+
+
+def _shown(
+    canary: Canary, pinned: LockedCanary, answers: Sequence[Answer], *, is_noisy: bool
+) -> tuple[str, str] | None:
+    """Before and after when every answer differs, by the measure that suits the node."""
+    compare = differs_widely if is_noisy else differs
+    found = [compare(canary, pinned, answer) for answer in answers]
+    return found[0] if found and all(found) else None
 
 
 def by_the_way(model: str, pinned: LockedModel, answers: Sequence[Answer]) -> list[Change]:
