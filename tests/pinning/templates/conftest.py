@@ -14,3 +14,10 @@ def sandbox() -> Iterator[TemplateSandbox]:
     """A running template sandbox."""
     with TemplateSandbox() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def impatient() -> Iterator[TemplateSandbox]:
+    """A running template sandbox that waits for half a second."""
+    with TemplateSandbox(budget_s=0.5) as running:
+        yield running

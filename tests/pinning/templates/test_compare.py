@@ -58,9 +58,17 @@ def test_equal_renderings_are_no_difference(sandbox: TemplateSandbox) -> None:
 
 def test_two_dialects_can_be_compared(sandbox: TemplateSandbox) -> None:
     """An Ollama template and the Jinja original differ where they differ, not because of their languages."""
+    plain = "{{- range .Messages }}<|{{ .Role }}|>{{ .Content }}\n{{ end }}<|assistant|>"
+    jinja = (
+        "{{ bos_token }}{% for m in messages %}{{ '<|' + m.role + '|>' + (m.content if m.content is string"
+        " else m.content[0].text if m.content else '') + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+    )
+    assert compare_templates(jinja, plain, sandbox=sandbox) == ()
+    assert compare_templates(jinja.replace("assistant|", "answer|"), plain, sandbox=sandbox) != ()
     found = {one.conversation for one in compare_templates(GOOD, GO_GOOD, sandbox=sandbox)}
     assert not found & {"user", "system_user", "multi_turn", "no_system"}
-    assert "prefill" in found
+    assert found >= {"tools_offered"}
 
 
 def test_digest_does_not_change_overnight(sandbox: TemplateSandbox) -> None:

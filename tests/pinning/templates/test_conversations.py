@@ -52,6 +52,9 @@ def test_shapes_rewrite_requests() -> None:
     }
     assert (told["content"], told["thinking"]) == (None, plain["messages"][1]["reasoning_content"])
     assert shaped["messages"][0]["content"] == [{"type": "text", "text": plain["messages"][0]["content"]}]
+    thought = context_of(conversation, Shape(reasoning="part"), bos="", eos="")["messages"][1]
+    assert [part["type"] for part in thought["content"]] == ["thinking", "text"]
+    assert "reasoning_content" not in thought
     without = by_name("user")
     assert context_of(without, Shape(), bos="", eos="")["tools"] is None
     assert "tools" not in context_of(without, shape, bos="", eos="")

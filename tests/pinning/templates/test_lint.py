@@ -42,7 +42,7 @@ HAZARDS: list[tuple[str, str]] = [
     ("lost-tool-definitions", broken(("{%- if tools -%}", "{%- if tools and has_system -%}"))),
     ("lost-tool-call", broken(("message.tool_calls or []", "[]"))),
     (
-        "lost-tool-call",
+        "lost-parallel-calls",
         broken(("message.tool_calls or []", "(message.tool_calls or [])[:1]"), ("'<think>'", "''")),
     ),
     ("lost-tool-result", broken(("message.role == 'tool'", "message.role == 'tool_result'"))),
@@ -64,6 +64,7 @@ HAZARDS: list[tuple[str, str]] = [
     ("unknown-tool-format", broken(('<tool_call>\\n{"name": "', "(call "), ('", "arguments": ', " with "))),
     ("python-instead-of-json", broken(("tool | tojson", "tool|string"))),
     ("double-encoded-arguments", broken((ARGUMENTS, "call.function.arguments|tojson|tojson"))),
+    ("html-escapes", broken((ARGUMENTS, "(''|safe + (call.function.arguments|tojson))"))),
     ("null-content", broken(PYTHON_PARTS, ("{{- message.content -}}", "{{- message.content.strip() -}}"))),
     (
         "empty-content",

@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from spillway.pinning.templates.compare import Difference, differences, exact_digest, rendering_digest
+from spillway.pinning.templates.compare import (
+    Difference,
+    across_dialects,
+    differences,
+    exact_digest,
+    rendering_digest,
+)
 from spillway.pinning.templates.failures import BOUND_KINDS
 from spillway.pinning.templates.findings import Finding
 from spillway.pinning.templates.formats import tool_format
@@ -70,9 +76,11 @@ def compare_templates(
 ) -> tuple[Difference, ...]:
     """The reference conversations that the two templates render differently; empty when none."""
     with _sandbox_or_own(sandbox) as running:
-        old = render_reference(Source(old_text, bos, eos), running)
-        new = render_reference(Source(new_text, bos, eos), running)
-    return differences(old.renderings, new.renderings)
+        old = render_reference(Source(old_text, bos, eos), running).renderings
+        new = render_reference(Source(new_text, bos, eos), running).renderings
+    if dialect_of(old_text) != dialect_of(new_text):
+        old, new = across_dialects(old, bos), across_dialects(new, bos)
+    return differences(old, new)
 
 
 def report_on(reference: Reference, source: Source, *, tools_capable: bool | None = None) -> TemplateReport:

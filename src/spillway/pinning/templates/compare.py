@@ -5,13 +5,20 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spillway.pinning.templates.conversations import NEEDLES, Conversation, Part, by_name
 from spillway.pinning.templates.prefix import common_start
 from spillway.pinning.templates.rendered import Rendered, Renderings
 
-__all__ = ["REFERENCE_VERSION", "Difference", "differences", "exact_digest", "rendering_digest"]
+__all__ = [
+    "REFERENCE_VERSION",
+    "Difference",
+    "across_dialects",
+    "differences",
+    "exact_digest",
+    "rendering_digest",
+]
 
 REFERENCE_VERSION = "r1"
 """Stands before every rendering digest; changes whenever the reference conversations do, since digests made
@@ -56,10 +63,7 @@ def exact_digest(text: str) -> str:
 
 def rendering_digest(renderings: Renderings) -> str:
     """One digest of all prompts: equal for templates that differ in nothing a model sees."""
-    plain = [
-        (name, rendered.text, None if rendered.failure is None else rendered.failure.kind)
-        for name, rendered in sorted(renderings.items())
-    ]
+    plain = [(name, rendered.text) for name, rendered in sorted(renderings.items())]
     encoded = json.dumps(plain, ensure_ascii=True, separators=(",", ":")).encode()
     return f"{REFERENCE_VERSION}:{hashlib.sha256(encoded).hexdigest()}"
 
@@ -69,19 +73,23 @@ def differences(old: Renderings, new: Renderings) -> tuple[Difference, ...]:
     return tuple(
         _difference(by_name(name), old[name], new[name])
         for name in old
-        if name in new and _outcome(old[name]) != _outcome(new[name])
+        if name in new and old[name].text != new[name].text
     )
 
 
-def _outcome(rendered: Rendered) -> tuple[str | None, str | None]:
-    return rendered.text, None if rendered.failure is None else rendered.failure.kind
+def across_dialects(renderings: Renderings, bos: str) -> Renderings:
+    """What two templates of different languages can be compared by: an engine for Go templates puts the start
+    token there itself, always asks for an answer, and evens out unusual requests before it renders."""
+    return {
+        name: replace(rendered, text=rendered.text and rendered.text.removeprefix(bos))
+        for name, rendered in renderings.items()
+        if by_name(name).add_generation_prompt and not by_name(name).is_evened_out
+    }
 
 
 def _difference(conversation: Conversation, old: Rendered, new: Rendered) -> Difference:
     if old.text is None or new.text is None:
         what = "cannot be rendered any more" if new.text is None else "can be rendered now"
-        if old.text is None and new.text is None:
-            what = "fails for another reason"
         return Difference(conversation.name, what, _reason_or_start(old), _reason_or_start(new))
     start = max(0, common_start(old.text, new.text) - BEFORE_CHARACTERS)
     what = "; ".join(_effects(conversation, old.text, new.text))

@@ -17,12 +17,14 @@ __all__ = [
     "NEEDLES",
     "Conversation",
     "Part",
+    "ReasoningField",
     "Shape",
     "by_name",
     "context_of",
 ]
 
 Message = Mapping[str, Any]
+ReasoningField = Literal["reasoning_content", "reasoning", "thinking", "part"]
 Part = Literal[
     "system",
     "first_user",
@@ -72,6 +74,8 @@ class Conversation:
     parts: tuple[Part, ...]
     tools: tuple[Message, ...] = ()
     add_generation_prompt: bool = True
+    is_evened_out: bool = False
+    """Whether engines rewrite such a request for templates that do not take it as it was sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,8 +84,8 @@ class Shape:
 
     arguments: Literal["object", "text"] = "object"
     """Tool arguments as a mapping or as the JSON text that clients send."""
-    reasoning: Literal["reasoning_content", "reasoning", "thinking"] = "reasoning_content"
-    """The field with an answer's reasoning."""
+    reasoning: ReasoningField = "reasoning_content"
+    """The field with an answer's reasoning; ``part``: a part of its content."""
     content: Literal["text", "parts"] = "text"
     """Contents as text or as lists of parts."""
     wordless: Literal["empty", "null"] = "empty"
@@ -146,6 +150,7 @@ CONVERSATIONS: tuple[Conversation, ...] = (
         "content_parts",
         (_system(), {"role": "user", "content": [{"type": "text", "text": USER}]}),
         ("system", "user"),
+        is_evened_out=True,
     ),
     Conversation("tools_offered", (_system(), _user()), ("system", "tools", "user"), TOOLS),
     Conversation("tools_no_system", (_user(),), ("tools", "user"), TOOLS),
@@ -172,6 +177,7 @@ CONVERSATIONS: tuple[Conversation, ...] = (
         (_user(), _assistant(None, tool_calls=[_call()]), _result()),
         ("tools", "user", "arguments", "result"),
         TOOLS,
+        is_evened_out=True,
     ),
     Conversation(
         "reasoning_history",
@@ -208,8 +214,12 @@ def context_of(conversation: Conversation, shape: Shape, *, bos: str, eos: str) 
 
 def _shaped(message: Message, shape: Shape) -> dict[str, Any]:
     shaped = dict(message)
-    if "reasoning" in shaped:
-        shaped[shape.reasoning] = shaped.pop("reasoning")
+    reasoning = shaped.pop("reasoning", None)
+    if reasoning is not None and shape.reasoning == "part":
+        words = {"type": "text", "text": shaped["content"]}
+        shaped["content"] = [{"type": "thinking", "thinking": reasoning}, words]
+    elif reasoning is not None:
+        shaped[shape.reasoning] = reasoning
     if shape.wordless == "null" and shaped["content"] == "":
         shaped["content"] = None
     if shape.content == "parts" and isinstance(shaped["content"], str):

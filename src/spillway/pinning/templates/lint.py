@@ -121,7 +121,7 @@ def _lost_texts(view: _View) -> Iterator[Finding]:
     for code, names, parts in (
         ("dropped-system-prompt", _SYSTEM, ("system",)),
         ("dropped-user-text", ("user", "system_user", "multi_turn", "no_system"), ("user",)),
-        ("dropped-history", ("multi_turn", "no_system"), ("first_user", "answer")),
+        ("dropped-history", ("multi_turn", "no_system", "reasoning_history"), ("first_user", "answer")),
     ):
         lost = view.without(names, *parts)
         if lost:
@@ -153,12 +153,14 @@ def _tools(view: _View) -> Iterator[Finding]:
         return
     for code, names, parts in (
         ("lost-tool-definitions", _OFFERED, ("tools",)),
-        ("lost-tool-call", _CALLED, ("arguments", "second_arguments")),
+        ("lost-tool-call", _CALLED, ("arguments",)),
         ("lost-tool-result", _CALLED, ("result", "second_result")),
     ):
         lost = view.without(names, *parts)
         if lost:
             yield finding(code, lost)
+    if view.has("tool_results", "arguments") and not view.has("tool_results", "second_arguments"):
+        yield finding("lost-parallel-calls", ("tool_results",))
     if not view.without(_CALLED, "arguments", "result"):
         forgotten = view.without(("after_tool_result",), "arguments", "result")
         if forgotten:
@@ -182,6 +184,7 @@ def _tool_formats(view: _View) -> Iterator[Finding]:
         yield finding("unknown-tool-format", ("tool_result",))
     for code, pattern in (
         ("python-instead-of-json", r"'anchorage':|\{'type': 'function'"),
+        ("html-escapes", r"&(#34|quot);anchorage"),
         ("double-encoded-arguments", r'\\"anchorage'),
     ):
         seen = view.with_text((*_OFFERED, "tool_results"), pattern)

@@ -103,5 +103,8 @@ if sys.platform != "win32":
         if not sys.platform.startswith("linux"):
             unit = 1 if sys.platform == "darwin" else 1024
             return lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-        pages = os.open("/proc/self/statm", os.O_RDONLY)
+        try:
+            pages = os.open("/proc/self/statm", os.O_RDONLY)
+        except OSError:
+            return lambda: 0  # no /proc in this container: the limit on address space stands
         return lambda: int(os.pread(pages, 64, 0).split()[1]) * resource.getpagesize()

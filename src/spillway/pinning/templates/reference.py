@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from spillway.pinning.templates.conversations import CONVERSATIONS, Conversation, Shape, context_of
 from spillway.pinning.templates.rendered import Dialect, Rendered, Renderings
@@ -25,6 +27,9 @@ class Source:
     eos: str = "</s>"
     dialect: Dialect | None = None
     """``None``: seen from the text."""
+    variables: Mapping[str, Any] = field(default_factory=dict)
+    """What else the engine hands to the template, as ``chat_template_kwargs`` do; llama.cpp sets
+    ``enable_thinking`` to true unless told otherwise, transformers and vLLM leave it out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +61,8 @@ def _render(
     source: Source, sandbox: TemplateSandbox, wanted: tuple[tuple[Conversation, Shape], ...]
 ) -> tuple[Rendered, ...]:
     contexts = [
-        context_of(conversation, shape, bos=source.bos, eos=source.eos) for conversation, shape in wanted
+        {**context_of(conversation, shape, bos=source.bos, eos=source.eos), **source.variables}
+        for conversation, shape in wanted
     ]
     dialect = source.dialect or dialect_of(source.text)
     return sandbox.render(source.text, contexts, dialect=dialect)

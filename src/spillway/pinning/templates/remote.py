@@ -20,7 +20,7 @@ from spillway.pinning.templates.failures import Failure
 from spillway.pinning.templates.reference import Reference
 from spillway.pinning.templates.rendered import Rendered
 
-__all__ = ["CLIENT_SHAPE", "render_by_node"]
+__all__ = ["CLIENT_SHAPE", "render_by_node", "undated"]
 
 CLIENT_SHAPE = Shape(arguments="text")
 """How clients write requests; the engine turns it into what its template wants."""
@@ -55,7 +55,8 @@ async def _render(client: HttpClient, headers: Headers, conversation: Conversati
     except WireError:
         return None
     if status == 200 and isinstance(answer, Mapping) and isinstance(answer.get("prompt"), str):
-        return _undated(answer["prompt"])
+        text, dates = undated(answer["prompt"], datetime.now(UTC))
+        return Rendered(text, is_dated=dates > 0)
     if status in (400, 500) and isinstance(answer, Mapping):
         return Rendered(None, Failure("refused", _message(answer)))
     return None
@@ -68,11 +69,9 @@ def _message(answer: Mapping[str, Any]) -> str:
     return " ".join(reason.split())[:300]
 
 
-def _undated(prompt: str) -> Rendered:
-    """The prompt with yesterday's, today's and tomorrow's date, as templates write them, taken out."""
-    today = datetime.now(UTC)
-    days = [today + timedelta(days=offset) for offset in (-1, 0, 1)]
-    forms = ("%Y-%m-%d", "%d %b %Y", "%d %B %Y", "%B %d, %Y", "%b %d %Y", "%A, %B %d, %Y", "%d/%m/%Y")
-    pattern = "|".join(re.escape(day.strftime(form)) for day in days for form in forms)
-    text, count = re.subn(pattern, "[date]", prompt)
-    return Rendered(text, is_dated=count > 0)
+def undated(prompt: str, day: datetime) -> tuple[str, int]:
+    """The prompt without the date of that day and its neighbours; and how many there were."""
+    forms = ("%Y-%m-%d", "%d %b %Y", "%d %B %Y", "%B %d, %Y", "%b %d %Y", "%d/%m/%Y")
+    days = (day + timedelta(days=offset) for offset in (0, -1, 1))
+    pattern = "|".join(re.escape(one.strftime(form)) for one in days for form in forms)
+    return re.subn(pattern, "[date]", prompt)

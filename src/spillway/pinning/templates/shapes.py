@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import re
+from typing import get_args
 
-from spillway.pinning.templates.conversations import NEEDLES, Conversation, Shape, by_name
+from spillway.pinning.templates.conversations import NEEDLES, Conversation, ReasoningField, Shape, by_name
 from spillway.pinning.templates.rendered import Rendered
 
 __all__ = ["TRIALS", "shape_of"]
 
-Field = Literal["reasoning_content", "reasoning", "thinking"]
-
-_FIELDS: tuple[Field, ...] = ("reasoning_content", "reasoning", "thinking")
+_FIELDS: tuple[ReasoningField, ...] = get_args(ReasoningField)
 _CALL_SHAPES = (
     Shape(),
     Shape(arguments="text"),
@@ -35,7 +34,7 @@ def shape_of(trials: tuple[Rendered, ...]) -> Shape:
     plain, parts, absent, *rest = (result.text or "" for result in trials)
     called, reasoned = rest[: len(_CALL_SHAPES)], rest[len(_CALL_SHAPES) :]
     best = _CALL_SHAPES[max(range(len(called)), key=lambda i: (_arguments_rank(called[i]), -i))]
-    shown = [NEEDLES["reasoning"][0] in "".join(reasoned[2 * i : 2 * i + 2]) for i in range(len(_FIELDS))]
+    shown = [any(map(_has_reasoning, reasoned[2 * i : 2 * i + 2])) for i in range(len(_FIELDS))]
     return Shape(
         arguments=best.arguments,
         wordless=best.wordless,
@@ -43,6 +42,11 @@ def shape_of(trials: tuple[Rendered, ...]) -> Shape:
         content="parts" if _has_user(parts) and not _has_user(plain) else "text",
         no_tools="absent" if _has_user(absent) and not _has_user(plain) else "null",
     )
+
+
+def _has_reasoning(text: str) -> bool:
+    """Whether it was taken as reasoning, and not printed with the brackets of the part it came in."""
+    return NEEDLES["reasoning"][0] in text and re.search(r"""['"]type['"]: ?['"]thinking""", text) is None
 
 
 def _has_user(text: str) -> bool:

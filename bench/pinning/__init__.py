@@ -1,0 +1,1 @@
+"""How much drift is noticed, and what noticing costs."""
