@@ -16,12 +16,15 @@ from spillway.evidence.store import event_row, read_records, record_row, write_e
 from spillway.ledger.rows import Value
 from spillway.ledger.store import LedgerStore
 from spillway.ledger.writer import LedgerWriter
-from spillway.vocabulary import ModelFacts, RequestFacts
+from spillway.vocabulary import ModelFacts, Outcome, RequestFacts
 
 __all__ = ["EvidenceDesk"]
 
 FLUSH_S = 2.0
-"""Counts of passed gates may be lost for so long when the process is killed; events are events at once."""
+"""So much may be lost when the process is killed; changes of standing and ratings are written at once."""
+
+GATE = "gate_"
+"""How codes of failed gates begin."""
 
 log = logging.getLogger("spillway.evidence")
 
@@ -61,6 +64,22 @@ class EvidenceDesk:
         """The key of an answer given now."""
         return Key(task, upstream, model, self.identities.now(upstream, model))
 
+    def note_attempts(self, outcome: Outcome) -> None:
+        """Local answers of a request with gates: those kept passed them, those with a gate's code did not.
+
+        Attempts that failed in another way, or that went on with somebody else's answer, say nothing of it.
+        """
+        is_escalated = any(attempt.kind == "escalation" for attempt in outcome.attempts)
+        for attempt in outcome.attempts:
+            if attempt.side != "local" or attempt.kind in ("continuation", "shadow"):
+                continue
+            code = attempt.error_code
+            if code is None:
+                self.note_gates(outcome.facts, attempt.upstream, attempt.model, [])
+            elif code.startswith(GATE):
+                names = (outcome.facts, attempt.upstream, attempt.model)
+                self.note_gates(*names, [code], is_escalated=is_escalated)
+
     def note_gates(
         self,
         facts: RequestFacts,
@@ -96,7 +115,7 @@ class EvidenceDesk:
         changed = self.book.take(event)
         if event.kind != "gate" or event.score < 1.0:
             self._rows.append(event_row(event, stage, position))
-        self._flush_soon(0.0 if changed else FLUSH_S)
+        self._flush_soon(0.0 if changed or event.kind == "feedback" else FLUSH_S)
         return changed
 
     def correct(self, event: Event, old_score: float, stage: int, position: int) -> bool:

@@ -54,6 +54,8 @@ class Given(Struct, frozen=True):
     """``None`` when nothing answered."""
     model: str | None
     side: Side | None
+    key_name: str | None
+    """The key the request came with."""
     old_score: float | None = None
     old_identity: str | None = None
     stage: int = 0
@@ -152,7 +154,7 @@ def _put(table: str, columns: tuple[str, ...], key: tuple[str, ...]) -> str:
 
 PUT_RECORD = _put("evidence", RECORD_COLUMNS, KEY_COLUMNS)
 PUT_EVENT = _put("evidence_events", EVENT_COLUMNS, EVENT_KEY)
-ANSWER = "SELECT request_id, accepted_at, task, upstream, model, side FROM requests WHERE "
+ANSWER = "SELECT request_id, accepted_at, task, upstream, model, side, key_name FROM requests WHERE "
 FEEDBACK = """SELECT score, identity, stage, position FROM evidence_events
     WHERE request_id = ? AND kind = 'feedback'"""
 SHADOW_SPEND = """SELECT sum(attempts.price_usd) FROM attempts

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from spillway.vocabulary import Attempt, Bill, Outcome, Usage
 
-__all__ = ["ATTEMPT_COLUMNS", "REQUEST_COLUMNS", "LedgerRow", "Value", "rows_of", "total_bill"]
+__all__ = ["ATTEMPT_COLUMNS", "REQUEST_COLUMNS", "LedgerRow", "Value", "attempt_row", "rows_of", "total_bill"]
 
 Value = str | int | float | bool | None
 
@@ -119,7 +119,7 @@ def rows_of(
     part of the cost means unknown, or that no attempt has such a part: a cloud bills no energy.
     """
     attempts, request_id = outcome.attempts, outcome.facts.request_id
-    rows = tuple([_attempt(request_id, attempts[index], bill) for index, bill in enumerate(bills)])
+    rows = tuple([attempt_row(request_id, attempts[index], bill) for index, bill in enumerate(bills)])
     money = rows[0][-MONEY_COLUMNS:] if len(rows) == 1 else _money(total_bill(attempts, bills))
     request = (
         *_asked(outcome),
@@ -203,7 +203,8 @@ def _answered(outcome: Outcome) -> tuple[Value, ...]:
     )
 
 
-def _attempt(request_id: str, attempt: Attempt, bill: Bill) -> tuple[Value, ...]:
+def attempt_row(request_id: str, attempt: Attempt, bill: Bill) -> tuple[Value, ...]:
+    """One attempt as a row of ``ATTEMPT_COLUMNS``."""
     usage = attempt.usage or NO_USAGE
     return (
         request_id,
