@@ -64,24 +64,37 @@ async def _measure(options: LiveOptions, show: Show) -> tuple[Measured, Profile]
     from spillway.measuring.campaign import Campaign, Limits
     from spillway.measuring.result import profile_of
     from spillway.measuring.target import find_target
+    from spillway.measuring.waits import watch
 
     limits = Limits(duration_s=options.duration_s, max_concurrency=options.max_concurrency)
-    async with _server(options) as (url, api_key, name):
-        target = await find_target(url, options.model, api_key)
+    async with _server(options) as node:
+        target = await find_target(node.url, options.model, node.api_key)
         try:
-            measured = await Campaign(target, limits, show, is_forced=options.is_forced).run()
+            disturbance = watch(node.pid) if node.pid else None
+            bench = Campaign(target, limits, show, is_forced=options.is_forced, disturbance=disturbance)
+            measured = await bench.run()
         finally:
             await target.close()
         today = datetime.now(UTC).date()
-        return measured, profile_of(measured, target, options.name or name or target.model, today)
+        return measured, profile_of(measured, target, options.name or node.name or target.model, today)
+
+
+@dataclass(frozen=True)
+class Node:
+    """What is measured, and its process where it is ours."""
+
+    url: str
+    api_key: str | None
+    name: str | None
+    pid: int | None = None
 
 
 @asynccontextmanager
-async def _server(options: LiveOptions) -> AsyncIterator[tuple[str, str | None, str | None]]:
-    """URL, key and a name for the node: the one that runs there, or a model file served meanwhile."""
+async def _server(options: LiveOptions) -> AsyncIterator[Node]:
+    """The node that runs there, or a model file served meanwhile."""
     if "://" in options.target:
         host = urlsplit(options.target).netloc.rpartition("@")[2]
-        yield options.target, options.api_key, host.replace(":", "-") or None
+        yield Node(options.target, options.api_key, host.replace(":", "-") or None)
         return
     from spillway.engines.embedded import EmbeddedEngine
 
@@ -89,7 +102,7 @@ async def _server(options: LiveOptions) -> AsyncIterator[tuple[str, str | None, 
     engine = EmbeddedEngine(path, name=path.stem, slots=options.slots, context_tokens=options.context_tokens)
     await engine.start()
     try:
-        yield engine.url, engine.api_key, path.stem
+        yield Node(engine.url, engine.api_key, path.stem, engine.pid)
     finally:
         await engine.stop()
 

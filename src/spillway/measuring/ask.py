@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -75,8 +76,18 @@ class Answered:
         return (self.piece_s[-1] - self.piece_s[0]) / (self.tokens - 1) if self.tokens > 1 else None
 
 
-async def ask(client: HttpClient, path: str, headers: Headers, body: bytes, patience_s: float) -> Answered:
-    """The answer once it is complete. Raises Refused, NoStream or a WireError; cancelling closes at once."""
+async def ask(
+    client: HttpClient,
+    path: str,
+    headers: Headers,
+    body: bytes,
+    patience_s: float,
+    on_head: Callable[[Exchange], None] = lambda exchange: None,
+) -> Answered:
+    """The answer once it is complete. Raises Refused, NoStream or a WireError; cancelling closes at once.
+
+    ``on_head`` may look at the headers of an answer that begins well.
+    """
     sent_s = time.monotonic()
     exchange = await client.open("POST", path, headers, body, head_s=patience_s, may_reuse=False)
     try:
@@ -84,6 +95,7 @@ async def ask(client: HttpClient, path: str, headers: Headers, body: bytes, pati
             raise Refused(exchange.status, _said(await exchange.body(MAX_EVENT_BYTES, patience_s)))
         if b"event-stream" not in (exchange.header(b"content-type") or b""):
             raise NoStream
+        on_head(exchange)
         reader = _Reader(sent_s)
         await reader.read(exchange, patience_s)
         return reader.answered()

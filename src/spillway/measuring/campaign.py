@@ -30,6 +30,8 @@ ROUNDS = 8
 GROWTH_RATIO = 1.03
 """A wave twice as large must be so much faster altogether, or larger ones are not tried."""
 SETTLE_S = 0.05
+DISTURBED_RATIO, MOST_REPEATS = 0.08, 6
+"""Waiting for a core beyond which a wave is played again, and how often at most."""
 BUSY = (429, 503)
 WORDS_FIRST, WORDS_SECOND = 8, 32
 
@@ -57,6 +59,8 @@ class Measured:
     tok_s: dict[int, list[float]] = field(default_factory=dict)
     requests: int = 0
     tokens: int = 0
+    repeated: int = 0
+    """Waves thrown away because other processes held the engine up."""
     elapsed_s: float = 0.0
     is_complete: bool = False
     warnings: list[str] = field(default_factory=list)
@@ -76,12 +80,18 @@ class Campaign:
         show: Callable[[float, str], None] = lambda ratio, text: None,
         seed: int | None = None,
         is_forced: bool = False,
+        disturbance: Callable[[], float] | None = None,
     ) -> None:
-        """``show`` is told the share of the time that is over, and what is being done."""
+        """``show`` is told the share of the time that is over, and what is being done.
+
+        ``disturbance`` says which share of the time since its last call the engine had to wait for a core;
+        only known of one on this machine. Waves that were disturbed are played again.
+        """
         self._target = target
         self._limits = limits
         self._show = show
         self._is_forced = is_forced
+        self._disturbance = disturbance
         self._dice = random.Random(seed)
         self._prompts = Prompts(seed)
         self._last_text = ""
@@ -197,13 +207,25 @@ class Campaign:
 
     async def _play(self, wave: Wave) -> list[Answered]:
         """The answers of one wave, kept; _Stop when a limit would be passed or was."""
+        for _ in range(MOST_REPEATS):
+            answers = await self._play_once(wave)
+            if self._disturbance is None or self._disturbance() <= DISTURBED_RATIO:
+                break
+            self.measured.repeated += 1
+        else:
+            self._warn("other processes held the engine up all the time: the machine was too busy to measure")
+        self._keep(wave, answers)
+        return answers
+
+    async def _play_once(self, wave: Wave) -> list[Answered]:
         left_s = self._limits.duration_s - (time.monotonic() - self._started_s)
         self._refuse_beyond_limits(wave, left_s)
         self._show(1.0 - left_s / self._limits.duration_s, _described(wave))
+        if self._disturbance is not None:
+            self._disturbance()
         answers = await self._together(wave, left_s)
         for answer in answers:
             self._count(answer)
-        self._keep(wave, answers)
         await self._yield_to_others()
         return answers
 
@@ -235,8 +257,7 @@ class Campaign:
         if ask.continues and self._last_text:
             text = self._prompts.continued(self._last_text, ask.prompt_tokens)
         else:
-            text = self._prompts.of_tokens(ask.prompt_tokens)
-        self._last_text = text
+            self._last_text = text = self._prompts.of_tokens(ask.prompt_tokens)
         answer = await self._target.ask(text, ask.output_tokens, patience_s)
         if answer.prompt_tokens is None:
             return Answered(answer.sent_s, answer.piece_s, ask.prompt_tokens, 0, answer.output_tokens)

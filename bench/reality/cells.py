@@ -1,0 +1,217 @@
+"""One load after another: predicted, then run until the machine let it run undisturbed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from statistics import median
+
+from bench.reality.drive import Caller, Request, Seen, play, texts_for
+from bench.reality.foresee import Quantiles, capacity_rps, foresee, quantiles_of, seen_quantiles, workload_of
+from bench.reality.mixes import Mix, draw, mean_gap_s
+from bench.reality.quiet import Disturbed, calm, undisturbed
+from bench.reality.scene import Limits, gateway
+from spillway.measuring.prompts import Prompts
+from spillway.measuring.target import Target
+from spillway.measuring.waits import waits
+from spillway.planner.profile import Profile
+from spillway.planner.routed import Routed
+from spillway.vocabulary import Objective
+
+__all__ = ["CALM_RATIO", "Cell", "Direct", "Load", "Tries", "through_gateway"]
+
+SECONDS, FEWEST, MOST = 25.0, 50, 150
+"""How long a load should last, and within which numbers of requests."""
+REFERENCE_TOKENS, REFERENCE_TIMES = (64, 24), 5
+"""Tokens to read and to write of the request that tells how fast the machine is now, and how often."""
+CALM_RATIO = 0.06
+"""Waiting for a core, or speed off by, up to which a run counts as undisturbed."""
+GIVE_UP_RATIO = 0.12
+"""Waiting at which a run is broken off and begun again."""
+
+
+@dataclass(frozen=True)
+class Tries:
+    """How patient to be with a busy machine."""
+
+    most: int = 20
+    calm_s: float = 300.0
+    """Longest wait for a quiet moment before each try."""
+
+
+@dataclass(frozen=True)
+class Load:
+    """One load: its requests as counted by the engine, and how many tokens of each a warm cache holds."""
+
+    mix: Mix
+    rate: float
+    requests: tuple[Request, ...]
+    cached_tokens: int
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One load: predicted and real."""
+
+    mix: str
+    rate: float
+    requests: int
+    rps: float
+    told: Quantiles
+    real: Quantiles
+    waited_ratio: float
+    """Share of the engine's time in which it waited for a core."""
+    speed_ratio: float | None
+    """A single request's time around the run over its time in the profile: above 1 the machine was slower."""
+    tries: int
+    told_share: float | None = None
+    real_share: float | None = None
+    errors: int = 0
+    raw: tuple[tuple[float, int, int, float, float], ...] = ()
+    """Requests that the node answered: sent at, prompt and answer tokens, seconds to first and last token."""
+
+    @property
+    def disturbance(self) -> float:
+        """The larger of waiting and difference in speed."""
+        return max(self.waited_ratio, abs((self.speed_ratio or 1.0) - 1.0))
+
+
+class Direct:
+    """Loads straight to the engine."""
+
+    def __init__(self, target: Target, pid: int, profile: Profile, tries: Tries) -> None:
+        self._target, self._pid, self._profile, self._tries = target, pid, profile, tries
+        self._prompts = Prompts()
+        self._is_learned = False
+
+    async def load(self, mix: Mix, rate: float) -> Load:
+        """Requests of that mix at that share of the capacity."""
+        if not self._is_learned:
+            await self._learn()
+        rps = rate * capacity_rps(self._profile, mix)
+        count = round(min(max(rps * SECONDS, FEWEST), MOST))
+        wanted = draw(mix, count, mean_gap_s(rate, rps / rate), seed=int(1000 * rate) + 17 * len(mix.name))
+        requests = tuple(await texts_for(self._target, mix, wanted, self._prompts))
+        first, second = (replace(one, at_s=0.0, output_tokens=2) for one in requests[-2:])
+        await self._play([first])  # after it the shared beginning, if any, is in the cache
+        other = await self._play([second])
+        return Load(mix, rate, requests, other[0].cached_tokens or 0)
+
+    async def cell(self, load: Load) -> Cell:
+        """Predicted first; then the least disturbed of several runs, the first that is calm enough."""
+        workload = workload_of(load.requests, load.cached_tokens)
+        told = foresee(workload, self._profile, None, Objective())
+        best: Cell | None = None
+        for number in range(1, self._tries.most + 1):
+            await calm(self._tries.calm_s)
+            cell = await self._run(load, number == self._tries.most and best is None)
+            if cell is None:
+                continue
+            cell = replace(cell, told=quantiles_of(told.ttft_s.tolist(), told.total_s.tolist()), tries=number)
+            if best is None or cell.disturbance < best.disturbance:
+                best = cell
+            if best.disturbance <= CALM_RATIO:
+                break
+        assert best is not None
+        return best
+
+    async def _run(self, load: Load, must_end: bool) -> Cell | None:
+        """One run; ``None`` when it was broken off because the engine had to wait for others."""
+        await self._warm(load.requests)
+        before = await self._speed()
+        began = waits(self._pid)
+        limit = 2.0 if must_end else GIVE_UP_RATIO
+        try:
+            seen = await undisturbed(self._play(load.requests), self._pid, limit)
+        except Disturbed:
+            print(f"disturbed: {load.mix.name}, {load.rate:.0%}", file=sys.stderr, flush=True)
+            return None
+        waited = waits(self._pid).since(began)
+        return cell_of(load, seen, waited, (before + await self._speed()) / 2)
+
+    async def _play(self, requests: Sequence[Request]) -> list[Seen]:
+        return await play(Caller.of_target(self._target), requests)
+
+    async def _learn(self) -> None:
+        answers = [await self._target.ask(self._prompts.of_words(words), 2, 60) for words in (8, 40)]
+        self._prompts.learn((8, answers[0].prompt_tokens or 0), (40, answers[1].prompt_tokens or 0))
+        self._is_learned = True
+
+    async def _warm(self, requests: Sequence[Request]) -> None:
+        """Every slot holds the shared beginning, as it would in daily use."""
+        first = requests[: self._profile.usable_slots]
+        await self._play([replace(one, at_s=0.0, output_tokens=4) for one in first])
+
+    async def _speed(self) -> float:
+        """How long requests alone take now over what the profile says, in the median."""
+        prompt, output = REFERENCE_TOKENS
+        ratios = []
+        for _ in range(REFERENCE_TIMES):
+            answer = await self._target.ask(self._prompts.of_tokens(prompt), output, 60)
+            read = answer.prompt_tokens or prompt
+            pace = self._profile.pace
+            told_s = pace.prefill_s(read, answer.cached_tokens or 0)
+            told_s += (answer.tokens - 1) * pace.decode_step_s(1, read + answer.tokens / 2)
+            ratios.append(answer.total_s / told_s)
+        return median(ratios)
+
+
+async def through_gateway(
+    folder: Path, twin: Path, profile: Profile, load: Load, limits: Limits, tries: Tries
+) -> Cell:
+    """The load through a fresh gateway that knows the profile: above all, the share that stayed local."""
+    objective = Objective("default", limits.ttft_ms / 1e3, limits.total_ms / 1e3, 0.95)
+    told = foresee(workload_of(load.requests, load.cached_tokens), profile, Routed(objective), objective)
+    best: Cell | None = None
+    for number in range(1, tries.most + 1):
+        await calm(tries.calm_s)
+        cell = await _through(folder, twin, load, limits, number == tries.most and best is None)
+        if cell is not None and (best is None or cell.disturbance < best.disturbance):
+            best = replace(cell, tries=number)
+        if best is not None and best.disturbance <= CALM_RATIO:
+            break
+    assert best is not None
+    local = told.is_local
+    times = quantiles_of(told.ttft_s[local].tolist(), told.total_s[local].tolist())
+    return replace(best, told=times, told_share=told.local_share)
+
+
+async def _through(folder: Path, twin: Path, load: Load, limits: Limits, must_end: bool) -> Cell | None:
+    (folder / "reality.db").unlink(missing_ok=True)
+    async with gateway(folder, twin, folder / "twin.json", limits) as up:
+        caller = Caller.of_gateway(up.url)
+        began = waits(up.engine_pid)
+        limit = 2.0 if must_end else GIVE_UP_RATIO
+        try:
+            seen = await undisturbed(play(caller, load.requests), up.engine_pid, limit)
+        except Disturbed:
+            print(f"disturbed: {load.mix.name}, {load.rate:.0%}", file=sys.stderr, flush=True)
+            return None
+        finally:
+            await caller.client.close()
+        waited = waits(up.engine_pid).since(began)
+    local = [one for one in seen if one.side == "local"]
+    cell = cell_of(load, local, waited, None)
+    return replace(cell, real_share=len(local) / len(seen), errors=sum(one.error is not None for one in seen))
+
+
+def cell_of(load: Load, seen: Sequence[Seen], waited: float, speed: float | None) -> Cell:
+    """What came, with the prediction still to be put in."""
+    requests = load.requests
+    pairs = [(r, s) for r, s in zip(requests, seen, strict=True) if s.error is None and s.side != "cloud"]
+    real = seen_quantiles([answer for _, answer in pairs])
+    return Cell(
+        mix=load.mix.name,
+        rate=load.rate,
+        requests=len(requests),
+        rps=(len(requests) - 1) / max(requests[-1].at_s, 1e-9),
+        told=real,
+        real=real,
+        waited_ratio=waited,
+        speed_ratio=speed,
+        tries=1,
+        errors=sum(one.error is not None for one in seen),
+        raw=tuple((r.at_s, r.prompt_tokens, r.output_tokens, s.ttft_s, s.total_s) for r, s in pairs),
+    )
