@@ -193,8 +193,7 @@ async def _through(folder: Path, twin: Path, load: Load, limits: Limits, must_en
             await caller.client.close()
         waited = waits(up.engine_pid).since(began)
     local = [one for one in seen if one.side == "local"]
-    cell = cell_of(load, local, waited, None)
-    return replace(cell, real_share=len(local) / len(seen), errors=sum(one.error is not None for one in seen))
+    return replace(cell_of(load, seen, waited, None), real_share=len(local) / len(seen))
 
 
 def cell_of(load: Load, seen: Sequence[Seen], waited: float, speed: float | None) -> Cell:
