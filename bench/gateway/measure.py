@@ -13,7 +13,7 @@ from bench.gateway.load import Block, Job, run_job
 from bench.gateway.procs import StartError, free_port, get_json, running, tree_cpu_s, tree_rss_mib
 from bench.gateway.stats import Pair
 from bench.gateway.targets import Headers, Target
-from bench.gateway.wire import FLAT_MODEL, PLAIN_MODEL, http_request, large_body, plain_body, stream_body
+from bench.gateway.wire import FLAT_MODEL, PACED_MODEL, http_request, large_body, plain_body, stream_body
 
 __all__ = [
     "CLIENTS",
@@ -163,7 +163,7 @@ class _Measurement:
 
     async def _warm_up(self) -> None:
         """Lazy imports, compilers and connection pools are behind us; errors count as any other."""
-        for body, pieces in ((plain_body(), None), (stream_body(PLAIN_MODEL, 5), 5)):
+        for body, pieces in ((plain_body(), None), (stream_body(PACED_MODEL, 5), 5)):
             for _ in range(2):
                 await self._block(
                     "warm_up", self.ways[0], body, pieces=pieces, clients=8, duration_s=self.plan.warm_s
@@ -199,7 +199,7 @@ class _Measurement:
                 block = await self._block(
                     "ttft",
                     way,
-                    stream_body(PLAIN_MODEL, PACED_PIECES),
+                    stream_body(PACED_MODEL, PACED_PIECES),
                     clients=STREAM_CLIENTS,
                     duration_s=self.plan.paced_s,
                     pieces=PACED_PIECES,

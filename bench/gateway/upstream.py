@@ -1,10 +1,10 @@
 """A fake OpenAI-compatible upstream, fast enough never to be what is measured.
 
 ``python -m bench.gateway.upstream --port N [--pace-ms 20]``. The request chooses the behaviour:
-``bench-model`` answers at once or streams at a fixed pace, ``bench-flat`` streams as fast as the socket takes
-it, ``bench-large`` refuses a body that did not arrive whole. A stream is as long as the request's
-``max_tokens``. ``GET /bench/served`` counts chat requests, so that a gateway that answers by itself is found
-out.
+``bench-model`` answers at once, ``bench-large`` too unless the body did not arrive whole; a gateway that asks
+for these answers as streams gets the same text in 64 events. ``bench-paced`` streams at a fixed pace,
+``bench-flat`` as fast as the socket takes it; those streams are as long as the request's ``max_tokens``.
+``GET /bench/served`` counts chat requests, so that a gateway that answers by itself is found out.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from bench.gateway.wire import (
     LARGE_BODY_BYTES,
     LARGE_MODEL,
     MODELS,
+    PACED_MODEL,
     PIECE_MARK,
     PLAIN_MODEL,
 )
@@ -38,16 +39,19 @@ _STREAM = re.compile(rb'"stream"\s*:\s*true')
 _LENGTH = re.compile(rb'"max_(?:completion_)?tokens"\s*:\s*(\d+)')
 
 
+TEXT = "The capital of France is Paris. " * 6 + ANSWER_MARK.decode()
+USAGE = {"prompt_tokens": 120, "completion_tokens": 64, "total_tokens": 184}
+
+
 def _answer() -> dict[str, object]:
-    text = "The capital of France is Paris. " * 6 + ANSWER_MARK.decode()
-    message = {"role": "assistant", "content": text, "refusal": None}
+    message = {"role": "assistant", "content": TEXT, "refusal": None}
     return {
         "id": "chatcmpl-bench0001",
         "object": "chat.completion",
         "created": CREATED,
         "model": PLAIN_MODEL,
         "choices": [{"index": 0, "message": message, "logprobs": None, "finish_reason": "stop"}],
-        "usage": {"prompt_tokens": 120, "completion_tokens": 64, "total_tokens": 184},
+        "usage": USAGE,
         "system_fingerprint": "fp_bench",
     }
 
@@ -78,8 +82,10 @@ def _event(
     return _http_chunk(b"data: " + json.dumps(value, separators=(",", ":")).encode() + b"\n\n")
 
 
-def _tail(model: str, with_usage: bool) -> bytes:
-    usage = {"prompt_tokens": 20, "completion_tokens": 20, "total_tokens": 40}
+PACED_USAGE = {"prompt_tokens": 20, "completion_tokens": 20, "total_tokens": 40}
+
+
+def _tail(model: str, with_usage: bool, usage: dict[str, int] = PACED_USAGE) -> bytes:
     return (
         _event(model, {}, finish="stop")
         + (_event(model, None, usage=usage) if with_usage else b"")
@@ -122,6 +128,13 @@ EVENTS = {
     m: tuple(_event(m, {"content": f"{PIECE}{n:02d}"}) for n in range(EVENTS_PER_WRITE)) for m in MODELS
 }
 FLAT_BLOCK = b"".join(EVENTS[FLAT_MODEL])
+_WORDS = [TEXT[at : at + 4] for at in range(0, len(TEXT), 4)]
+WORDS = (*_WORDS[:63], "".join(_WORDS[63:]))
+STREAMED_ANSWER = {
+    (m, usage): ROLE[m] + b"".join(_event(m, {"content": word}) for word in WORDS) + _tail(m, usage, USAGE)
+    for m in (PLAIN_MODEL, LARGE_MODEL)
+    for usage in (False, True)
+}
 TAIL = {(m, usage): _tail(m, usage) for m in MODELS for usage in (False, True)}
 
 
@@ -210,12 +223,16 @@ class UpstreamConnection(asyncio.Protocol):
             return
         self._served.requests += 1
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        if _STREAM.search(body):
-            self._start_stream(body)
-        elif LARGE_MODEL.encode() in body and len(body) < LARGE_BODY_BYTES:
+        is_stream, is_large = _STREAM.search(body) is not None, LARGE_MODEL.encode() in body
+        if is_large and len(body) < LARGE_BODY_BYTES:
             self._transport.write(TRUNCATED)
-        else:
+        elif not is_stream:
             self._transport.write(ANSWER)
+        elif is_large or PLAIN_MODEL.encode() in body:
+            answer = STREAMED_ANSWER[LARGE_MODEL if is_large else PLAIN_MODEL, b"include_usage" in body]
+            self._transport.write(STREAM_HEAD + answer)
+        else:
+            self._start_stream(body)
 
     def _other(self) -> bytes:
         if self._url.endswith(b"/models"):
@@ -228,7 +245,7 @@ class UpstreamConnection(asyncio.Protocol):
         assert self._transport is not None
         found = _LENGTH.search(body)
         pieces = min(int(found[1]), MAX_PIECES) if found else 20
-        model = FLAT_MODEL if FLAT_MODEL.encode() in body else PLAIN_MODEL
+        model = FLAT_MODEL if FLAT_MODEL.encode() in body else PACED_MODEL
         self._tail = TAIL[model, b"include_usage" in body]
         if model == FLAT_MODEL:
             self._transport.write(STREAM_HEAD + ROLE[model])
@@ -248,7 +265,7 @@ class UpstreamConnection(asyncio.Protocol):
 
     def _write_piece(self, left: int, due_s: float) -> None:
         if self._transport is not None:
-            self._transport.write(EVENTS[PLAIN_MODEL][left % EVENTS_PER_WRITE])
+            self._transport.write(EVENTS[PACED_MODEL][left % EVENTS_PER_WRITE])
             self._pace(left - 1, due_s + self._pace_s)
 
     def _write_flat(self) -> None:

@@ -10,6 +10,7 @@ __all__ = [
     "LARGE_BODY_BYTES",
     "LARGE_MODEL",
     "MODELS",
+    "PACED_MODEL",
     "PIECE_MARK",
     "PLAIN_MODEL",
     "http_request",
@@ -18,10 +19,11 @@ __all__ = [
     "stream_body",
 ]
 
-PLAIN_MODEL = "bench-model"  # one answer, or a paced stream
+PLAIN_MODEL = "bench-model"  # one answer; the same text as a stream for a gateway that asks for one
+PACED_MODEL = "bench-paced"  # a paced stream
 FLAT_MODEL = "bench-flat"  # a stream as fast as the socket takes it
 LARGE_MODEL = "bench-large"  # one answer, refused unless the whole large body arrived
-MODELS = (PLAIN_MODEL, FLAT_MODEL, LARGE_MODEL)
+MODELS = (PLAIN_MODEL, PACED_MODEL, FLAT_MODEL, LARGE_MODEL)
 
 # Found by byte search: in no field name a gateway may add, and nothing a JSON encoder escapes.
 ANSWER_MARK = b"qzanswerzq"

@@ -9,6 +9,7 @@ from bench.gateway.upstream import Served, UpstreamConnection
 from bench.gateway.wire import (
     FLAT_MODEL,
     LARGE_MODEL,
+    PACED_MODEL,
     PLAIN_MODEL,
     http_request,
     large_body,
@@ -48,7 +49,7 @@ async def test_whole_answers_are_counted_on_both_sides() -> None:
     assert (block.errors, block.requests, served.requests) == ((), 3, 3)
 
 
-@pytest.mark.parametrize("model", [PLAIN_MODEL, FLAT_MODEL])
+@pytest.mark.parametrize("model", [PACED_MODEL, FLAT_MODEL])
 async def test_streams_arrive_with_every_chunk(model: str) -> None:
     """Each stream has the length asked for, and a first content chunk."""
     async with _upstream() as (port, _):
@@ -79,7 +80,7 @@ async def test_a_large_body_is_refused_unless_whole() -> None:
 async def test_a_wrong_stream_is_an_error(found: bytes, instead: bytes, complaint: str) -> None:
     """A lost chunk, a missing end, a failure status or broken framing makes the block's error."""
     async with _upstream(lambda data: data.replace(found, instead)) as (port, _):
-        block = await _load(port, stream_body(PLAIN_MODEL, 5), pieces=5)
+        block = await _load(port, stream_body(PACED_MODEL, 5), pieces=5)
     assert complaint in block.errors[0]
 
 
@@ -102,6 +103,6 @@ async def test_a_changed_answer_is_an_error(found: bytes, instead: bytes, compla
 async def test_an_answer_that_never_ends_is_an_error() -> None:
     """What is unfinished when the patience ends counts against the gateway."""
     async with _upstream(lambda data: data.replace(b"0\r\n\r\n", b"")) as (port, _):
-        request = http_request(stream_body(PLAIN_MODEL, 2), port, ())
+        request = http_request(stream_body(PACED_MODEL, 2), port, ())
         block = await run_job(Job(port, request, 1, 0.05, 2, patience_s=0.05))
     assert "no whole answer" in block.errors[0]
