@@ -104,7 +104,7 @@ def plain_words(text: str) -> list[str]:
 def _holds(longer: list[str], shorter: list[str]) -> bool:
     """Whether a sentence says the short answer and does not deny it."""
     size = len(shorter)
-    if not shorter or not size < len(longer) <= LONGEST_CONTAINER_WORDS:
+    if not 0 < size <= SHORT_WORDS or not size < len(longer) <= LONGEST_CONTAINER_WORDS:
         return False
     if NEGATIONS & (set(longer) - set(shorter)):
         return False
