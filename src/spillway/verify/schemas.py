@@ -107,8 +107,11 @@ class Schemas:
         nodes, depth = nodes_of(instance, int(MOST_WORK / compiled.checks))
         if depth > DEEPEST or nodes * compiled.checks > MOST_WORK:
             return SKIP_COSTLY
-        if compiled.validator.is_valid(instance):
-            return Judgement(True)
+        try:
+            if compiled.validator.is_valid(instance):
+                return Judgement(True)
+        except ValueError:  # deeper than the validator walks
+            return SKIP_COSTLY
         if compiled.is_simple and nodes <= BLAMED_NODES:
             return _blame(compiled.validator, instance)
         return SKIP_COSTLY if compiled.may_give_up else Judgement(False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from spillway.verify.answer import GivenAnswer
 from spillway.verify.confidence import score_of
 from spillway.verify.defaults import NEEDS_WHOLE, OPENING_GATES
 from spillway.verify.gates import is_wrong_language
@@ -79,6 +80,14 @@ class StreamWatch:
         if len(self._text) > 2 * TAIL_CHARS:
             self._text = self._text[-TAIL_CHARS:]
         return self.failed
+
+    def feed_event(self, data: bytes) -> str | None:
+        """Takes in the ``data:`` of one stream event, text and log-probabilities, and returns ``failed``."""
+        part = GivenAnswer.of_chunks((data,))
+        if part is None:
+            return self.failed
+        self.feed(part.text)
+        return self.feed_logprobs(part.logprobs) if part.logprobs else self.failed
 
     def feed_logprobs(self, logprobs: Iterable[float]) -> str | None:
         """Takes in the log-probabilities of the next tokens and returns ``failed``."""
