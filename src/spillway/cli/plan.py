@@ -19,6 +19,7 @@ from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
     from spillway.planner.plan import Plan
+    from spillway.planner.plan_inputs import Effort
 
 __all__ = ["command"]
 
@@ -78,6 +79,7 @@ def command(
     workers: o.Jobs = None,
     backend: o.Backend = None,
     simulate_requests: o.Simulate = None,
+    draws: o.Draws = 1000,
     html: o.Html = None,
     png: o.Png = None,
     as_json: o.Json = False,
@@ -89,12 +91,10 @@ def command(
     _refuse_unwritable(html, png)
     from spillway.planner.plan_build import Asked, build_inputs
     from spillway.planner.plan_cloud import CloudFigures
-    from spillway.planner.plan_inputs import Effort
     from spillway.planner.plan_node import NodeFigures
     from spillway.vocabulary import Objective
 
     day = (price_date or datetime.now(UTC)).date()
-    effort = Effort.usual()
     asked = Asked(
         price_day=day,
         usage=tuple(usage or ()),
@@ -125,7 +125,7 @@ def command(
         usd_per_hour=usd_per_hour,
         life_months=life_months,
         seed=seed,
-        effort=replace(effort, fleet_requests=simulate_requests) if simulate_requests else effort,
+        effort=_effort(simulate_requests, draws),
     )  # fmt: skip
     with _progress() as say:
         from spillway.planner.plan import make_plan
@@ -145,6 +145,16 @@ def _refuse_unwritable(html: Path | None, png: Path | None) -> None:
         refuse_without_matplotlib()
 
 
+def _effort(requests: int | None, draws: int) -> Effort:
+    """The usual effort, or that many requests per fleet size and no more for anything else."""
+    from spillway.planner.plan_inputs import Effort
+
+    usual = replace(Effort.usual(), draws=draws)
+    if requests is None:
+        return usual
+    return replace(usual, fleet_requests=requests, side_requests=min(requests, usual.side_requests))
+
+
 def _seconds(milliseconds: float | None) -> float | None:
     return milliseconds / 1000 if milliseconds else None
 
@@ -155,15 +165,22 @@ def _known(**given: Decimal | None) -> dict[str, Decimal]:
 
 def _columns(pairs: Sequence[str]) -> Mapping[str, str]:
     """Our field → the file's column, from ``COLUMN=FIELD``."""
-    found = {}
+    found: dict[str, str] = {}
     for pair in pairs:
         column, equals, field = pair.rpartition("=")
         if not equals or not column or not field:
             raise ConfigError(
                 f"--map {pair!r} is no pair; write COLUMN=FIELD, such as prompt_len=input_tokens"
             )
-        found[field] = column
+        found.update({column: field} if _is_field(column) and not _is_field(field) else {field: column})
     return found
+
+
+def _is_field(name: str) -> bool:
+    """Whether it is one of our own columns; ``FIELD=COLUMN`` is understood too."""
+    from spillway.planner.readers.generic import WORDS
+
+    return name in WORDS
 
 
 def _sizes(text: str) -> tuple[int, ...]:

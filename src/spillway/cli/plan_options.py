@@ -106,6 +106,7 @@ Backend = Annotated[Text, Option(help="joblib, dask[:ADDRESS] or ray[:ADDRESS] i
 Simulate = Annotated[
     Count, Option(help="Requests per fleet size; default: a week of a million a month.", min=1)
 ]
+Draws = Annotated[int, Option(help="Futures drawn for the uncertain figures.", min=10, max=100_000)]
 Html = Annotated[Path | None, Option(help="Write a page of its own.", dir_okay=False)]
 Png = Annotated[Path | None, Option(help="Write a picture.", dir_okay=False)]
 Json = Annotated[bool, Option("--json", help="Print one JSON object.")]

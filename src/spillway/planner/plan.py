@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 
+from spillway.planner import compiled
 from spillway.planner.breakeven import (
     Band,
     Outcome,
@@ -221,7 +222,7 @@ def _why_never(fleets: Sequence[FleetLine], line: FleetLine, found: Band) -> str
     if line.outcome.reason is not None:
         return f"with {nodes}, {line.outcome.reason}"
     if line.outcome.saved_usd > 0:
-        return f"{nodes} would pay only in {found.pays_ratio:.0%} of the futures considered"
+        return f"{nodes} would pay in too few of the futures considered"
     return f"{nodes} would be paid off but cost more than the cloud over the whole life"
 
 
@@ -276,6 +277,12 @@ def _ms(seconds: float | None) -> int | None:
 
 def _warnings(inputs: PlanInputs, ceiling: Ceiling, line: FleetLine) -> list[str]:
     found = [*traffic_warnings(inputs.traffic), *inputs.warnings]
+    if not compiled.can_run():
+        found.append(
+            "numba is not installed, so the plan took long and rests on at most "
+            f"{inputs.effort.fleet_requests:,} requests per fleet; "
+            "pip install 'spillway[plan]' does more in less time"
+        )
     if ceiling.in_time_share < 0.5:
         found.append(
             f"only {ceiling.in_time_share:.0%} of the requests could be in time even on an idle node; "

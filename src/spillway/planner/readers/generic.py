@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from spillway.planner.readers.formats import Format
 from spillway.planner.workload import WorkloadError
 
-__all__ = ["generic_format", "propose"]
+__all__ = ["WORDS", "generic_format", "propose"]
 
 WORDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     # Our column → sets of words that say it, most telling first; all words of a set must be in the name.

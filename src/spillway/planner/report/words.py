@@ -71,6 +71,8 @@ def share(ratio: Number | None) -> str:
         return "unknown"
     if 0 < ratio < 0.0005:
         return "< 0.1 %"
+    if -0.005 < ratio < 0:
+        return "0 %"  # a policy with luck may be a hair better than the bound that was found
     return f"{ratio:.1%}".replace("%", " %") if 0 < ratio < 0.0995 else f"{ratio:.0%}".replace("%", " %")
 
 
@@ -146,7 +148,8 @@ def headline(plan: Plan) -> str:
     """The answer in one or two sentences."""
     band, node = plan.band, plan.inputs.node
     if not plan.is_worth_it:
-        return f"{_capital(plan.reason or '')}."
+        chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if band.pays_ratio else ""
+        return f"{_capital(plan.reason or '')}.{chance}"
     a_month = plan.shown.outcome.saved_usd / plan.inputs.life_months
     saves = f"saves {usd(a_month)} a month over {plan.inputs.life_months} months"
     if node.rent_usd_per_month:
@@ -174,7 +177,7 @@ def comparison(plan: Plan) -> list[tuple[str, str, str]]:
     whole = f"{work} + {share(read)} reading" if read is not None else work
     return [
         ("cloud, per request", usd(naive.cloud_usd_per_request), usd(naive.cloud_usd_per_request)),
-        ("cloud, a month", usd(naive.cloud_usd_per_month), f"{usd(one.outcome.cloud_usd_per_month)} remain"),
+        ("cloud, a month", usd(naive.cloud_usd_per_month), f"{usd(one.outcome.months[0].cloud_usd)} remain"),
         ("local, per request", usd(naive.local_usd_per_request), usd(_local_usd(plan, one))),
         ("one node's time", "not asked", whole),
         ("one node carries", "everything", f"{share(one.ran.local_share)}, {bill} of the bill"),
@@ -199,7 +202,8 @@ def _all_of_it(plan: Plan) -> str:
         return f"more than {nodes_of(max(plan.inputs.sizes))}"
     if ceiling >= 0.95:
         return nodes_of(plan.nodes_for_all)
-    return f"no number of them; {nodes_of(plan.nodes_for_all)} take the {share(ceiling)} that can be in time"
+    takes = f"{nodes_of(plan.nodes_for_all)} {'takes' if plan.nodes_for_all == 1 else 'take'}"
+    return f"no number of them; {takes} the {share(ceiling)} that can be in time"
 
 
 def suggestions(plan: Plan) -> Iterator[str]:
@@ -241,15 +245,16 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
         return
     would = plan.would_pay
     nodes = nodes_of(plan.shown_nodes)
+    they = "It" if plan.shown_nodes == 1 else "They"
     if (price := would.get("hardware_usd")) is not None and not plan.inputs.node.rent_usd_per_month:
         now_usd = usd(plan.inputs.node.price_usd)
         yield f"{_capital(nodes)} would pay if one cost at most {usd(price)}, not {now_usd}."
     if (charge := would.get("cloud_usd_per_request")) is not None:
         now = plan.naive.cloud_usd_per_request
-        yield f"They would pay if the cloud charged {usd(charge)} a request, not {usd(now)}."
+        yield f"{they} would pay if the cloud charged {usd(charge)} a request, not {usd(now)}."
     if (count := would.get("requests_per_month")) is not None:
         now_count = plan.inputs.traffic.requests_per_month
-        yield f"They would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
+        yield f"{they} would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
 
 
 def fleet_cells(line: FleetLine) -> tuple[str, ...]:

@@ -1,0 +1,69 @@
+"""The JSON of a plan: every key that scripts rely on, with plain values."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from spillway.planner.plan import Plan
+from spillway.planner.report.as_json import dumps, to_json
+from tests.planner.plans import never, pays
+
+NUMBER = (int, float)
+KEYS: dict[str, set[str]] = {
+    "naive": {
+        "cloud_usd_per_request", "cloud_usd_per_month", "local_usd_per_request", "break_even_months",
+        "decode_utilisation", "prefill_utilisation",
+    },
+    "fleets": {
+        "nodes", "local_share", "slo_attainment", "ttft_p95_ms", "cloud_usd_per_month",
+        "local_usd_per_month", "total_usd_per_month", "break_even_months",
+    },
+    "policies": {"name", "local_share", "slo_attainment", "regret_vs_clairvoyant"},
+    "assumptions": {"name", "value", "unit", "grade", "source"},
+}  # fmt: skip
+"""Keys of the contract by where they stand; more may be there."""
+
+
+@pytest.mark.parametrize("plan", [pays, never], ids=["pays", "never"])
+def test_contract(plan: Any) -> None:
+    """Every key of ``spillway.plan/1`` is there, at its place, with a plain value."""
+    found = json.loads(dumps(plan()))
+    assert found["schema"] == "spillway.plan/1"
+    assert found["verdict"] in ("pays", "never")
+    assert isinstance(found["recommended_nodes"], int)
+    assert found["naive"].keys() >= KEYS["naive"]
+    for name in ("fleets", "policies", "assumptions"):
+        assert found[name]
+        assert all(each.keys() >= KEYS[name] for each in found[name])
+    assert all(isinstance(warning, str) for warning in found["warnings"])
+
+
+def test_break_even_is_a_band_or_null() -> None:
+    """Quantiles where it pays, null where it never does."""
+    band = to_json(pays())["break_even_months"]
+    assert band.keys() == {"p10", "p50", "p90"}
+    assert isinstance(band["p50"], NUMBER)
+    found = to_json(never())
+    assert found["break_even_months"] is None
+    assert found["recommended_nodes"] == 0
+
+
+def test_shares_are_ratios_and_money_is_numbers() -> None:
+    """Shares lie between 0 and 1; a fleet that never pays has a null for its month, not a 0."""
+    for line in to_json(never())["fleets"]:
+        assert 0 <= line["local_share"] <= 1
+        assert 0 <= line["slo_attainment"] <= 1
+        assert line["total_usd_per_month"] == pytest.approx(
+            line["cloud_usd_per_month"] + line["local_usd_per_month"]
+        )
+        assert line["break_even_months"] is None
+
+
+def test_exact_figures_stay_exact() -> None:
+    """Decimals come out as they are, without a float's tail."""
+    plan: Plan = pays()
+    usd = to_json(plan)["naive"]["cloud_usd_per_request"]
+    assert usd == float(f"{plan.naive.cloud_usd_per_request:.12g}")

@@ -1,0 +1,189 @@
+"""A plan as a whole: its verdict, its figures, its assumptions, and the article's digits."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from spillway.errors import ConfigError
+from spillway.planner.breakeven import evaluate
+from spillway.planner.money import Naive
+from spillway.planner.plan import make_plan
+from spillway.planner.plan_build import Asked, build_inputs
+from spillway.planner.plan_node import NodeFigures
+from spillway.planner.plan_runs import POLICIES
+from spillway.planner.report.as_json import dumps
+from spillway.vocabulary import Objective
+from tests.planner.plans import CHEAP, DAY, DEAR, never, pays
+
+D = Decimal
+
+
+def test_article_digits() -> None:
+    """The usual calculation comes out to the digit, and what it forgot beside it."""
+    inputs = build_inputs(Asked(DAY, preset="article"))
+    naive = Naive(inputs.naive)
+    assert naive.cloud_usd_per_request == D("0.0006")
+    assert naive.cloud_usd_per_month == 600
+    assert round(naive.local_usd_per_request, 5) == D("0.00005")
+    assert naive.break_even_months is not None
+    assert round(naive.break_even_months, 1) == D("3.4")
+    assert round(100 * naive.decode_utilisation) == 238
+    assert naive.prefill_utilisation is not None
+    assert naive.prefill_utilisation > 1
+    assert inputs.traffic.requests_per_month == 1_000_000
+
+
+def test_verdict_never_says_why_and_what_would_change_it() -> None:
+    """Where nothing pays no node is recommended, no month is named, and the way out is."""
+    plan = never()
+    assert (plan.is_worth_it, plan.recommended_nodes, plan.shown_nodes) == (False, 0, 1)
+    assert plan.reason is not None
+    assert "with 1 node" in plan.reason
+    assert plan.would_pay["hardware_usd"] is None or plan.would_pay["hardware_usd"] < D(1999)
+    needed = plan.would_pay["cloud_usd_per_request"]
+    assert needed is not None
+    assert needed > plan.naive.cloud_usd_per_request
+
+
+def test_what_would_pay_pays() -> None:
+    """The cloud price that a plan names as needed is one at which its own case pays."""
+    plan = never()
+    needed = plan.would_pay["cloud_usd_per_request"]
+    assert needed is not None
+    case = plan.shown.outcome.case
+    assert evaluate(replace(case, cloud_usd_per_request=needed * D("1.1"))).break_even_months is not None
+
+
+def test_verdict_pays_has_an_ordered_band() -> None:
+    """Where it pays, the fleet is the cheapest and the quantiles ascend."""
+    plan = pays()
+    assert plan.is_worth_it
+    assert plan.reason is None
+    assert plan.recommended_nodes == plan.shown_nodes >= 1
+    costs = {line.nodes: line.outcome.total_usd_per_month for line in plan.fleets if line.keeps_objective}
+    assert costs[plan.recommended_nodes] == min(costs.values())
+    assert plan.band.p10 is not None
+    assert plan.band.p50 is not None
+    assert plan.band.p10 <= plan.band.p50
+
+
+def test_fleets_without_and_with_nodes() -> None:
+    """No nodes, no local share and no local cost; a larger fleet never carries less."""
+    none, one, two = pays().fleets
+    assert (none.ran.local_share, none.local_usd_per_month) == (0.0, 0)
+    assert 0 < one.ran.local_share <= two.ran.local_share + 0.01
+    assert two.local_usd_per_month > one.local_usd_per_month > 0
+
+
+def test_avoided_bill_is_that_of_the_local_requests() -> None:
+    """What a fleet avoids of the bill is no more than all of it, and differs from the share of requests."""
+    ran = pays().shown.ran
+    assert 0 < ran.avoided_share <= 1
+
+
+def test_every_policy_is_compared_with_the_upper_bound() -> None:
+    """All policies are there, the clairvoyant without regret and the cloud alone with all of it."""
+    regrets = {line.name: line.regret for line in pays().policies}
+    assert tuple(regrets) == POLICIES
+    assert regrets["clairvoyant"] == 0
+    assert regrets["all-cloud"] == 1
+
+
+def test_sensitivities_come_in_order_of_weight() -> None:
+    """The figure that moves the savings most stands first, and what moves nothing is left out."""
+    weights = [each.weight_usd for each in pays().sensitivities]
+    assert weights == sorted(weights, reverse=True)
+    assert all(weights)
+
+
+def test_every_assumption_is_graded_and_sourced() -> None:
+    """No figure goes without a grade and a source."""
+    for each in (*never().assumptions, *pays().assumptions):
+        assert each.name
+        assert each.source
+        assert each.grade in ("measured", "vendor", "derived", "guess", "given")
+
+
+def test_bills_meet_at_the_hardware_price() -> None:
+    """The course begins with nothing paid to the cloud and the hardware paid for, and never falls."""
+    plan = pays()
+    course = plan.course
+    assert course.all_cloud[0].p50_usd == 0
+    assert course.with_nodes[0].p50_usd == plan.shown_nodes * plan.inputs.node.price_usd
+    assert len(course.all_cloud) == len(course.with_nodes) == plan.inputs.life_months + 1
+    for points in (course.all_cloud, course.with_nodes):
+        middle = [point.p50_usd for point in points]
+        assert middle == sorted(middle)
+        assert all(point.p10_usd <= point.p50_usd <= point.p90_usd for point in points)
+
+
+def test_same_seed_same_plan() -> None:
+    """Two plans from the same inputs are the same to the last digit; another seed gives another."""
+    again = make_plan(build_inputs(replace(CHEAP, cloud=DEAR)), workers=1)
+    assert dumps(again) == dumps(pays())
+    other = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, seed=1)), workers=1)
+    assert dumps(other) != dumps(again)
+
+
+def test_workers_do_not_change_the_plan() -> None:
+    """Two processes give what one does."""
+    again = make_plan(build_inputs(replace(CHEAP, cloud=DEAR)), workers=2)
+    assert dumps(again) == dumps(pays())
+
+
+def test_progress_reaches_its_total() -> None:
+    """The bar is told of every run, from none to all."""
+    told: list[tuple[int, int]] = []
+    asked = replace(CHEAP, sizes=(1,))
+    make_plan(build_inputs(asked), workers=1, on_progress=lambda done, total: told.append((done, total)))
+    assert told[0] == (0, len(told) - 1)
+    assert told[-1] == (len(told) - 1, len(told) - 1)
+
+
+def test_impossible_objective_is_refused() -> None:
+    """An objective that even an idle node misses every time is said in a sentence, with the way out."""
+    asked = replace(CHEAP, objective=Objective("default", 0.001, 20.0))
+    with pytest.raises(ConfigError, match=r"even an idle node misses .* raise --slo-ttft-ms above \d+"):
+        make_plan(build_inputs(asked), workers=1)
+
+
+def test_no_objective_at_all() -> None:
+    """Without limits every request can be in time, and there is nothing to loosen."""
+    plan = make_plan(build_inputs(replace(CHEAP, objective=Objective("default"), sizes=(1,))), workers=1)
+    assert plan.ceiling.in_time_share == 1.0
+    assert plan.patient is None
+
+
+def test_rented_nodes_have_no_price_to_pay_back() -> None:
+    """A rented node costs by the month: worth it from the first or never."""
+    node = NodeFigures(hardware="rental-rtx-4090")
+    plan = make_plan(build_inputs(replace(CHEAP, node=node, sizes=(1,))), workers=1)
+    assert not plan.is_worth_it
+    assert plan.inputs.node.price_usd == 0
+    assert plan.shown.outcome.months[0].rent_usd == plan.inputs.node.rent_usd_per_month > 300
+
+
+def test_one_of_each_machine_is_tried() -> None:
+    """Machines come in the order of what they save, and those that cannot hold the model are left out."""
+    plan = pays()
+    saved = [line.outcome.saved_usd for line in plan.machines]
+    assert saved == sorted(saved, reverse=True)
+    big = NodeFigures(hardware="mac-studio-m3-ultra", model="qwen3-32b", quant="f16")
+    keys = build_inputs(replace(CHEAP, node=big)).machines.keys()
+    assert "rtx-4090" not in keys
+    assert "mac-studio-m3-ultra" in keys
+
+
+@pytest.mark.slow
+def test_article_in_full() -> None:
+    """The honest article: one node carries a fifth, which moves the break-even from months to years."""
+    plan = make_plan(build_inputs(Asked(DAY, preset="article", sizes=(0, 1, 2))))
+    one = plan.fleets[1]
+    assert 0.1 < one.ran.local_share < 0.4
+    assert one.ran.attainment >= 0.95
+    assert one.outcome.break_even_months is None or one.outcome.break_even_months > 15
+    assert plan.ceiling.in_time_share < 0.6
+    assert plan.nodes_of_work == 4
