@@ -258,6 +258,8 @@ class Decision(Struct, frozen=True):
     hedge_delay_s: float | None = None
     gates: tuple[str, ...] = ()
     """Checks a local answer must pass before it is released; empty lets it through as it comes."""
+    is_held: bool = True
+    """Whether a local answer waits until all its gates have passed; else they judge it as it comes."""
     wants_logprobs: bool = False
     """Whether a gate needs the log-probabilities of the answer's tokens."""
     work_s: float | None = None

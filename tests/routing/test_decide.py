@@ -18,7 +18,7 @@ from spillway.errors import (
 )
 from spillway.routing import NoEvidence, Policy, decide, reasons
 from spillway.slo.pace import LinearPace
-from spillway.vocabulary import Load, ModelFacts, NodeSnapshot, Objective, Rates, RequestFacts
+from spillway.vocabulary import Decision, Load, ModelFacts, NodeSnapshot, Objective, Rates, RequestFacts
 
 CHEAP = Rates(Decimal("0.15"), Decimal("0.60"))
 DEAR = Rates(Decimal("2.50"), Decimal("10"))
@@ -173,6 +173,9 @@ def test_rule_4_evidence_overrules_configuration() -> None:
         ) -> bool | None:
             return True
 
+        def can_learn(self, *key: str | None) -> bool:
+            return False
+
     decision = decide(facts(task="reasoning"), Trusting(), [node(), cloud()], Policy())
     assert decision.choices[0].side == "local"
 
@@ -301,16 +304,44 @@ def test_rule_3_and_5_leave_out_the_drifted() -> None:
         plan(facts(is_private=True), [node(is_quarantined=True), cloud()])
 
 
+class Curious(NoEvidence):
+    """Nothing is trusted yet, and everything can be learned."""
+
+    def can_learn(self, *key: str | None) -> bool:
+        """Always."""
+        return True
+
+
 def test_rule_4_explores_a_small_share() -> None:
-    """Of an untrusted class a stated share goes local all the same, by request id, and says so."""
+    """Of an untrusted class a stated share goes local all the same, by request id, where that can teach."""
     policy = Policy(exploration_share=0.1)
-    firsts = [
-        decide(facts(task="reasoning", request_id=f"req_{i}"), NoEvidence(), [node(), cloud()], policy)
-        for i in range(1000)
-    ]
-    explored = [d for d in firsts if d.choices[0].side == "local"]
+    requests = [facts(task="reasoning", request_id=f"req_{i}") for i in range(1000)]
+    decisions = [decide(each, Curious(), [node(), cloud()], policy) for each in requests]
+    explored = [d for d in decisions if d.choices[0].side == "local"]
     assert 60 < len(explored) < 140
     assert all(reasons.EXPLORED in d.reasons for d in explored)
+    assert all(
+        decide(each, NoEvidence(), [node(), cloud()], policy).choices[0].side == "cloud" for each in requests
+    )
+
+
+def test_rule_8_names_the_gates_where_an_alternate_could_do_better() -> None:
+    """Gates of the class, held where the class or the form asks for it; none where nothing could follow."""
+    policy = Policy(
+        gates={"extraction": ("finish", "confidence"), "*": ("finish",)}, hold_tasks=frozenset({"extraction"})
+    )
+
+    def planned(nodes: list[NodeSnapshot], **changes: Any) -> Decision:
+        return decide(facts(**changes), NoEvidence(), nodes, policy)
+
+    both = [node(), cloud()]
+    held = planned(both, task="extraction", is_stream=True)
+    assert (held.gates, held.is_held, held.wants_logprobs) == (("finish", "confidence"), True, True)
+    flowing = planned(both, task=None, is_stream=True)
+    assert (flowing.gates, flowing.is_held, flowing.wants_logprobs) == (("finish",), False, False)
+    assert planned(both, task=None).is_held
+    assert planned([node()], task="extraction").gates == ()
+    assert planned([cloud()], task="extraction").gates == ()
 
 
 def test_rule_7_cheapest_cloud_first_unknown_price_last() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from typing import Annotated
 
 from pydantic import Field
 
@@ -39,6 +40,15 @@ class QualityConfig(Section):
     )
     max_error: float = Field(
         0.05, gt=0, lt=1, description="Share of kept local answers that may be wrong (confidence gate)."
+    )
+    verify: bool = Field(True, description="Check local answers; one that fails is asked of a cloud instead.")
+    hold_tasks: tuple[str, ...] = Field(
+        ("extraction", "classification", "routing", "tool_use"),
+        description="Task classes whose streams wait until every check has passed; others pass as they come.",
+    )
+    min_confidence: dict[str, Annotated[float, Field(ge=0, le=1)]] = Field(
+        default_factory=dict,
+        description="Task class → least probability of the least sure token of an answer that is kept.",
     )
     max_escalations: float = Field(
         0.25, gt=0, lt=1, description="Share of local answers gates may turn away before a class is demoted."

@@ -134,10 +134,16 @@ def _quality(
     if len(kept) == len(left):
         return left
     if _explores(facts, policy):
-        said.append(reasons.EXPLORED)
-        return left
+        explored = [c for c in left if c in kept or _can_learn(task, c, evidence)]
+        if len(explored) > len(kept):
+            said.append(reasons.EXPLORED)
+            return explored
     said.append(reasons.TASK)
     return kept
+
+
+def _can_learn(task: str, candidate: Candidate, evidence: Evidence) -> bool:
+    return evidence.can_learn(task, candidate.node.name, candidate.model.name, candidate.model.identity)
 
 
 def _explores(facts: RequestFacts, policy: Policy) -> bool:
@@ -262,15 +268,17 @@ def _plan(
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
         said.append(reasons.CHEAPEST_CLOUD)
-    gates, needs_logprobs = policy.gates_of(facts.task)
+    has_alternates = len(choices) > 1 and any(choice.side == "local" for choice in choices)
+    gates = policy.gates_of(facts) if has_alternates else ()
     return Decision(
         tuple(choices),
         tuple(said),
         total_s=policy.total_s,
         max_attempts=policy.max_attempts,
         hedge_delay_s=_hedge_delay_s(choices, len(left), policy),
-        gates=gates if any(choice.side == "local" for choice in choices) else (),
-        wants_logprobs=needs_logprobs,
+        gates=gates,
+        is_held=not facts.is_stream or facts.task in policy.hold_tasks,
+        wants_logprobs="confidence" in gates,
         work_s=min((b.work_s for b in beliefs.values() if b.work_s is not None), default=None),
         local_nodes=len(beliefs),
     )

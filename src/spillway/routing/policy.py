@@ -6,7 +6,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from spillway.vocabulary import Deadlines, Objective
+from spillway.vocabulary import Deadlines, Objective, RequestFacts
 
 __all__ = ["Evidence", "NoEvidence", "Policy"]
 
@@ -18,6 +18,10 @@ class Evidence(Protocol):
         """Whether that model may answer that task class; ``None`` leaves it to configuration."""
         ...
 
+    def can_learn(self, task: str, upstream: str, model: str, identity: str | None = None) -> bool:
+        """Whether sending it a few requests of a class that it may not answer could change that."""
+        ...
+
 
 class NoEvidence:
     """Nothing measured: configuration decides."""
@@ -25,6 +29,10 @@ class NoEvidence:
     def allows_local(self, task: str, upstream: str, model: str, identity: str | None = None) -> bool | None:
         """Always ``None``."""
         return None
+
+    def can_learn(self, task: str, upstream: str, model: str, identity: str | None = None) -> bool:
+        """Never."""
+        return False
 
 
 class Policy(Struct, frozen=True):
@@ -43,14 +51,15 @@ class Policy(Struct, frozen=True):
     exploration_share: float = 0.0
     """Share of requests of a class not trusted to local nodes that go there all the same, to learn."""
     gates: dict[str, tuple[str, ...]] = {}
-    """Checks of local answers by task class; the key ``*`` is for all others."""
+    """Checks of local answers by task class; ``*`` is for classes that are not named. Empty: none."""
+    hold_tasks: frozenset[str] = frozenset()
+    """Task classes whose streams are held back until all checks have passed."""
     objectives: dict[str, Objective] = {}
     deadlines: dict[str, Deadlines] = {}
     """By upstream; the defaults of ``Deadlines`` for one that is missing."""
 
-    def gates_of(self, task: str | None) -> tuple[tuple[str, ...], bool]:
-        """The gates of a task class, and whether they need the answer's token log-probabilities."""
-        if not self.gates:
-            return (), False
-        gates = self.gates.get(task or "*", self.gates.get("*", ()))
-        return gates, "confidence" in gates
+    def gates_of(self, facts: RequestFacts) -> tuple[str, ...]:
+        """The checks that a local answer to this request has to pass."""
+        if not self.gates or facts.operation == "embedding":
+            return ()
+        return self.gates.get(facts.task or "*", self.gates.get("*", ()))
