@@ -13,7 +13,7 @@ from spillway.pinning.answers import Answer, CanaryUnanswered, NodeBusy, passed_
 from spillway.pinning.canaries import Canary, Check, default_canaries, own_canaries, suited
 from spillway.pinning.judge import differs, record_of
 from spillway.pinning.lock import LockedModel, Measured
-from spillway.pinning.runs import always, by_the_way, measure, recheck
+from spillway.pinning.runs import always, by_the_way, certain, measure, recheck
 
 CANARY = Canary(name="c", task="math", prompt="17 + 25?", checks=(Check(contains="42"),))
 
@@ -161,6 +161,29 @@ async def test_a_node_that_began_to_vary() -> None:
     assert (doubt.is_noisy, doubt.change) == (True, None)
     unlike = Scripted(said("42 or so"), said("who knows"), said("pardon"))
     assert (await recheck(unlike, "m", CANARY, record, always)).change is not None
+
+
+async def test_likelihoods_alone_need_company() -> None:
+    """One canary whose tokens are the same but less likely is a stranger in the batch; a third of all is a
+    change, and so is a single other answer."""
+    record = (await measure(Scripted(said("42", -0.1)), "m", [CANARY])).canaries["c"]
+    faint = await recheck(Scripted(said("42", -0.2)), "m", CANARY, record, always)
+    plain = await recheck(Scripted(said("43", -0.1)), "m", CANARY, record, always)
+    same = await recheck(Scripted(said("42", -0.1)), "m", CANARY, record, always)
+    assert (faint.is_faint, plain.is_faint) == (True, False)
+    assert certain([faint] + [same] * 8, 9) == []
+    assert len(certain([faint] * 3 + [same] * 6, 9)) == 3
+    assert len(certain([faint], 1)) == 1
+    assert len(certain([plain] + [same] * 8, 9)) == 1
+    assert len(certain([plain, faint, faint], 9)) == 3
+
+
+async def test_jumping_likelihoods_are_noise() -> None:
+    """Tries whose likelihoods differ among themselves say nothing of the weights."""
+    record = (await measure(Scripted(said("42", -0.1)), "m", [CANARY])).canaries["c"]
+    jumping = Scripted(said("42", -0.2), said("42", -0.3), said("42", -0.2))
+    doubt = await recheck(jumping, "m", CANARY, record, always)
+    assert (doubt.is_noisy, doubt.change) == (True, None)
 
 
 async def test_a_difference_must_repeat() -> None:

@@ -65,6 +65,8 @@ def test_pin_check_update(site: Path, capsys: pytest.CaptureFixture[str]) -> Non
     assert "temperature 0.8 → temperature 0.2" in said
     assert "usually breaks: tool calls, system prompts and tool results may get lost" in said
     assert "+{{ messages[0].content }}" in said
+    assert "user: turn marks differ" in said
+    assert "other answers, as the changes above let expect" in said
     assert pin(capsys)[0] == 3
     assert (site / "spillway.lock").read_bytes() == written
     changed = as_json(capsys, "--check")

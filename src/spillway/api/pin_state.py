@@ -15,6 +15,7 @@ from spillway.pinning.drift import DriftState
 from spillway.pinning.identity import Identity
 from spillway.pinning.lock import LockedNode
 from spillway.pinning.rounds import CanaryRunner
+from spillway.pinning.runs import Doubt
 
 __all__ = ["DriftEvent", "Watch", "event_of", "standing"]
 
@@ -52,8 +53,8 @@ class Watch:
         """Of weights files that are here; ``None`` before they were looked for."""
         self.asked: dict[str, Change] = {}
         """What only asking can show, by what was asked."""
-        self.canaries: dict[tuple[str, str], Change] = {}
-        """Canaries that got another answer, by model and canary."""
+        self.doubts: dict[tuple[str, str], Doubt] = {}
+        """What each canary showed last, by model and canary."""
         self.unverified: tuple[tuple[str, Field], ...] = ()
         self.state = DriftState()
         self.is_down = True

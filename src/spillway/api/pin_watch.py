@@ -28,7 +28,7 @@ from spillway.pinning.impostors import answers_any_name, cloud_of
 from spillway.pinning.lock import LockedNode
 from spillway.pinning.review import review_node
 from spillway.pinning.rounds import CanaryRunner, Job
-from spillway.pinning.runs import Doubt, by_the_way
+from spillway.pinning.runs import Doubt, by_the_way, certain
 from spillway.pinning.weights import WeightFiles, is_this_machine
 from spillway.vocabulary import ModelFacts
 
@@ -186,7 +186,9 @@ class PinWatch:
             review = review_node(watch.name, locked, watch.identities)
             watch.unverified = review.unverified
             found += review.changes
-            found += [change for key, change in sorted(watch.canaries.items()) if key[0] in watch.identities]
+            for name, model in locked.models.items():
+                doubts = [doubt for key, doubt in sorted(watch.doubts.items()) if key[0] == name]
+                found += certain(doubts, len(model.canaries)) if name in watch.identities else ()
         known = watch.identities if locked is None else locked.models
         state = judge(found, self._policy, [name for name in watch.identities if name in known])
         self._tell(watch, state)
@@ -295,10 +297,7 @@ class PinWatch:
         pinned = locked.models.get(job.model) if locked else None
         if pinned is None or pinned.canaries.get(job.canary.name) != job.pinned:
             return  # the lock was written anew meanwhile
-        key = (job.model, job.canary.name)
-        watch.canaries.pop(key, None)
-        if doubt.change is not None:
-            watch.canaries[key] = doubt.change
+        watch.doubts[job.model, job.canary.name] = doubt
         if doubt.answers:
             shown = {change.field: change for change in by_the_way(job.model, pinned, doubt.answers)}
             for field in ("model", "fingerprint"):
@@ -321,7 +320,7 @@ class PinWatch:
 
     def _take_lock(self) -> None:
         for watch in self._watches.values():
-            watch.canaries.clear()
+            watch.doubts.clear()
             for asked in [key for key in watch.asked if key.startswith("fingerprint ")]:
                 del watch.asked[asked]
             watch.due.set()

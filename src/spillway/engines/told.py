@@ -20,6 +20,7 @@ from spillway.engines.metadata import count, entries, mapping, text
 __all__ = [
     "Setting",
     "Told",
+    "bare_template",
     "base_name",
     "cache_kind",
     "llamacpp_told",
@@ -88,6 +89,17 @@ def base_name(path: str) -> str:
 def named_only(names: Sequence[str]) -> tuple[Told, ...]:
     """Models of which nothing but the name is known."""
     return tuple(Told(name) for name in names)
+
+
+_MORE = re.compile(r"\n# (?:chat_template_tool_use|system|renderer|parser)\n")
+
+
+def bare_template(text: str) -> str:
+    """The template alone, without what else was joined to it."""
+    for head in ("# chat_template\n", "# template\n"):
+        if text.startswith(head):
+            return _MORE.split(text.removeprefix(head), maxsplit=1)[0]
+    return text
 
 
 # llama.cpp

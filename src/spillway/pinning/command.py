@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from spillway.pinning.canaries import Canary, suited
-from spillway.pinning.compare import BREAKS, brief
+from spillway.pinning.compare import BREAKS, Change, brief
+from spillway.pinning.drift import is_explained
 from spillway.pinning.lock import Lock, LockedNode
 from spillway.pinning.lock_file import load_lock, save_lock
 from spillway.pinning.pin import CanaryScope, Checked, check_node, pin_node
 from spillway.pinning.review import NodeReview, template_lines
 from spillway.pinning.survey import Sight, Target, look
+from spillway.pinning.template_notes import compared, linted
 from spillway.pinning.weights import WeightFiles
 
 __all__ = ["Mode", "Report", "run"]
 
 Mode = Literal["pin", "check", "update"]
 SCHEMA = "spillway.pin/1"
+LINE_WIDTH = 150
+"""Columns of a template's line that are shown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Report:
     gone: tuple[str, ...] = ()
     """Pinned nodes that are no longer configured."""
     notes: tuple[str, ...] = ()
+    renderings: Mapping[tuple[str, str], Sequence[str]] = field(default_factory=dict)
+    """What a changed template does to reference conversations, by node and model."""
     is_written: bool = False
 
     @property
@@ -72,17 +78,18 @@ class Report:
 
     def lines(self) -> list[str]:
         """A table of what changed, old → new, with what it usually breaks; then what else is to be said."""
-        rows = [
-            (f"{one.review.name}/{change.model}", change.field, brief(change.before), brief(change.after))
-            for one in self.checked
-            for change in one.review.changes
-        ]
-        widths = [max((len(row[i]) for row in rows), default=0) for i in range(2)]
+        pairs = [(one, change) for one in self.checked for change in one.review.changes]
+        places = [f"{one.review.name}/{change.model}" for one, change in pairs]
+        wide = max(map(len, places), default=0)
         lines = []
-        for (place, field, before, after), (one, change) in zip(rows, self._changes(), strict=True):
-            lines.append(f"{place:<{widths[0]}}  {field:<{widths[1]}}  {before} → {after}")
-            lines.append(f"{'':<{widths[0]}}  {'':<{widths[1]}}  usually breaks: {BREAKS[change.field]}")
-            lines += [f"    {line}" for line in self._template_lines(one, change.model, change.field)]
+        for index, (one, change) in enumerate(pairs):
+            before, after = brief(change.before), brief(change.after)
+            lines.append(f"{places[index]:<{wide}}  {change.field:<14}  {before} → {after}")
+            following = pairs[index + 1 : index + 2]
+            if not following or (following[0][0], following[0][1].field) != (one, change.field):
+                lines.append(f"{'':<{wide}}  {'':<14}  {_meaning(one, change)}")
+            if change.field == "template":
+                lines += [f"    {line[:LINE_WIDTH]}" for line in self._template_lines(one, change.model)]
         for one in self.checked:
             lines += _standing(one, self.mode)
         lines += [f"{name}: {why}" for name, why in self.unreachable]
@@ -103,6 +110,9 @@ class Report:
                         "before": change.before,
                         "after": change.after,
                         "breaks": BREAKS[change.field],
+                        "renderings": list(self.renderings.get((one.review.name, change.model), ()))
+                        if change.field == "template"
+                        else [],
                     }
                     for change in one.review.changes
                 ],
@@ -125,17 +135,22 @@ class Report:
             "notes": list(self.notes),
         }
 
-    def _changes(self) -> list[tuple[Checked, Any]]:
-        return [(one, change) for one in self.checked for change in one.review.changes]
-
-    def _template_lines(self, one: Checked, model: str, field: str) -> list[str]:
+    def _template_lines(self, one: Checked, model: str) -> list[str]:
+        """What renders differently, then the lines of the text that differ."""
         node = self.old.nodes.get(one.review.name)
         pinned, seen = node and node.identity(model), one.sight.identities.get(model)
-        if field != "template" or not pinned or seen is None:
+        if not pinned or seen is None:
             return []
-        return template_lines(
-            self.old, one.sight.templates, pinned.template_digest, seen.template_digest or ""
-        )
+        rendered = list(self.renderings.get((one.review.name, model), ()))
+        before, after = pinned.template_digest, seen.template_digest or ""
+        return rendered + template_lines(self.old, one.sight.templates, before, after)
+
+
+def _meaning(one: Checked, change: Change) -> str:
+    """What such a change usually breaks; other answers after another model are no further news."""
+    if change.field == "canary" and is_explained(change, one.review.changes):
+        return "other answers, as the changes above let expect"
+    return f"usually breaks: {BREAKS[change.field]}"
 
 
 async def run(
@@ -162,7 +177,15 @@ async def run(
     checked = await asyncio.gather(*[check_node(t, s, old, canaries, scope) for t, s in pairs])
     unreachable = [*down.items(), *((one.review.name, one.why) for one in checked if one.why)]
     seen = tuple(one for one in checked if one.why is None)
-    report = Report(path, mode, old, seen, tuple((n, str(w)) for n, w in unreachable), gone=gone)
+    report = Report(
+        path,
+        mode,
+        old,
+        seen,
+        tuple((name, str(why)) for name, why in unreachable),
+        gone=gone,
+        renderings=await asyncio.to_thread(compared, old, seen),
+    )
     if mode == "check":
         return _noted(report, [note for one in seen for note in one.notes])
     return await _write(report, pairs, canaries, scope)
@@ -197,6 +220,7 @@ async def _write(
     is_new = lock != report.old
     if is_new:
         await asyncio.to_thread(save_lock, lock, report.path)
+    notes += await asyncio.to_thread(linted, report.checked, dict(added))
     done = replace(report, unreachable=tuple(unreachable), added=tuple(added), is_written=is_new)
     return _noted(done, notes)
 

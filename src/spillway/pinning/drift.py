@@ -10,7 +10,17 @@ from msgspec import Struct, field
 from spillway.pinning.compare import FIELDS, Change, Field, brief
 from spillway.vocabulary import Capability
 
-__all__ = ["USUAL_POLICY", "DriftState", "ModelDrift", "OnDrift", "Policy", "action_of", "judge", "sentence"]
+__all__ = [
+    "USUAL_POLICY",
+    "DriftState",
+    "ModelDrift",
+    "OnDrift",
+    "Policy",
+    "action_of",
+    "is_explained",
+    "judge",
+    "sentence",
+]
 
 OnDrift = Literal["warn", "quarantine", "refuse"]
 Policy = Mapping[Field, OnDrift]
@@ -94,11 +104,15 @@ def sentence(node: str, change: Change) -> str:
 def action_of(change: Change, among: Sequence[Change], policy: Policy) -> OnDrift:
     """What the owner wants done about one change. Canaries that differ count only where no other field says
     why: by themselves they mean that something changed unseen."""
-    if change.field == "canary":
-        where = (change.model, "*")
-        if any(other.field in EXPLAINS and other.model in where for other in among):
-            return "warn"
+    if change.field == "canary" and is_explained(change, among):
+        return "warn"
     return policy.get(change.field, "warn")
+
+
+def is_explained(change: Change, among: Sequence[Change]) -> bool:
+    """Whether another change says why answers differ."""
+    where = (change.model, "*")
+    return any(other.field in EXPLAINS and other.model in where for other in among)
 
 
 def _model(changes: Sequence[Change], among: Sequence[Change], policy: Policy) -> ModelDrift:

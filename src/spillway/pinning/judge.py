@@ -13,7 +13,16 @@ from spillway.pinning.answers import Answer, passed_checks
 from spillway.pinning.canaries import Canary
 from spillway.pinning.lock import LockedCanary
 
-__all__ = ["FIRST_RUNS", "MORE_RUNS", "differs", "differs_widely", "record_of", "varies"]
+__all__ = [
+    "FIRST_RUNS",
+    "MORE_RUNS",
+    "differs",
+    "differs_widely",
+    "is_faint",
+    "record_of",
+    "varies",
+    "vary_widely",
+]
 
 FIRST_RUNS = 5
 """Runs that show whether a node answers greedily the same each time."""
@@ -21,7 +30,8 @@ MORE_RUNS = 8
 """Runs of a node that does not, so that its spread is known."""
 LOGPROB_FLOOR = 0.0005
 """Differences of a log-probability that are never a change: what rounding to four decimals may do, and more.
-A deterministic node differs by nothing at all (120 of 120 runs bit-identical on CPU)."""
+An idle llama.cpp on CPU differs by nothing at all; one that shares a batch with a stranger's request by up to
+0.018 in 1.2 % of answers, the tokens the same (3,600 answers of the demo model, 2026-11-24)."""
 SPREADS = 4.0
 """Multiples of the measured spread within which an answer counts as the same (guess, generous: a real change
 of weights moves some token of some canary by far more)."""
@@ -37,6 +47,18 @@ DISTANCE_FLOOR = 0.002
 def varies(answers: Sequence[Answer]) -> bool:
     """Whether a node gave different answers to the same greedy prompt."""
     return len({answer.tokens for answer in answers}) > 1 and not answers[0].sketch
+
+
+def vary_widely(pinned: LockedCanary, answers: Sequence[Answer]) -> bool:
+    """Whether answers to one prompt differ among themselves by more than they did when pinned."""
+    if len({answer.tokens for answer in answers}) > 1 and pinned.kind != "vector":
+        return True
+    return _logprob_spread(answers) > LOGPROB_FLOOR + SPREADS * pinned.logprob_spread
+
+
+def is_faint(pinned: LockedCanary, answers: Sequence[Answer]) -> bool:
+    """Whether only the likelihood of the pinned tokens differs: one canary alone does not prove a change."""
+    return pinned.kind == "exact" and all(answer.tokens == pinned.tokens for answer in answers)
 
 
 def record_of(canary: Canary, answers: Sequence[Answer]) -> LockedCanary:
@@ -86,7 +108,7 @@ def differs(canary: Canary, pinned: LockedCanary, answer: Answer) -> tuple[str, 
     limit = LOGPROB_FLOOR + SPREADS * pinned.logprob_spread
     if shift <= limit:
         return None
-    return "the same tokens", f"as likely within {shift:.4f} (usual {limit:.4f})"
+    return "tokens as likely as pinned", f"log-probabilities off by {shift:.4f} (usual {limit:.4f})"
 
 
 def differs_widely(canary: Canary, pinned: LockedCanary, answer: Answer) -> tuple[str, str] | None:

@@ -14,7 +14,7 @@ from spillway.pinning.compare import Change
 from spillway.pinning.identity import Identity
 from spillway.pinning.lock import Lock, LockedModel, LockedNode, Measured, node_of
 from spillway.pinning.review import NodeReview, review_node
-from spillway.pinning.runs import always, by_the_way, measure, recheck
+from spillway.pinning.runs import Doubt, always, by_the_way, certain, measure, recheck
 from spillway.pinning.survey import Sight, Target
 
 __all__ = ["CanaryScope", "Checked", "Pinned", "check_node", "pin_node"]
@@ -115,7 +115,8 @@ async def _recheck(
     notes: list[str],
 ) -> list[Change]:
     known = {canary.name: canary for canary in canaries}
-    found: dict[Change, None] = {}
+    doubts: list[Doubt] = []
+    aside: dict[Change, None] = {}
     for name, record in pinned.canaries.items():
         if name not in known:
             notes.append(f"canary {name} of {model} is pinned but no longer defined")
@@ -123,9 +124,9 @@ async def _recheck(
         doubt = await recheck(asker, model, known[name], record, always)
         if doubt.is_void:
             notes.append(f"canary {name} asks something else than when {model} was pinned: pin --update")
-        shown = [doubt.change] if doubt.change is not None else []
-        found |= dict.fromkeys([*shown, *by_the_way(model, pinned, doubt.answers)])
-    return list(found)
+        doubts.append(doubt)
+        aside |= dict.fromkeys(by_the_way(model, pinned, doubt.answers))
+    return [*aside, *certain(doubts, len(pinned.canaries))]
 
 
 def _still_fitting(old: LockedNode | None, model: str, now: Identity) -> Measured:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -10,11 +11,21 @@ from spillway.pinning.answers import Answer, Asker, CanaryUnanswered, NodeBusy
 from spillway.pinning.canaries import Canary
 from spillway.pinning.compare import Change
 from spillway.pinning.impostors import is_other_model
-from spillway.pinning.judge import FIRST_RUNS, MORE_RUNS, differs, differs_widely, record_of, varies
+from spillway.pinning.judge import (
+    FIRST_RUNS,
+    MORE_RUNS,
+    differs,
+    differs_widely,
+    is_faint,
+    record_of,
+    varies,
+    vary_widely,
+)
 from spillway.pinning.lock import LockedCanary, LockedModel, Measured
 
-__all__ = ["Doubt", "always", "by_the_way", "measure", "recheck"]
+__all__ = ["Doubt", "always", "by_the_way", "certain", "measure", "recheck"]
 
+FAINT_SHARE = 1 / 3
 TRIES = 3
 """A different answer counts once it came this often in a row: noise not seen when pinning does not."""
 
@@ -67,6 +78,8 @@ class Doubt:
     """The canary asks something else than when it was pinned."""
     is_noisy: bool = False
     """The node gave different answers to the same prompt now."""
+    is_faint: bool = False
+    """Only how likely the tokens were differs: see ``certain``."""
 
 
 async def recheck(
@@ -103,13 +116,25 @@ async def recheck(
         if differs(canary, pinned, answer) is None:
             doubt.is_noisy = doubt.runs > 1
             return doubt
-    doubt.is_noisy = len({answer.tokens for answer in doubt.answers}) > 1
+    doubt.is_noisy = vary_widely(pinned, doubt.answers)
     shown = _shown(canary, pinned, doubt.answers, is_noisy=is_noisy or doubt.is_noisy)
     if shown is None and refused is not None and not doubt.answers:
         shown = (pinned.answer or "an answer", refused)
     if shown is not None:
         doubt.change = Change(model, "canary", f"{canary.name}: {shown[0]}", shown[1])
+        doubt.is_faint = refused is None and is_faint(pinned, doubt.answers)
     return doubt
+
+
+def certain(doubts: Sequence[Doubt], pinned: int) -> list[Change]:
+    """The changes that count of one model's canaries, of which ``pinned`` are in the lock.
+
+    Other weights move the likelihoods of most canaries, a stranger in the same batch those of one at a time:
+    faint differences count where a third of all canaries differ, and at least two if there are two.
+    """
+    shown = [doubt for doubt in doubts if doubt.change is not None]
+    needed = min(pinned, max(2, math.ceil(pinned * FAINT_SHARE)))
+    return [doubt.change for doubt in shown if doubt.change and (not doubt.is_faint or len(shown) >= needed)]
 
 
 def _shown(
