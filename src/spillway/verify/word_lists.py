@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from functools import cache
-from importlib import resources
+from pathlib import Path
+from typing import Final
 
 __all__ = ["languages_of", "lines_of"]
+
+DATA: Final = Path(__file__).parent / "data"
 
 
 def lines_of(name: str) -> list[str]:
     """The lines of a file in ``verify/data`` that are not comments."""
-    text = resources.files("spillway.verify").joinpath(f"data/{name}").read_text(encoding="utf-8")
+    text = (DATA / name).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line and not line.startswith("#")]
 
 
