@@ -226,14 +226,17 @@ def _print_pairs(pairs: list[Pair], *, is_listed: bool) -> None:
 
 
 def _print_engine(rows: list[tuple[str, str, str]]) -> None:
-    counts = Counter(outcome for _, _, outcome in rows)
-    print(f"\n| against llama.cpp (xllamacpp {version('xllamacpp')}) | renderings |\n| --- | ---: |")
-    for outcome, count in counts.most_common():
-        print(f"| {outcome} | {count} |")
-    apart = Counter(name for _, name, outcome in rows if outcome in ("different", "only llama.cpp renders"))
+    unusual = {c.name for c in CONVERSATIONS if c.is_evened_out}
+    plain = Counter(outcome for _, name, outcome in rows if name not in unusual)
+    evened = Counter(outcome for _, name, outcome in rows if name in unusual)
     print(
-        "\nNot equal, by conversation: " + ", ".join(f"{name} {count}" for name, count in apart.most_common())
+        f"\n| here and by llama.cpp (xllamacpp {version('xllamacpp')}) | renderings | requests it rewrites |"
     )
+    print("| --- | ---: | ---: |")
+    for outcome in sorted({*plain, *evened}, key=lambda one: -plain[one]):
+        print(f"| {outcome} | {plain[outcome]} | {evened[outcome]} |")
+    apart = Counter(title for title, name, outcome in rows if outcome == "different" and name not in unusual)
+    print("\nDifferent: " + ", ".join(f"{title} {count}" for title, count in apart.most_common()))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from spillway.pinning import templates
 from spillway.pinning.templates.failures import Failure
 from spillway.pinning.templates.sandbox import TemplateSandbox
 
@@ -253,3 +254,18 @@ def test_a_large_parent_does_not_count() -> None:
     with TemplateSandbox() as own:
         assert text_of(own, "{{ 2 }}") == "2"
     del ballast
+
+
+def test_worker_loads_no_network_client() -> None:
+    """The sandbox process has nothing in memory that could talk to anybody."""
+    code = "import sys, spillway.pinning.templates.worker; print(*sorted(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert not {"socket", "ssl", "asyncio", "subprocess", "msgspec", "ctypes"} & set(done.stdout.split())
+
+
+def test_package_offers_every_name() -> None:
+    """Names that are imported late are there, and others are not."""
+    assert all(hasattr(templates, name) for name in templates.__all__)
+    assert not hasattr(templates, "nothing_like_it")

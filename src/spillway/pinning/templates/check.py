@@ -13,7 +13,7 @@ from spillway.pinning.templates.compare import (
     exact_digest,
     rendering_digest,
 )
-from spillway.pinning.templates.failures import BOUND_KINDS
+from spillway.pinning.templates.failures import FATAL_KINDS
 from spillway.pinning.templates.findings import Finding
 from spillway.pinning.templates.formats import tool_format
 from spillway.pinning.templates.lint import lint
@@ -96,9 +96,7 @@ def report_on(reference: Reference, source: Source, *, tools_capable: bool | Non
             may_ask_no_prompt=(source.dialect or dialect_of(source.text)) == "jinja",
         ),
         exact_digest=exact_digest(source.text),
-        rendering_digest=None
-        if kinds & {*BOUND_KINDS, "sandbox", "syntax"}
-        else rendering_digest(renderings),
+        rendering_digest=None if kinds & FATAL_KINDS else rendering_digest(renderings),
         is_date_dependent=any(rendered.is_dated for rendered in renderings.values()),
         tool_format=None if known is None else known.name,
         renderings=renderings,

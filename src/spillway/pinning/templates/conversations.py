@@ -205,7 +205,6 @@ def context_of(conversation: Conversation, shape: Shape, *, bos: str, eos: str) 
         "add_generation_prompt": conversation.add_generation_prompt,
         "bos_token": bos,
         "eos_token": eos,
-        "functions": json.dumps(conversation.tools, indent=2) if conversation.tools else "",
     }
     if conversation.tools or shape.no_tools == "null":
         context |= {"tools": list(conversation.tools) or None, "documents": None}

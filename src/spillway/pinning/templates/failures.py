@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal, get_args
 
-__all__ = ["BOUND_KINDS", "FAILURE_KINDS", "Failure", "FailureKind", "TemplateFailure"]
+__all__ = ["BOUND_KINDS", "FAILURE_KINDS", "FATAL_KINDS", "Failure", "FailureKind", "TemplateFailure"]
 
 FailureKind = Literal[
     "syntax",  # the text is no template
@@ -21,6 +21,8 @@ FailureKind = Literal[
 FAILURE_KINDS: tuple[FailureKind, ...] = get_args(FailureKind)
 BOUND_KINDS: frozenset[FailureKind] = frozenset({"unsafe", "time", "memory", "output", "crash"})
 """Failures that say something about the template alone, whatever the conversation was."""
+FATAL_KINDS: frozenset[FailureKind] = BOUND_KINDS | {"syntax", "sandbox"}
+"""Failures after which there is nothing more to render."""
 
 MESSAGE_CHARACTERS = 300
 

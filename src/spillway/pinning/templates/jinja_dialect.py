@@ -69,7 +69,7 @@ class _Clock:
 
     def __init__(self, now_s: float) -> None:
         self._now = datetime.fromtimestamp(now_s, UTC)
-        self.spelled_out = self._now.strftime("%b %d %Y %H:%M:%S GMT")
+        self.spelled_out = self._now.strftime("%b %d %Y")
         self.was_asked = False
 
     def strftime(self, form: object) -> str:

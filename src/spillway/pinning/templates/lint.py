@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from spillway.pinning.templates.conversations import ANSWER, DRAFT, NEEDLES, USER, Part, by_name
-from spillway.pinning.templates.failures import BOUND_KINDS, Failure
+from spillway.pinning.templates.failures import FATAL_KINDS, Failure
 from spillway.pinning.templates.findings import Finding, finding
 from spillway.pinning.templates.formats import tool_format
 from spillway.pinning.templates.prefix import common_end
@@ -97,7 +97,7 @@ def _out_of_bounds(view: _View) -> Iterator[Finding]:
     """What is wrong whatever the conversation: nothing else need be looked at then."""
     for name, rendered in view.reference.renderings.items():
         failure = rendered.failure
-        if failure is not None and (failure.kind in BOUND_KINDS or failure.kind in ("sandbox", "syntax")):
+        if failure is not None and failure.kind in FATAL_KINDS:
             yield finding(_FAILURE_CODES[failure.kind], (name,), failure.message)
             return
 

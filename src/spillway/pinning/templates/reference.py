@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from spillway.pinning.templates.conversations import CONVERSATIONS, Conversation, Shape, context_of
+from spillway.pinning.templates.failures import FATAL_KINDS
 from spillway.pinning.templates.rendered import Dialect, Rendered, Renderings
 from spillway.pinning.templates.sandbox import TemplateSandbox
 from spillway.pinning.templates.shapes import TRIALS, shape_of
@@ -47,6 +48,9 @@ class Reference:
 def render_reference(source: Source, sandbox: TemplateSandbox) -> Reference:
     """All reference conversations under the template; bounded by twice the sandbox's budget."""
     trials = _render(source, sandbox, TRIALS)
+    fatal = next((r for r in trials if r.failure is not None and r.failure.kind in FATAL_KINDS), None)
+    if fatal is not None:
+        return Reference({conversation.name: fatal for conversation in CONVERSATIONS}, Shape())
     shape = shape_of(trials)
     rendered = _render(source, sandbox, tuple((conversation, shape) for conversation in CONVERSATIONS))
     return Reference({c.name: r for c, r in zip(CONVERSATIONS, rendered, strict=True)}, shape)
