@@ -165,10 +165,8 @@ def _speeds(pace: Pace, grade: Grade, source: str) -> tuple[Assumption, ...]:
     decode_tok_s = 1.0 / pace.decode_step_s(1.0, 512.0)
     prefill_tok_s = 2000.0 / pace.prefill_s(2000.0, 0.0)
     return (
-        Assumption(
-            "decode speed, one sequence at 512 tokens", round(decode_tok_s, 1), "tok/s", grade, source
-        ),
-        Assumption("prefill speed, a prompt of 2,000 tokens", round(prefill_tok_s), "tok/s", grade, source),
+        Assumption("decode speed, one sequence", round(decode_tok_s, 1), "tok/s", grade, source),
+        Assumption("prefill speed, 2,000 tokens", round(prefill_tok_s), "tok/s", grade, source),
     )
 
 

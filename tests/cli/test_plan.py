@@ -1,0 +1,381 @@
+"""``spillway plan`` end to end: every kind of input, every kind of output, every kind of mistake."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+import sqlite3
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spillway.cli import run
+from spillway.ledger.rows import REQUEST_COLUMNS
+from spillway.ledger.store import LedgerStore
+
+NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
+SMALL = ("--nodes", "0-1", "--workers", "1", "--draws", "20", "--simulate-requests", "200")
+"""Options that keep a test short."""
+Write = Callable[[Path], Path]
+
+
+def moments(count: int = 40) -> list[datetime]:
+    """Arrivals a minute apart."""
+    return [NOON + timedelta(minutes=number) for number in range(count)]
+
+
+def plan(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, str, str]:
+    """Exit code, stdout and stderr of one command line."""
+    code = run(["plan", *(str(each) for each in arguments), *SMALL])
+    out, err = capsys.readouterr()
+    return code, out, err
+
+
+def as_json(capsys: pytest.CaptureFixture[str], *arguments: object) -> dict[str, Any]:
+    """The plan as JSON; nothing else was printed."""
+    code, out, err = plan(capsys, *arguments, "--json")
+    assert (code, err) == (0, "")
+    found: dict[str, Any] = json.loads(out)
+    return found
+
+
+def rows(path: Path, names: list[str], cells: Callable[[int, datetime], list[object]]) -> Path:
+    """A CSV file with one row per moment."""
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(names)
+        writer.writerows(cells(number, moment) for number, moment in enumerate(moments()))
+    return path
+
+
+def json_lines(path: Path, make: Callable[[int, datetime], dict[str, object]]) -> Path:
+    """A file of JSON lines with one record per moment."""
+    path.write_text("".join(json.dumps(make(i, moment)) + "\n" for i, moment in enumerate(moments())))
+    return path
+
+
+def generic(folder: Path) -> Path:
+    """A file of a kind nobody knows."""
+    return rows(
+        folder / "log.csv", ["created_at", "prompt_tokens", "completion_tokens", "model"],
+        lambda i, moment: [moment.isoformat(), 200 + i, 40, "gpt-4o-mini"],
+    )  # fmt: skip
+
+
+def litellm(folder: Path) -> Path:
+    """LiteLLM's spend log."""
+    records = [
+        {"startTime": moment.isoformat(), "prompt_tokens": 200, "completion_tokens": 40,
+         "model": "gpt-4o-mini", "spend": 0.001, "call_type": "acompletion"}
+        for moment in moments()
+    ]  # fmt: skip
+    path = folder / "spend.json"
+    path.write_text(json.dumps(records))
+    return path
+
+
+def openai_usage(folder: Path) -> Path:
+    """OpenAI's usage API: totals of days."""
+    day = int(datetime(2026, 11, 2, tzinfo=UTC).timestamp())
+    buckets = [
+        {"object": "bucket", "start_time": day + 86_400 * i, "end_time": day + 86_400 * (i + 1), "results": [
+            {"input_tokens": 8000, "output_tokens": 1600, "input_cached_tokens": 800,
+             "num_model_requests": 40, "model": "gpt-4o-mini-2024-07-18"}]}
+        for i in range(8)
+    ]  # fmt: skip
+    path = folder / "usage.json"
+    path.write_text(json.dumps({"object": "page", "data": buckets}))
+    return path
+
+
+def langfuse(folder: Path) -> Path:
+    """Langfuse observations."""
+    return json_lines(
+        folder / "observations.jsonl",
+        lambda i, moment: {
+            "id": str(i), "traceId": "t", "type": "GENERATION", "startTime": moment.isoformat(),
+            "model": "gpt-4o-mini", "usageDetails": {"input": 200, "output": 40},
+        },
+    )  # fmt: skip
+
+
+def helicone(folder: Path) -> Path:
+    """Helicone's export."""
+    return rows(
+        folder / "helicone.csv",
+        ["request_created_at", "prompt_tokens", "completion_tokens", "request_model"],
+        lambda i, moment: [moment.isoformat(), 200, 40, "gpt-4o-mini"],
+    )
+
+
+def openrouter(folder: Path) -> Path:
+    """OpenRouter's generations."""
+    return json_lines(
+        folder / "openrouter.jsonl",
+        lambda i, moment: {
+            "created_at": moment.isoformat(), "model": "openai/gpt-4o-mini", "tokens_prompt": 200,
+            "tokens_completion": 40, "native_tokens_prompt": 210, "native_tokens_completion": 41,
+            "usage": 0.1,
+        },
+    )  # fmt: skip
+
+
+def otel(folder: Path) -> Path:
+    """OpenTelemetry's GenAI spans."""
+    return json_lines(
+        folder / "spans.jsonl",
+        lambda i, moment: {
+            "name": "chat", "startTimeUnixNano": int(moment.timestamp() * 1e9),
+            "attributes": {"gen_ai.usage.input_tokens": 200, "gen_ai.usage.output_tokens": 40,
+                           "gen_ai.request.model": "gpt-4o-mini"},
+        },
+    )  # fmt: skip
+
+
+def azure(folder: Path) -> Path:
+    """The Azure trace's form, gzipped."""
+    path = folder / "azure.csv.gz"
+    with gzip.open(path, "wt") as file:
+        file.write("TIMESTAMP,ContextTokens,GeneratedTokens\n")
+        for moment in moments():
+            file.write(f"{moment:%Y-%m-%d %H:%M:%S}.0000000,200,40\n")
+    return path
+
+
+def mooncake(folder: Path) -> Path:
+    """Mooncake's form, whose hashes say what a cache holds."""
+    return json_lines(
+        folder / "mooncake.jsonl",
+        lambda i, moment: {
+            "timestamp": 1000 * i,
+            "input_length": 900,
+            "output_length": 40,
+            "hash_ids": [1, i + 2],
+        },
+    )
+
+
+def ledger(folder: Path) -> Path:
+    """The gateway's own ledger."""
+    path = folder / "spillway.db"
+    LedgerStore.open(f"sqlite:///{path}").close()
+    known: dict[str, object] = {
+        "operation": "chat", "is_stream": 0, "model_asked": "auto", "is_private": 0, "slo_class": "default",
+        "side": "local", "upstream": "mini", "model": "qwen", "reasons": "", "attempts": 1, "status": 200,
+        "result": "ok", "input_tokens": 200, "input_tokens_grade": "reported", "output_tokens": 40,
+        "output_tokens_grade": "reported", "cost_usd": 0.0001, "reference_cost_usd": 0.001,
+        "reference_model": "openai/gpt-4o-mini", "request_bytes": 1, "response_bytes": 1, "total_s": 1.0,
+    }  # fmt: skip
+    with sqlite3.connect(path) as database:
+        for number, moment in enumerate(moments()):
+            values = {**known, "request_id": str(number), "accepted_at": moment.timestamp()}
+            names = [name for name in REQUEST_COLUMNS if name in values]
+            marks = ", ".join("?" * len(names))
+            database.execute(
+                f"INSERT INTO requests ({', '.join(names)}) VALUES ({marks})", [values[n] for n in names]
+            )
+    database.close()
+    return path
+
+
+KINDS: dict[str, Write] = {
+    "generic": generic,
+    "litellm": litellm,
+    "openai-usage-api": openai_usage,
+    "langfuse": langfuse,
+    "helicone": helicone,
+    "openrouter": openrouter,
+    "otel-genai": otel,
+    "azure-llm-trace": azure,
+    "mooncake": mooncake,
+    "spillway-ledger": ledger,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_each_kind_of_file_becomes_a_plan(
+    kind: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Every kind of usage file is recognised, priced and planned without a single option about it."""
+    found = as_json(capsys, KINDS[kind](tmp_path))
+    assert found["schema"] == "spillway.plan/1"
+    sources = [a["source"] for a in found["assumptions"] if a["name"] == "input tokens, mean"]
+    assert f"({kind})" in sources[0]
+    assert found["naive"]["cloud_usd_per_month"] > 0
+    assert len(found["fleets"]) == 2
+
+
+def test_ledger_by_url(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The ledger's URL is as good as its file, and local answers are priced at their reference."""
+    path = ledger(tmp_path)
+    by_url = as_json(capsys, f"sqlite:///{path}")
+    assert by_url["naive"] == as_json(capsys, path)["naive"]
+    assert by_url["naive"]["cloud_usd_per_request"] == pytest.approx((200 * 0.15 + 40 * 0.6) / 1e6)
+
+
+def test_several_files_are_one_workload(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Files of different kinds add up to one traffic."""
+    one = as_json(capsys, generic(tmp_path))
+    both = as_json(capsys, generic(tmp_path), litellm(tmp_path))
+
+    def requests(found: dict[str, Any]) -> float:
+        return next(float(a["value"]) for a in found["assumptions"] if a["name"] == "requests a month")
+
+    assert requests(both) == pytest.approx(2 * requests(one), rel=0.05)
+
+
+def test_same_seed_same_output(capsys: pytest.CaptureFixture[str]) -> None:
+    """The same command prints the same bytes."""
+    numbers = (
+        "--requests-per-month",
+        300,
+        "--input-tokens",
+        200,
+        "--output-tokens",
+        40,
+        "--seed",
+        7,
+        "--json",
+    )
+    assert plan(capsys, *numbers) == plan(capsys, *numbers)
+
+
+def test_profile_is_taken(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A measured profile stands in for the catalogue's physics; what it cost is still asked for."""
+    path = tmp_path / "mini.json"
+    path.write_text(json.dumps({
+        "schema": "spillway.profile/1", "name": "mini", "engine": "llamacpp", "engine_version": None,
+        "model": "tiny", "measured_on": "2026-11-20", "slots": 4, "best_slots": 2, "tested_concurrency": 4,
+        "context_tokens": 4096, "samples": 80,
+        "pace": {"prefill_base_s": 0.01, "prefill_token_s": 0.001, "attention_s": 0.0, "step_base_s": 0.01,
+                 "step_sequence_s": 0.001, "step_context_s": 0.0},
+        "errors": {"probes": 10, "ttft_median_ratio": 0.05, "ttft_p90_ratio": 0.1, "itl_median_ratio": 0.04,
+                   "itl_p90_ratio": 0.1},
+    }))  # fmt: skip
+    usage = generic(tmp_path)
+    code, _, err = plan(capsys, usage, "--profile", path)
+    assert code == 2
+    assert "what the node costs is unknown" in err
+    found = as_json(capsys, usage, "--profile", path, "--hardware-usd", 900, "--active-w", 30)
+    speed = next(a for a in found["assumptions"] if a["name"] == "decode speed, one sequence")
+    assert speed["grade"] == "measured"
+    assert speed["value"] == pytest.approx(1 / 0.011, abs=0.1)
+    assert found["machines"] == []
+
+
+def test_files_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The page and the picture land where they were asked for, and the summary says so."""
+    pytest.importorskip("matplotlib")
+    html, png = tmp_path / "report.html", tmp_path / "report.png"
+    code, out, err = plan(capsys, generic(tmp_path), "--html", html, "--png", png)
+    assert (code, err) == (0, "")
+    assert html.read_text().startswith("<!doctype html>")
+    assert png.read_bytes().startswith(b"\x89PNG")
+    assert f"wrote {html}" in out.replace("\n", "")
+
+
+def test_bad_rows_are_shown_with_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Negative tokens and broken times are left out, counted, and named by line; order is mended and said."""
+    path = tmp_path / "usage.csv"
+    path.write_text(
+        "time,input_tokens,output_tokens\n"
+        "2026-11-02T12:00:00Z,100,10\n2026-11-02T12:02:00Z,-5,10\nnever,100,10\n"
+        "2026-11-02T13:01:00+01:00,100,10\n2026-11-02T12:04:00Z,100,10\n"
+    )
+    said = " ".join(as_json(capsys, path)["warnings"])
+    assert "1 row(s) not used: input tokens is negative (line 3)" in said
+    assert "1 row(s) not used: time is not a date this reader knows (line 4)" in said
+    assert "times in several zones" in said
+
+
+def test_times_out_of_order_are_sorted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rows in the wrong order are no fault, but no secret either."""
+    path = tmp_path / "usage.csv"
+    path.write_text("time,input_tokens,output_tokens\n60,100,10\n0,100,10\n120,100,10\n")
+    assert "1 row(s) were out of order and have been sorted" in " ".join(as_json(capsys, path)["warnings"])
+
+
+def file_of(text: str) -> Write:
+    """A function that writes a file with that text."""
+
+    def write(folder: Path) -> Path:
+        path = folder / "usage.csv"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+NAMED = "time,input_tokens,output_tokens,model\n0,100,10,{}\n60,100,10,{}\n"
+GOOD = NAMED.format("gpt-4o-mini", "gpt-4o-mini")
+BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
+    "nothing": (None, (), "nothing to plan from"),
+    "missing": (None, ("no-such-file.csv",), "does not exist"),
+    "empty": (file_of(""), (), "is empty"),
+    "only a header": (file_of("time,input_tokens,output_tokens\n"), (), "no usable request"),
+    "only negative": (
+        file_of("time,input_tokens,output_tokens\n0,-1,5\n"), (), "input tokens is negative (line 2)"),
+    "unknown columns": (file_of("a,b\n1,2\n"), (), "--map COLUMN="),
+    "mixed currency": (
+        file_of("time,input_tokens,output_tokens,cost,currency\n0,1,1,1,USD\n1,1,1,1,EUR\n"), (),
+        "convert them to USD"),
+    "mixed clocks": (
+        file_of("time,input_tokens,output_tokens\n2026-11-02T12:00:00Z,1,1\n5,1,1\n"), (),
+        "plan them separately"),
+    "unknown model": (file_of(NAMED.format("wonder-1", "gpt-4o")), (), "the price of 'wonder-1' is unknown"),
+    "some without a model": (file_of(NAMED.format("gpt-4o", "")), (), "rows without a model"),
+    "unknown cloud": (file_of(NAMED.format("", "")), ("--cloud", "nobody/wonder-1"), "is unknown on"),
+    "half a price": (file_of(GOOD), ("--input-usd-per-mtok", 1), "--output-usd-per-mtok"),
+    "too large": (file_of(GOOD), ("--model", "qwen3-32b", "--hardware", "rtx-4000-ada", "--quant", "q8"),
+                  "does not fit the 20 GB"),
+    "impossible": (file_of(GOOD), ("--slo-ttft-ms", 1), "even an idle node misses the objective"),
+    "impossible whole": (file_of(GOOD), ("--slo-total-ms", 1), "raise --slo-total-ms above"),
+    "unknown machine": (file_of(GOOD), ("--hardware", "rtx-40900"), "did you mean rtx-4090?"),
+    "unknown price of a node": (file_of(GOOD), ("--bandwidth-gb-s", 300, "--tflops", 10),
+                                "what the node costs is unknown"),
+    "unknown power": (file_of(GOOD), ("--bandwidth-gb-s", 300, "--tflops", 10, "--hardware-usd", 900),
+                      "power draw is unknown"),
+    "half a machine": (file_of(GOOD), ("--tflops", 10), "--bandwidth-gb-s and --tflops"),
+    "half a pair": (file_of(GOOD), ("--map", "time"), "COLUMN=FIELD"),
+    "no fleet": (file_of(GOOD), ("--nodes", "0"), "at least one fleet"),
+    "sizes descend": (file_of(GOOD), ("--nodes", "5-2"), "sizes ascend"),
+    "sizes are words": (file_of(GOOD), ("--nodes", "many"), "no set of fleet sizes"),
+    "unknown shape": (file_of(GOOD), ("--shape", "odd"), "--shape 'odd' is unknown"),
+    "unknown preset": (None, ("--preset", "odd"), "--preset 'odd' is unknown"),
+    "preset and file": (file_of(GOOD), ("--preset", "article"), "--preset brings its own traffic"),
+    "numbers and file": (file_of(GOOD), ("--requests-per-month", 5), "not both"),
+    "profile is none": (file_of(GOOD), ("--profile", "no-such.json"), "there is no profile"),
+    "no folder": (file_of(GOOD), ("--html", "no/such/folder/report.html"), "there is no folder"),
+    "no cluster": (file_of(GOOD), ("--backend", "dask"), "--backend dask needs"),
+    "unknown backend": (file_of(GOOD), ("--backend", "odd"), "--backend 'odd' is unknown"),
+    "resale above all": (file_of(GOOD), ("--residual", "1.5"), "must be between 0 and 0.95"),
+    "no ledger": (None, ("sqlite:///no-such.db",), "does not exist"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_mistakes_are_one_sentence(
+    case: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each bad input ends with code 2 and one line on stderr that says what is wrong and what to do."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("DASK_SCHEDULER_ADDRESS", raising=False)
+    write, options, expected = BAD[case]
+    paths = [write(tmp_path)] if write else []
+    later = [] if case == "no fleet" or case.startswith("sizes") else SMALL[:2]
+    code = run(["plan", *map(str, [*paths, *later, *SMALL[2:], *options])])
+    out, err = capsys.readouterr()
+    assert (code, out) == (2, "")
+    assert expected in err
+    assert len(err.strip().splitlines()) == 1
+    assert "Traceback" not in err
+
+
+def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--help`` shows how it is meant to be called."""
+    assert run(["plan", "--help"]) == 0
+    assert "spillway plan usage.csv" in capsys.readouterr().out

@@ -1,0 +1,111 @@
+"""Runs spread over processes or a cluster come back in order, whoever did the work."""
+
+from __future__ import annotations
+
+import builtins
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from spillway.errors import ConfigError
+from spillway.planner.parallel import Workers, usual_workers
+from spillway.planner.plan import make_plan
+from spillway.planner.plan_build import build_inputs
+from spillway.planner.report.as_json import dumps
+from tests.planner.plans import CHEAP, DEAR, pays
+
+
+def scaled(shared: int, item: int) -> int:
+    """Something to work out; refuses seven."""
+    if item == 7:
+        raise ValueError("seven")
+    return shared * item
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_answers_come_in_order(count: int) -> None:
+    """One process or several: the items' order, and a call after each."""
+    done: list[None] = []
+    with Workers(10, count) as pool:
+        assert pool.run(scaled, [3, 1, 2], lambda: done.append(None)) == [30, 10, 20]
+        assert pool.run(scaled, [4, 5]) == [40, 50]
+        assert pool.run(scaled, []) == []
+    assert len(done) == 3
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_failing_run_fails_the_whole(count: int) -> None:
+    """An error in one run reaches the caller and leaves no process behind."""
+    with pytest.raises(ValueError, match="seven"), Workers(1, count) as pool:
+        pool.run(scaled, [1, 7, 2])
+
+
+def test_there_is_at_least_one_processor() -> None:
+    """The usual number of workers is what this process may use."""
+    assert usual_workers() >= 1
+
+
+def test_joblib_of_this_machine() -> None:
+    """joblib's own back end gives the same answers."""
+    pytest.importorskip("joblib")
+    with Workers(10, 2, "joblib") as pool:
+        assert pool.run(scaled, [3, 1, 2]) == [30, 10, 20]
+
+
+def test_a_caller_may_choose_the_back_end() -> None:
+    """Inside the caller's own ``parallel_config`` the runs go where that says."""
+    joblib = pytest.importorskip("joblib")
+    with joblib.parallel_config(backend="threading"), Workers(10, 2, "joblib") as pool:
+        assert pool.run(scaled, [3, 1, 2]) == [30, 10, 20]
+
+
+def test_without_joblib_it_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A back end without joblib installed is one sentence; without a back end nothing is missed."""
+    real = builtins.__import__
+
+    def no_joblib(name: str, *arguments: Any, **options: Any) -> Any:
+        if name == "joblib":
+            raise ImportError(name)
+        return real(name, *arguments, **options)
+
+    monkeypatch.setattr(builtins, "__import__", no_joblib)
+    with pytest.raises(ConfigError, match=r"spillway\[cluster\]"), Workers(1, 1, "joblib"):
+        pass
+    with Workers(10, 1) as pool:
+        assert pool.run(scaled, [3]) == [30]
+
+
+@pytest.mark.slow
+def test_no_scheduler_answers() -> None:
+    """An address where nobody listens is said, not waited for."""
+    pytest.importorskip("distributed")
+    with pytest.raises(ConfigError, match="no scheduler answers"), Workers(1, 1, "dask:tcp://127.0.0.1:9"):
+        pass
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning", "ignore::ResourceWarning")
+def test_plan_on_a_dask_cluster() -> None:
+    """The same sweep on a local Dask cluster of two workers gives the same plan to the last digit."""
+    pytest.importorskip("joblib")
+    distributed = pytest.importorskip("distributed")
+    asked = replace(CHEAP, cloud=DEAR)
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None, processes=True
+    ) as cluster:
+        plan = make_plan(build_inputs(asked), backend=f"dask:{cluster.scheduler_address}")
+        assert cluster.scheduler.transition_counter > 0
+    assert dumps(plan) == dumps(pays())
+
+
+@pytest.mark.slow
+def test_plan_on_a_ray_cluster() -> None:
+    """The same sweep on Ray, where Ray is installed."""
+    ray = pytest.importorskip("ray", reason="Ray is not installed")
+    ray.init(num_cpus=2, log_to_driver=False, include_dashboard=False)
+    try:
+        plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR)), backend="ray")
+    finally:
+        ray.shutdown()
+    assert dumps(plan) == dumps(pays())
