@@ -106,6 +106,8 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     is_private: bool = False
     task: str | None = None
     """Its class, stated by the caller or read from the payload; ``None`` when nobody knows."""
+    language: str | None = None
+    """What its user writes, as the classifier reads it; ``None`` when unknown."""
     p_local_ok: float | None = None
     """Chance that a local answer is good enough, by the payload alone; ``None`` when not judged."""
     usual_output_tokens: float = 200.0

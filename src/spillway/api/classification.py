@@ -49,7 +49,12 @@ class Classifier:
             self._model = await asyncio.shield(self._loading)
         payload = facts_of(_body(raw))
         guess = self._model.guess(payload)
-        return msgspec.structs.replace(facts, task=_name(guess, payload, facts), p_local_ok=guess.p_local_ok)
+        return msgspec.structs.replace(
+            facts,
+            task=_name(guess, payload, facts),
+            language=payload.language,
+            p_local_ok=guess.p_local_ok,
+        )
 
     def _load(self) -> TaskModel:
         own = read_own_tasks(self._own_tasks) if self._own_tasks is not None else None

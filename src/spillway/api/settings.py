@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from spillway.config.quality import QualityConfig
 from spillway.config.schema import Config, DeadlineConfig, SloConfig
 from spillway.routing import Policy
+from spillway.verify.defaults import DEFAULT_GATES
 from spillway.vocabulary import Deadlines, Objective
 
-__all__ = ["policy_of"]
+__all__ = ["gates_of", "policy_of"]
 
 
 def policy_of(config: Config) -> Policy:
@@ -25,11 +27,30 @@ def policy_of(config: Config) -> Policy:
         max_local_output_tokens=routing.max_local_output_tokens,
         queue_per_slot=routing.queue_per_slot,
         hedges=routing.hedge_share > 0,
+        exploration_share=config.quality.exploration_share,
+        gates=gates_of(config.quality),
+        hold_tasks=frozenset(config.quality.hold_tasks),
         max_attempts=routing.max_attempts,
         total_s=max((d.total_s for d in deadlines.values()), default=600.0),
         objectives={name: _objective(name, slo) for name, slo in config.slo.items()},
         deadlines=deadlines,
     )
+
+
+def gates_of(quality: QualityConfig) -> dict[str, tuple[str, ...]]:
+    """Checks by task class. Confidence needs the engine's log-probabilities, so it is asked for only where a
+    threshold is set or could be learned."""
+    if not quality.verify:
+        return {}
+    learns = quality.shadow.share > 0
+
+    def gates(task: str) -> tuple[str, ...]:
+        keeps = learns or task in quality.min_confidence
+        names = (*DEFAULT_GATES.get(task, DEFAULT_GATES["other"]), *("confidence",) * keeps)
+        return tuple(dict.fromkeys(name for name in names if keeps or name != "confidence"))
+
+    named = {task: gates(task) for task in {*DEFAULT_GATES, *quality.min_confidence}}
+    return {**named, "*": named["other"]}
 
 
 def _deadlines(config: DeadlineConfig) -> Deadlines:

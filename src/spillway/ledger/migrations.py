@@ -133,6 +133,18 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ){keyed_storage}""",
         "CREATE INDEX evidence_events_by_time ON evidence_events (at)",
     ),
+    (
+        """CREATE TABLE thresholds (
+            task TEXT NOT NULL,
+            upstream TEXT NOT NULL,
+            model TEXT NOT NULL,
+            identity TEXT NOT NULL,
+            value {real},
+            checked {integer} NOT NULL,
+            state TEXT NOT NULL,
+            PRIMARY KEY (task, upstream, model, identity)
+        ){keyed_storage}""",
+    ),
 )
 
 LATEST = len(STEPS)

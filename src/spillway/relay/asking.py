@@ -16,25 +16,26 @@ __all__ = ["asking_for"]
 def asking_for(run: Run, step: Step, prefill: Prefill, has_verifier: bool) -> Asking:
     """How to ask in this step.
 
-    A whole answer, one with gates and one of structure are held until they are complete, the last kind only
-    while somebody else could make it again. Of a stream with tools the text passes and calls are held.
+    A whole answer, one whose class asks for its gates and one of structure are held until they are complete,
+    the last kind only while somebody else could make it again. Of a stream with tools the text passes and
+    calls are held; one with gates that is not held is watched while it passes.
     """
     job, choice = run.job, step.choice
     facts, decision = job.facts, job.decision
     is_gated = has_verifier and bool(decision.gates) and choice.side == "local" and step.method is None
     is_guarded = facts.is_stream and not step.is_last and facts.operation != "embedding"
-    is_held = not facts.is_stream or is_gated or (is_guarded and is_structured(job))
+    is_held = not facts.is_stream or (is_gated and decision.is_held) or (is_guarded and is_structured(job))
     may_continue = is_guarded and not is_held and is_continuable(job)
     asking = Asking(
         choices=expected_choices(job),
         is_held=is_held,
         is_gated=is_gated,
         may_continue=may_continue,
-        keeps_text=may_continue or (run.keeps_text and facts.is_stream),
+        keeps_text=may_continue or is_gated or (run.keeps_text and facts.is_stream),
         holds_calls=is_guarded
         and not is_held
         and ("tools" in facts.needs or "functions" in job.payload.fields),
-        wants_logprobs=is_gated and decision.wants_logprobs and not job.payload.value("logprobs"),
+        wants_logprobs=is_gated and is_held and decision.wants_logprobs and not job.payload.value("logprobs"),
     )
     if step.method is not None and run.seam is not None:
         said_tokens = run.seam.usage.output_tokens or 0

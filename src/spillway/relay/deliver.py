@@ -15,6 +15,7 @@ from spillway.relay.headers import cost_fields, response_headers, usd
 from spillway.relay.run import Run, total_usd
 from spillway.relay.seam import Seam, plus
 from spillway.relay.step import AttemptFailed
+from spillway.relay.verifier import Watch
 from spillway.vocabulary import Attempt, Bill, Choice, Usage
 
 __all__ = ["Held", "break_off", "give_up", "hold", "pass_on", "release"]
@@ -27,12 +28,23 @@ DONE = b"data: [DONE]\n\n"
 # as it comes
 
 
-async def pass_on(run: Run, live: LiveAttempt) -> None:
-    """Passes events on as they come; the first ones wait until the answer has really begun."""
-    client = run.client
+OPENING_S = 0.3
+"""Longest time an answer's opening is kept back to be judged: what that finds is rare, and callers wait."""
+
+
+async def pass_on(run: Run, live: LiveAttempt, watch: Watch | None = None) -> None:
+    """Passes events on as they come; the first ones wait until the answer has really begun.
+
+    ``watch`` looks at the text on its way; what it turns down before the client has seen anything is asked
+    of somebody else, and later on somebody else continues.
+    """
+    client, began_s, seen = run.client, run.elapsed_s(), 0
     try:
         while True:
-            if live.tee.released_content and not client.has_committed:
+            if watch is not None:
+                seen = _heed(watch, live, seen)
+            may_begin = watch is None or watch.is_opening_judged or run.elapsed_s() - began_s > OPENING_S
+            if live.tee.released_content and may_begin and not client.has_committed:
                 await _commit(run, live)
             if live.is_at_end:
                 break
@@ -45,6 +57,17 @@ async def pass_on(run: Run, live: LiveAttempt) -> None:
             await _leave_seam(run, live, error.failure)
         raise
     await _end(run, live)
+
+
+def _heed(watch: Watch, live: LiveAttempt, seen: int) -> int:
+    """Shows the watch the text since character ``seen``; AttemptFailed when it turns the answer down."""
+    text = live.tee.text
+    code = watch.feed(text[seen:]) if len(text) > seen else None
+    if code is not None:
+        raise AttemptFailed(
+            Failure(code, "its answer failed a check", counts_against=False, status=200, is_verdict=True)
+        )
+    return len(text)
 
 
 async def _commit(run: Run, live: LiveAttempt) -> None:
@@ -125,6 +148,8 @@ class Held:
         self._run = run
         self._events = live.take()
         self._whole: dict[str, Any] | None = None
+        self.held_s = 0.0
+        """How long the client waited for the rest after the first token had come."""
 
     @property
     def body(self) -> bytes:
@@ -162,9 +187,11 @@ class Held:
 
 async def hold(run: Run, live: LiveAttempt) -> Held:
     """The whole answer; AttemptFailed when it breaks or makes no sense."""
+    first_s = run.elapsed_s()
     if live.streams:
         await live.finish()
     held = Held(run, live)
+    held.held_s = run.elapsed_s() - first_s
     if not run.job.facts.is_stream:
         held.body  # noqa: B018  what cannot be put together must fail while others can still be asked
     return held
@@ -184,6 +211,7 @@ async def release(run: Run, held: Held, attempt: Attempt, bill: Bill) -> None:
     headers.append((b"x-spillway-cost-usd", usd(total_usd(run.bills))))
     if facts.is_stream:
         headers.append((b"cache-control", b"no-cache"))
+        headers.append((b"x-spillway-held-ms", b"%.1f" % (1000 * held.held_s)))
     else:
         headers.append((b"content-length", b"%d" % len(data)))
     text = (live.tee.text if facts.is_stream else data.decode("utf-8", "replace")) if run.keeps_text else None

@@ -19,7 +19,7 @@ from spillway.relay.observe import show
 from spillway.relay.route import Route
 from spillway.relay.run import Job, Run
 from spillway.relay.step import AttemptFailed, Step
-from spillway.relay.verifier import Observer, Verifier
+from spillway.relay.verifier import Observer, Verifier, Watch
 from spillway.vocabulary import Attempt, Choice
 
 __all__ = ["Relay"]
@@ -106,7 +106,7 @@ class Relay:
         live = await self._first_to_speak(run, route, step)
         with live:
             if not live.asking.is_held:
-                await pass_on(run, live)
+                await pass_on(run, live, self._watch(run.job, live))
                 return
             held = await hold(run, live)
             code = self._verdict(run.job, held)
@@ -138,6 +138,9 @@ class Relay:
         with LiveAttempt(run, step, lease, self._clock, asking) as live:
             await live.begin()
         return live
+
+    def _watch(self, job: Job, live: LiveAttempt) -> Watch | None:
+        return self._verifier.watch(job) if live.asking.is_gated and self._verifier is not None else None
 
     def _verdict(self, job: Job, held: Held) -> str | None:
         if not held.live.asking.is_gated or self._verifier is None:

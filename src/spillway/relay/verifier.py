@@ -7,7 +7,20 @@ from typing import Protocol
 from spillway.relay.run import Job
 from spillway.vocabulary import Outcome
 
-__all__ = ["Observer", "Verifier"]
+__all__ = ["Observer", "Verifier", "Watch"]
+
+
+class Watch(Protocol):
+    """Judges a stream while it passes."""
+
+    @property
+    def is_opening_judged(self) -> bool:
+        """Whether what is judged by the beginning of an answer has been judged."""
+        ...
+
+    def feed(self, text: str) -> str | None:
+        """The code of a gate that the answer can no longer pass, once there is one."""
+        ...
 
 
 class Verifier(Protocol):
@@ -17,6 +30,10 @@ class Verifier(Protocol):
         """The code of the first gate of ``job.decision.gates`` that the whole answer fails, such as
         ``gate_json``; ``None`` when it passes. ``answer`` is the unstreamed body, with log-probabilities when
         the decision wants them."""
+        ...
+
+    def watch(self, job: Job) -> Watch:
+        """What judges a stream that is not held, by the gates that can be judged on the way."""
         ...
 
 
