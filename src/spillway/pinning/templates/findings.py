@@ -53,7 +53,10 @@ SENTENCES: Mapping[str, tuple[Severity, str]] = {
     "empty-content": ("warning", "a tool call whose content is empty is lost: the engine must send null"),
     "prints-none": ("warning", "the word None is printed for a tool call without content"),
     "lost-content-parts": ("warning", "a text sent as a list of parts does not reach the model"),
-    "parts-as-python": ("warning", "a text sent as a list of parts is printed as Python prints it"),
+    "parts-as-python": (
+        "info",
+        "a text sent as a list of parts is printed as Python prints it: the engine must join them",
+    ),
     "refuses-parts": ("info", "texts sent as lists of parts break it: the engine must join them"),
     "needs-parts": ("info", "texts must be sent as lists of parts: the engine must wrap them"),
     "swallowed-reasoning": ("info", "reasoning sent back with an answer does not reach the model"),
