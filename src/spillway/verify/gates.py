@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import msgspec
@@ -77,30 +77,29 @@ def check(
     """
     if answer is None:
         return Verdict(("gate_empty",), "the upstream's answer could not be read")
-    names = tuple(gates)
-    failed: list[str] = []
-    sentences: list[str] = []
-    notes: list[str] = []
-    confidences: list[float | None] = []
-    for one in (answer, *answer.rest):
-        case = _Case(one, wish, language, threshold, schemas, confidence_of(one), notes)
-        confidences.append(case.confidence)
-        for name in names:
-            sentence = _ask(name, case)
-            if sentence is not None:
-                failed.append(f"gate_{name}")
-                sentences.append(sentence)
-                if not all_failures:
-                    break
-        if failed and not all_failures:
+    names, notes = tuple(gates), list[str]()
+    choices = (answer, *answer.rest)
+    confidences = [confidence_of(one) for one in choices]
+    failures: dict[str, str] = {}
+    for one, confidence in zip(choices, confidences, strict=True):
+        case = _Case(one, wish, language, threshold, schemas, confidence, notes)
+        for code, sentence in _failures(case, names):
+            failures.setdefault(code, sentence)
+            if not all_failures:
+                break
+        if failures and not all_failures:
             break
     known = [value for value in confidences if value is not None]
-    return Verdict(
-        tuple(dict.fromkeys(failed)),
-        sentences[0] if sentences else None,
-        min(known) if len(known) == len(confidences) else None,
-        tuple(dict.fromkeys(notes)),
-    )
+    least = min(known) if len(known) == len(choices) else None
+    return Verdict(tuple(failures), next(iter(failures.values()), None), least, tuple(dict.fromkeys(notes)))
+
+
+def _failures(case: _Case, names: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """(code, sentence) of each gate that fails, judged one by one as they are asked for."""
+    for name in names:
+        sentence = _ask(name, case)
+        if sentence is not None:
+            yield f"gate_{name}", sentence
 
 
 def _ask(name: str, case: _Case) -> str | None:
