@@ -228,6 +228,14 @@ def test_several_files_are_one_workload(tmp_path: Path, capsys: pytest.CaptureFi
     assert requests(both) == pytest.approx(2 * requests(one), rel=0.05)
 
 
+def test_a_bill_that_differs_from_list_prices_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Costs in the file are compared with list prices, and a large difference is a warning."""
+    said = " ".join(as_json(capsys, litellm(tmp_path))["warnings"])
+    assert "the usage states costs of $0.04 in all and list prices come to $0.00" in said
+
+
 def test_same_seed_same_output(capsys: pytest.CaptureFixture[str]) -> None:
     """The same command prints the same bytes."""
     numbers = (

@@ -30,6 +30,8 @@ __all__ = ["Asked", "build_inputs"]
 
 USUAL_USD_PER_HOUR = Decimal(60)
 USUAL_LIFE_MONTHS = 48
+MUCH_RATIO = Decimal("0.1")
+"""How far a stated bill may be from list prices before it is worth a word."""
 USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 1000.0, 250.0
 
 
@@ -141,7 +143,24 @@ def _cloud(asked: Asked, traffic: Traffic) -> tuple[CloudChoice, list[str]]:
     figures = asked.cloud or CloudFigures(asked.price_day)
     if asked.preset == "article" and figures == CloudFigures(asked.price_day):
         figures = article_cloud(figures)
-    return choose_cloud(traffic.workload, figures)
+    cloud, warnings = choose_cloud(traffic.workload, figures)
+    is_as_used = figures.cloud is None and figures.input_usd_per_mtok is None
+    return cloud, warnings + (_difference(traffic, cloud) if is_as_used else [])
+
+
+def _difference(traffic: Traffic, cloud: CloudChoice) -> list[str]:
+    """A warning where the usage states another bill than list prices come to."""
+    stated = [report.cost_usd for report in traffic.reports]
+    listed = cloud.price_usd(traffic.workload)
+    if not stated or None in stated or not listed:
+        return []
+    whole = sum((amount for amount in stated if amount is not None), Decimal(0))
+    if abs(whole / listed - 1) <= MUCH_RATIO:
+        return []
+    return [
+        f"the usage states costs of ${whole:,.2f} in all and list prices come to ${listed:,.2f}; the plan "
+        "uses list prices (discounts, retries or other services may explain the difference)"
+    ]
 
 
 def _others(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:

@@ -1,0 +1,211 @@
+"""The parts a plan is made of: stretches of traffic, uncertain figures, nodes and clouds."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from spillway.errors import ConfigError, WorkloadError
+from spillway.planner.plan_cloud import CloudFigures, choose_cloud, provider_of
+from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
+from spillway.planner.plan_inputs import CloudChoice, SlowedPace, stretch
+from spillway.planner.plan_node import NodeFigures, Typical, choose_node
+from spillway.planner.plan_runs import Run, World, carry_out
+from spillway.planner.plan_traffic import from_numbers
+from spillway.planner.workload import Workload
+from spillway.slo.pace import LinearPace
+from spillway.vocabulary import Objective, Rates
+
+D = Decimal
+DAY = date(2026, 11, 24)
+DAY_S = 86_400.0
+TYPICAL = Typical(500.0, 100.0, Objective("default", 2.0, 20.0))
+
+
+def workload(models: tuple[str, ...] = ("a",), count: int = 8, *, start_s: float | None = None) -> Workload:
+    """Requests an hour apart of 1,000 + 100 tokens, taking turns at the models."""
+    ones = np.ones(count, dtype=np.int32)
+    model = (np.arange(count) % len(models)).astype(np.int32)
+    times = np.linspace(0.0, (count - 1) * 3600.0, count, dtype=np.float64)
+    return Workload(times, 1000 * ones, 100 * ones, None, model, models, count * 3600.0, start_s)
+
+
+def test_stretch_leaves_small_traffic_whole() -> None:
+    """What is small enough is simulated as it is."""
+    whole = workload()
+    assert stretch(whole, 8) is whole
+
+
+def test_stretch_is_whole_days_at_a_typical_rate() -> None:
+    """A part is whole days long, begins on a day, and its rate is near the whole's."""
+    whole = from_numbers(30_000, 100, 20, "office", seed=3).workload
+    part = stretch(whole, 11_000)
+    assert part.span_s == 7 * DAY_S
+    assert len(part) / part.span_s == pytest.approx(len(whole) / whole.span_s, rel=0.1)
+    assert part.time_s[0] >= 0
+    assert part.time_s[-1] < part.span_s
+
+
+def test_stretch_never_is_less_than_a_day() -> None:
+    """However little is asked for, a course of the day stays whole."""
+    whole = from_numbers(30_000, 100, 20).workload
+    assert stretch(whole, 10).span_s == DAY_S
+
+
+def test_months_are_a_twelfth_of_a_year() -> None:
+    """Three numbers come out as exactly as many requests a month."""
+    assert from_numbers(12_345, 100, 20).requests_per_month == 12_345
+
+
+def test_numbers_must_be_there() -> None:
+    """No traffic is no plan."""
+    with pytest.raises(WorkloadError, match="at least 1"):
+        from_numbers(0, 100, 20)
+
+
+def test_given_figures_keep_what_was_uncertain_about_them() -> None:
+    """A figure that is given moves its spread along, within what is possible."""
+    found = with_given(USUAL_COSTS, {"usd_per_kwh": D("0.40"), "residual_ratio": D("0.02")})
+    assert (found["usd_per_kwh"].low, found["usd_per_kwh"].high) == (D("0.33"), D("0.47"))
+    assert found["residual_ratio"].low == 0
+    assert found["growth_per_year"] == USUAL_COSTS["growth_per_year"]
+
+
+def test_every_uncertain_figure_has_a_label_and_a_spread() -> None:
+    """The tables name the same figures."""
+    assert KNOWN.keys() == USUAL_COSTS.keys() == ARTICLE_COSTS.keys()
+
+
+def test_slower_pace_takes_longer() -> None:
+    """Every time is multiplied."""
+    pace = LinearPace(prefill_token_s=0.001, step_base_s=0.01)
+    slow = SlowedPace(pace, 1.5)
+    assert slow.prefill_s(100) == pytest.approx(0.15)
+    assert slow.decode_step_s(1.0, 0.0) == pytest.approx(0.015)
+
+
+def test_default_node_comes_from_the_catalogue() -> None:
+    """Without a word a node of the catalogue is taken, with its price, power and physics."""
+    node = choose_node(NodeFigures(), TYPICAL)
+    assert node.price_usd == 1999
+    assert node.active_w == 65
+    assert node.slots >= 1
+    assert {"price of one node", "power when active", "memory bandwidth", "slots"} <= {
+        each.name for each in node.assumptions
+    }
+
+
+def test_stated_speed_is_kept() -> None:
+    """A stated speed is what one sequence gets; the rest stays physics."""
+    node = choose_node(NodeFigures(decode_tok_s=80.0, prefill_tok_s=900.0), TYPICAL)
+    assert node.decode_tok_s() == pytest.approx(80.0)
+    assert node.prefill_tok_s(512) == pytest.approx(900.0)
+
+
+def test_machine_by_its_figures() -> None:
+    """Bandwidth and compute make a node; unknown idle power is taken as the active one, and said."""
+    figures = NodeFigures(
+        bandwidth_gb_s=400, tflops=12, weights_gb=4.9, hardware_usd=D(1500), active_w=D(120), slots=3
+    )
+    node = choose_node(figures, TYPICAL)
+    assert [node.price_usd, node.idle_w, node.active_w, node.slots] == [1500, 120, 120, 3]
+    idle = next(each for each in node.assumptions if each.name == "power when idle")
+    assert (idle.grade, idle.source) == ("derived", "unknown, taken as when active")
+
+
+def test_rented_node_draws_nothing_of_ours() -> None:
+    """Rent by the hour becomes rent by the month, and power is the landlord's."""
+    node = choose_node(NodeFigures(hardware="rental-rtx-4090"), TYPICAL)
+    assert node.rent_usd_per_month == D("0.43") * D("730.5")
+    assert [node.price_usd, node.active_w] == [0, 0]
+
+
+def test_prefill_alone_is_not_enough() -> None:
+    """A stated speed of reading needs one of writing beside it."""
+    with pytest.raises(ConfigError, match="--decode-tok-s"):
+        choose_node(NodeFigures(prefill_tok_s=900.0), TYPICAL)
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("openai/gpt-4o", ("openai", "gpt-4o")), ("gpt-4o-mini", ("openai", "gpt-4o-mini")),
+        ("claude-sonnet-4-5", ("anthropic", "claude-sonnet-4-5")), ("o3-mini", ("openai", "o3-mini")),
+        ("gemini-2.5-flash", ("google", "gemini-2.5-flash")), ("my-own-model", None), ("oddball", None),
+    ],
+)  # fmt: skip
+def test_provider_of_a_name(name: str, found: tuple[str, str] | None) -> None:
+    """A name with a slash says whose it is; well-known beginnings do; others do not."""
+    assert provider_of(name) == found
+
+
+def test_every_model_is_priced_at_its_own_rate() -> None:
+    """Requests of two models cost what each model charges, also when only some are chosen."""
+    two = workload(("gpt-4o-mini", "gpt-4o"))
+    cloud, warnings = choose_cloud(two, CloudFigures(DAY))
+    small, large = (rates.input_usd_per_mtok for rates in cloud.rates)
+    assert small is not None
+    assert large is not None
+    assert small < large
+    first = np.arange(8) == 0
+    whole, one = cloud.price_usd(two), cloud.price_usd(two, first)
+    assert whole is not None
+    assert one == (1000 * small + 100 * D("0.6")) / 1_000_000
+    assert whole > 8 * one
+    assert warnings == []
+    assert cloud.name == "gpt-4o-mini and 1 other, as used"
+
+
+def test_without_a_model_a_default_is_taken_and_said() -> None:
+    """Usage that names no model is priced as a usual one, with a warning."""
+    cloud, warnings = choose_cloud(workload(("",)), CloudFigures(DAY))
+    assert cloud.name == "openai/gpt-4o-mini"
+    assert "names no model" in warnings[0]
+
+
+def test_cached_tokens_need_their_price() -> None:
+    """A stated price without one for cached tokens charges them in full; an unknown one would be refused."""
+    cached = workload()
+    figures = CloudFigures(DAY, input_usd_per_mtok=D(1), output_usd_per_mtok=D(2))
+    cloud, _ = choose_cloud(cached, figures)
+    assert cloud.rates[0].cache_read_usd_per_mtok == 1
+    unknown = CloudChoice("x", (Rates(D(1), D(2), None),))
+    with_cache = Workload(
+        cached.time_s, cached.input_tokens, cached.output_tokens, np.full(8, 10, dtype=np.int32),
+        cached.model, cached.models, cached.span_s,
+    )  # fmt: skip
+    assert unknown.price_usd(with_cache) is None
+
+
+def test_batch_traffic_is_cheaper() -> None:
+    """What goes through the batch endpoint costs half."""
+    figures = CloudFigures(DAY, input_usd_per_mtok=D(1), output_usd_per_mtok=D(2), batch_ratio=D("0.5"))
+    cloud, _ = choose_cloud(workload(), figures)
+    plain = CloudChoice("x", cloud.rates).price_usd(workload())
+    assert plain is not None
+    assert cloud.price_usd(workload()) == plain * D("0.75")
+
+
+def test_mean_rates_weigh_by_tokens() -> None:
+    """The usual calculation's two rates are those of the whole traffic."""
+    cloud = CloudChoice("x", (Rates(D(1), D(10)), Rates(D(3), D(30))))
+    assert cloud.mean_rates(workload(("a", "b"))) == (D(2), D(20))
+
+
+def test_a_run_is_the_same_wherever_it_is_worked_out() -> None:
+    """Every figure of a run is a function of the world and the run."""
+    traffic = from_numbers(300, 200, 40).workload
+    node = choose_node(NodeFigures(), TYPICAL)
+    cloud = CloudChoice("x", (Rates(D(1), D(10)),))
+    world = World(traffic, traffic, node.fleet, TYPICAL.objective, cloud, 0)
+    assert carry_out(world, Run(1)) == carry_out(world, Run(1))
+    alone, doubled = carry_out(world, Run(1)), carry_out(world, Run(1, load=2.0))
+    assert doubled.requests_per_s == pytest.approx(2 * alone.requests_per_s)
+    assert sum(alone.local_by_hour) + sum(alone.cloud_by_hour) == pytest.approx(
+        alone.requests * DAY_S / traffic.span_s
+    )
+    patient = carry_out(world, Run(1, patience=2.5))
+    assert patient.useful_share >= alone.useful_share
