@@ -182,6 +182,8 @@ def test_starts_over_when_the_traffic_turns() -> None:
     for score, right in draw(random.Random(1), 1_500, informative):
         learned.update(score, right)
     earned, restarts = learned.value, learned.restarts
+    assert OnlineThreshold(alpha=0.05).gate_value is None
+    assert learned.gate_value == earned
     assert earned is not None
     assert restarts == 0
     rng, taken = random.Random(2), 0
@@ -190,6 +192,7 @@ def test_starts_over_when_the_traffic_turns() -> None:
         taken += 1
     assert learned.restarts == 1
     assert learned.value is None
+    assert learned.gate_value == math.inf
     assert taken < 100
 
 
@@ -205,4 +208,6 @@ def test_state_survives_a_restart() -> None:
     assert again.threshold == learned.threshold
     assert not OnlineThreshold(alpha=0.04, grid=COARSE).restore(learned.to_state())
     assert not again.restore({})
-    assert not again.restore({**learned.to_state(), "wealth": None})
+    for damage in ({"wealth": None}, {"wealth": [[0.0]] * len(COARSE)}, {"kept": [1]}, {"n": "many"}):
+        assert not again.restore({**learned.to_state(), **damage})
+    assert again.threshold == learned.threshold

@@ -78,6 +78,11 @@ class OnlineThreshold:
         return None if self._place is None else self._grid[self._place]
 
     @property
+    def gate_value(self) -> float | None:
+        """What to hand to ``check``: ``None`` before anything was earned, infinity once it was lost again."""
+        return math.inf if self._place is None and self.restarts else self.value
+
+    @property
     def threshold(self) -> Threshold:
         """The same with the answers it rests on."""
         if self._place is None:
@@ -172,13 +177,18 @@ class OnlineThreshold:
         if any(state.get(key) != value for key, value in expected.items()):
             return False
         size = len(self._grid)
-        lists = [state.get(key) for key in ("kept", "lost", "wealth", "won")]
-        if any(not isinstance(one, list) or len(one) != size for one in lists):
+        try:
+            n, restarts, watch = int(state["n"]), int(state["restarts"]), float(state["watch"])
+            kept, lost, won = list(state["kept"]), list(state["lost"]), list(state["won"])
+            wealth = [list(row) for row in state["wealth"]]
+            place, start, first_scores = state["place"], state["start"], list(state["first_scores"])
+        except (KeyError, TypeError, ValueError):
             return False
-        self.n, self.restarts = int(state["n"]), int(state["restarts"])
-        self._kept, self._lost = list(state["kept"]), list(state["lost"])
-        self._wealth = [list(row) for row in state["wealth"]]
-        self._has_won = list(state["won"])
-        self._place, self._start = state["place"], state["start"]
-        self._first_scores, self._watch = list(state["first_scores"]), float(state["watch"])
+        if {len(kept), len(lost), len(won), len(wealth)} != {size}:
+            return False
+        if any(len(row) != len(self._bets) for row in wealth):
+            return False
+        self.n, self.restarts, self._watch = n, restarts, watch
+        self._kept, self._lost, self._has_won, self._wealth = kept, lost, won, wealth
+        self._place, self._start, self._first_scores = place, start, first_scores
         return True
