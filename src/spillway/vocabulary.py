@@ -245,6 +245,8 @@ class Choice(Struct, frozen=True):
     total_p95_s: float | None = None
     context_tokens: int | None = None
     """Tokens prompt and answer may take there; ``None`` when unknown."""
+    drift: tuple[str, ...] = ()
+    """In what it differs from its pin; the caller is told."""
 
 
 class Decision(Struct, frozen=True):

@@ -14,6 +14,7 @@ from spillway.api.body import ClientGone, Receive, discard_rest, read_body
 from spillway.api.classification import Classifier
 from spillway.api.envelope import send_error, send_json
 from spillway.api.facts import Ids, Parsed, new_ids, parse_request
+from spillway.api.feedback import FeedbackTaker
 from spillway.api.pages import model_card, model_list, node_list
 from spillway.clock import Clock
 from spillway.errors import (
@@ -74,6 +75,8 @@ class Gateway:
         clock: Clock,
         limits: Limits,
         classifier: Classifier | None = None,
+        feedback: FeedbackTaker | None = None,
+        drift: Callable[[], dict[str, Any]] = dict,
         captures: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -87,6 +90,8 @@ class Gateway:
         self._clock = clock
         self._limits = limits
         self._classifier = classifier
+        self._feedback = feedback
+        self._drift = drift
         self._captures = captures
         self._is_ready = is_ready
 
@@ -103,6 +108,8 @@ class Gateway:
             operation = GENERATING.get(scope["path"])
             if operation is not None and scope["method"] == "POST":
                 await self._generate(operation, scope, headers, ids, receive, client)
+            elif scope["path"] == FEEDBACK:
+                await self._rate(scope, headers, ids, receive, client)
             else:
                 await self._look_up(scope, headers, ids, client)
         except RequestError as error:
@@ -191,6 +198,20 @@ class Gateway:
                 param="x-spillway-slo-class",
             )
 
+    async def _rate(
+        self, scope: Scope, headers: dict[bytes, bytes], ids: Ids, receive: Receive, client: Client
+    ) -> None:
+        """Takes in what a caller thought of an answer."""
+        key_name = self._keys.name_of(headers)
+        if scope["method"] != "POST":
+            raise MethodNotAllowed(f"use POST for {FEEDBACK}", allow="POST")
+        if self._feedback is None:
+            raise NotFound("this gateway takes no ratings")
+        raw = await read_body(
+            receive, headers, max_bytes=LARGEST_RATING_BYTES, silence_s=self._limits.body_silence_s
+        )
+        await send_json(client, 200, await self._feedback.take_feedback(raw, key_name), ids.shown)
+
     async def _look_up(self, scope: Scope, headers: dict[bytes, bytes], ids: Ids, client: Client) -> None:
         """Everything that is answered without a model."""
         path: str = scope["path"]
@@ -210,7 +231,12 @@ class Gateway:
         return {"/health/live": self._live, "/health/ready": self._ready}
 
     def _guarded_pages(self) -> dict[str, Page]:
-        return {"/v1/models": self._models, "/spillway/v1/nodes": self._nodes, "/metrics": self._scrape}
+        return {
+            "/v1/models": self._models,
+            "/spillway/v1/nodes": self._nodes,
+            "/spillway/v1/drift": self._drifts,
+            "/metrics": self._scrape,
+        }
 
     def _card(self, path: str) -> Page | None:
         if not path.startswith("/v1/models/"):
@@ -239,6 +265,9 @@ class Gateway:
     async def _nodes(self, ids: Ids, client: Client) -> None:
         await send_json(client, 200, node_list(self._fleet.snapshots()), ids.shown)
 
+    async def _drifts(self, ids: Ids, client: Client) -> None:
+        await send_json(client, 200, self._drift(), ids.shown)
+
     async def _scrape(self, ids: Ids, client: Client) -> None:
         body = self._metrics.render()
         headers = [
@@ -259,5 +288,7 @@ def _refuse_contradictions(headers: list[tuple[bytes, bytes]]) -> None:
 
 
 Page = Callable[[Ids, Client], Awaitable[None]]
+FEEDBACK = "/spillway/v1/feedback"
+LARGEST_RATING_BYTES = 16_384
 NO_DECISION = Decision((), ())
 SIDES = frozenset({"local", "cloud"})

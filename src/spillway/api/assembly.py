@@ -12,8 +12,10 @@ from spillway.api.app import Gateway, Limits
 from spillway.api.auth import KeyRing
 from spillway.api.books import LedgerBooks
 from spillway.api.classification import Classifier
-from spillway.api.nodes import Nodes
+from spillway.api.nodes import KnownNode, Nodes
+from spillway.api.pin_watch import PinWatch
 from spillway.api.price_watch import PriceWatch
+from spillway.api.quality import Quality
 from spillway.api.settings import policy_of
 from spillway.clock import SystemClock
 from spillway.config.schema import CloudConfig, Config
@@ -24,8 +26,9 @@ from spillway.errors import ConfigError
 from spillway.fleet.registry import Fleet, Upstream
 from spillway.ledger.prices import default_cache_folder
 from spillway.ledger.writer import LedgerWriter
+from spillway.relay.hedge import HedgeBudget
 from spillway.relay.relay import Relay
-from spillway.routing import NoEvidence, reasons
+from spillway.routing import reasons
 from spillway.slo.pace import LinearPace
 from spillway.telemetry.metrics import Metrics
 from spillway.vocabulary import ModelFacts
@@ -59,17 +62,40 @@ class Assembly:
             self.writer, self.metrics, self.prices.rates, self.nodes.rates, self._reference()
         )
         self.classifier = classifier_of(config)
+        self.quality = Quality(
+            config,
+            fleet=self.fleet,
+            writer=self.writer,
+            clock=self.clock,
+            bill=self.books.bill,
+            rates_of=self.prices.rates,
+            reference=self._reference(),
+        )
+        weights = None if state_folder is None else state_folder / "weights.json"
+        self.pins = PinWatch(config.pins, self.fleet, self.clock, cache_file=weights)
+        self.fleet.on_admit = self.pins.interrupt
+        self.nodes.on_probe += [self.pins.observe, self._note_models]
         self.gateway = Gateway(
             fleet=self.fleet,
             policy=policy_of(config),
-            evidence=NoEvidence(),
-            relay=Relay(self.fleet, self.books, self.clock),
+            evidence=self.quality.book,
+            relay=Relay(
+                self.fleet,
+                self.books,
+                self.clock,
+                hedges=HedgeBudget(config.routing.hedge_share),
+                on_hedge=self.metrics.note_hedge,
+                verifier=self.quality.gatekeeper,
+                observer=self.quality.shadow,
+            ),
             books=self.books,
             keys=KeyRing(config.server.keys),
             metrics=self.metrics,
             clock=self.clock,
             limits=Limits(config.server.max_body_bytes, config.server.body_timeout_s),
             classifier=self.classifier,
+            feedback=self.quality.feedback,
+            drift=self.pins.to_json,
             captures=config.capture,
             is_ready=lambda: self._is_ready,
         )
@@ -77,9 +103,13 @@ class Assembly:
     async def start(self) -> None:
         """Opens the ledger, starts embedded engines, asks every node what it is, begins to watch them."""
         await self.writer.start()
+        await self.quality.start()
         await self.nodes.start()
+        self.pins.start()
         for cloud in self.config.clouds:
             self.fleet.add(self._cloud(cloud))
+        for upstream in self.fleet.upstreams.values():
+            self.quality.desk.note_models(upstream.name, upstream.models)
         self.nodes.watch()
         self.prices.want(
             (cloud.name, entry.name) for cloud in self.config.clouds for entry in cloud.model_entries
@@ -98,9 +128,17 @@ class Assembly:
         if self.classifier is not None:
             await self.classifier.close()
         await self.nodes.close()
+        await self.pins.close()
+        await self.quality.close()
         await self.fleet.close()
         await self.nodes.stop_engines()
         await self.writer.close()
+
+    def _note_models(self, node: KnownNode, found: Found) -> None:
+        """Evidence is kept by what is really served."""
+        upstream = self.fleet.upstreams.get(node.name)
+        if upstream is not None and found.state == "ready":
+            self.quality.desk.note_models(node.name, upstream.models)
 
     def _reference(self) -> tuple[str, str] | None:
         """The configured reference, else the first model of the first cloud."""

@@ -26,7 +26,7 @@ from spillway.pinning.followed import FollowedLock
 from spillway.pinning.identity import identities_of
 from spillway.pinning.impostors import answers_any_name, cloud_of
 from spillway.pinning.lock import LockedNode
-from spillway.pinning.review import review_node
+from spillway.pinning.review import lasting, review_node
 from spillway.pinning.rounds import CanaryRunner, Job
 from spillway.pinning.runs import Doubt, by_the_way, certain
 from spillway.pinning.weights import WeightFiles, is_this_machine
@@ -185,7 +185,7 @@ class PinWatch:
         if locked is not None:
             review = review_node(watch.name, locked, watch.identities)
             watch.unverified = review.unverified
-            found += review.changes
+            found += [*review.changes, *lasting(watch.state.changes, review)]
             for name, model in locked.models.items():
                 doubts = [doubt for key, doubt in sorted(watch.doubts.items()) if key[0] == name]
                 found += certain(doubts, len(model.canaries)) if name in watch.identities else ()

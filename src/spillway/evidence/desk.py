@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from spillway.clock import Clock
 from spillway.errors import LedgerError
@@ -34,6 +34,8 @@ class EvidenceDesk:
 
     def __init__(self, book: EvidenceBook, writer: LedgerWriter, clock: Clock) -> None:
         self.book = book
+        self.on_event: Callable[[Event], None] = lambda event: None
+        """Told of every event that is taken or corrected."""
         self.identities = Identities()
         self._writer = writer
         self._clock = clock
@@ -113,6 +115,7 @@ class EvidenceDesk:
             return False
         stage, position = self._place(event)
         changed = self.book.take(event)
+        self.on_event(event)
         if event.kind != "gate" or event.score < 1.0:
             self._rows.append(event_row(event, stage, position))
         self._flush_soon(0.0 if changed or event.kind == "feedback" else FLUSH_S)

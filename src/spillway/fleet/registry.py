@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
 
 from spillway.clock import Clock
@@ -144,6 +144,8 @@ class Fleet:
     def __init__(self, upstreams: Iterable[Upstream], clock: Clock) -> None:
         self.upstreams: dict[str, Upstream] = {}
         self.outlook = Outlook()
+        self.on_admit: Callable[[str], None] = lambda name: None
+        """Told of an upstream that is about to get a request, before it is sent."""
         self._clock = clock
         for upstream in upstreams:
             self.add(upstream)
@@ -165,6 +167,7 @@ class Fleet:
         Waits for a slot of a node that is full, served by deadline; QueueTimeout after ``choice.queue_s``.
         """
         upstream = self.upstreams[choice.upstream]
+        self.on_admit(choice.upstream)
         now_s = self._clock.monotonic_s()
         entry = Entry(facts, choice, now_s)
         if upstream.has_room and not len(upstream.queue):

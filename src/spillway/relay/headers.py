@@ -34,6 +34,8 @@ def response_headers(run: Run, choice: Choice, upstream_headers: Headers, conten
         (b"x-spillway-attempts", b"%d" % run.started),
         (b"x-spillway-overhead-ms", b"%.2f" % (1000 * (run.first_sent_s or 0.0))),
     ]
+    if choice.drift:
+        headers.append((b"x-spillway-drift", ",".join(choice.drift).encode()))
     if choice.side == "cloud":
         headers += [pair for pair in upstream_headers if pair[0].startswith(PASSED_ON)]
     return headers

@@ -301,7 +301,13 @@ def _choice(candidate: Candidate, belief: Admission | None, policy: Policy) -> C
     found = belief.forecast
     if found is None:
         return Choice(
-            node.name, node.side, model.name, deadlines, queue_s, context_tokens=model.context_tokens
+            node.name,
+            node.side,
+            model.name,
+            deadlines,
+            queue_s,
+            context_tokens=model.context_tokens,
+            drift=node.drift,
         )
     return Choice(
         node.name,
@@ -314,6 +320,7 @@ def _choice(candidate: Candidate, belief: Admission | None, policy: Policy) -> C
         found.ttft_s * node.ttft_stretch,
         found.total_s * node.total_stretch,
         model.context_tokens,
+        node.drift,
     )
 
 

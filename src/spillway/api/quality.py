@@ -1,0 +1,96 @@
+"""All that makes sure local answers are good enough, put together: gates, evidence, comparisons, ratings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from spillway.api.feedback import FeedbackTaker
+from spillway.api.gatekeeper import Gatekeeper
+from spillway.api.shadow import Shadow, ShadowSettings
+from spillway.api.shadow_ask import Target
+from spillway.api.thresholds import Thresholds
+from spillway.clock import Clock
+from spillway.config.schema import Config
+from spillway.evidence import EvidenceBook, QualityLimits
+from spillway.evidence.desk import EvidenceDesk
+from spillway.fleet.registry import Fleet
+from spillway.ledger.writer import LedgerWriter
+from spillway.vocabulary import Attempt, Bill, Rates
+
+__all__ = ["Quality"]
+
+
+class Quality:
+    """``start`` after the ledger's writer, ``close`` before it."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        fleet: Fleet,
+        writer: LedgerWriter,
+        clock: Clock,
+        bill: Callable[[Attempt], Bill],
+        rates_of: Callable[[str, str], Rates | None],
+        reference: tuple[str, str] | None,
+    ) -> None:
+        """``reference`` is the cloud and model that local answers are compared with."""
+        quality = config.quality
+        limits = QualityLimits(
+            quality.max_gap, quality.confidence, quality.max_escalations, quality.exploration_share
+        )
+        shadow = _shadow_settings(config, reference)
+        self.book = EvidenceBook(
+            limits,
+            local_tasks=config.routing.local_tasks,
+            reference=reference,
+            can_compare=shadow.share > 0 and shadow.reference is not None,
+        )
+        self.desk = EvidenceDesk(self.book, writer, clock)
+        self.thresholds = Thresholds(quality.min_confidence, quality.max_error, writer)
+        self.gatekeeper = Gatekeeper(self.thresholds, self.desk.key_for)
+        self.desk.on_event = self.gatekeeper.learn
+        self.feedback = FeedbackTaker(self.desk, writer, clock, is_on=quality.feedback)
+        self.shadow = Shadow(
+            shadow,
+            fleet=fleet,
+            desk=self.desk,
+            writer=writer,
+            clock=clock,
+            bill=bill,
+            rates_of=rates_of,
+            gate=self.gatekeeper.judge,
+        )
+
+    async def start(self) -> None:
+        """What earlier runs learned is known again."""
+        await self.desk.start()
+        await self.thresholds.start()
+        await self.shadow.start()
+
+    async def close(self) -> None:
+        """Comparisons are cancelled, and everything learned is with the ledger's writer."""
+        await self.shadow.close()
+        self.thresholds.close()
+        await self.desk.close()
+
+
+def _shadow_settings(config: Config, reference: tuple[str, str] | None) -> ShadowSettings:
+    given = config.quality.shadow
+    return ShadowSettings(
+        share=given.share,
+        usd_per_day=given.usd_per_day,
+        tasks=frozenset(given.tasks),
+        reference=None if reference is None else Target(reference[0], "cloud", reference[1]),
+        judge=_judge(config, given.judge),
+        runs_code=given.runs_code,
+        max_parallel=given.max_parallel,
+    )
+
+
+def _judge(config: Config, name: str | None) -> Target | None:
+    if name is None:
+        return None
+    upstream, _, model = name.partition("/")
+    is_node = any(node.name == upstream for node in config.nodes)
+    return Target(upstream, "local" if is_node else "cloud", model)
