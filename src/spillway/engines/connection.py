@@ -19,20 +19,6 @@ MAX_HEAD_BYTES = 64 * 1024
 """An answer whose headers are longer is malformed."""
 PAUSE_BYTES = 256 * 1024
 """Unread body bytes at which reading from the socket pauses."""
-IDLE_LIMIT = 256
-"""Idle connections kept per origin."""
-IDLE_S = 4.0
-"""Idle connections older than this are not reused: llama.cpp and uvicorn close theirs after 5 s."""
-JOIN_BYTES = 16 * 1024
-"""Bodies up to this size are joined to their head: one write costs less than two."""
-PAUSE_BYTES = 256 * 1024
-"""Unread body bytes at which reading from the socket pauses."""
-IDLE_LIMIT = 256
-"""Idle connections kept per origin."""
-IDLE_S = 4.0
-"""Idle connections older than this are not reused: llama.cpp and uvicorn close theirs after 5 s."""
-JOIN_BYTES = 16 * 1024
-"""Bodies up to this size are joined to their head: one write costs less than two."""
 JOIN_BYTES = 16 * 1024
 """Bodies up to this size are joined to their head: one write costs less than two."""
 
@@ -44,6 +30,7 @@ class Exchange:
         "_buffered",
         "_connection",
         "_error",
+        "_is_lingering",
         "_pieces",
         "_waiter",
         "has_answered",
@@ -59,6 +46,7 @@ class Exchange:
         self._buffered = 0
         self._waiter: asyncio.Future[None] | None = None
         self._error: WireError | None = None
+        self._is_lingering = False
         self.may_reuse = may_reuse
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -89,6 +77,25 @@ class Exchange:
             self._connection.resume()
         self._buffered = 0
         return piece
+
+    async def linger(self, limit_s: float) -> None:
+        """Returns once the answer is complete or broken, or much has gathered, or ``limit_s`` is over.
+
+        A reader in no hurry is woken once for many small pieces: each time costs more than all else.
+        """
+        connection = self._connection
+        if self.is_complete or self._error is not None or connection is None:
+            return
+        self._is_lingering = True
+        self._waiter = connection.loop.create_future()
+        connection.watch(limit_s)
+        try:
+            await self._waiter
+        except TimeoutError:
+            pass
+        finally:
+            self._waiter = None
+            self._is_lingering = False
 
     async def body(self, limit_bytes: int, timeout_s: float = 60.0) -> bytes:
         """The whole rest of the body; PeerMalformed when it is longer than ``limit_bytes``."""
@@ -126,7 +133,11 @@ class Exchange:
     # what the connection calls
 
     def wake(self) -> None:
-        """Lets the reader look again."""
+        """Lets the reader look again, unless it is in no hurry."""
+        if self._is_lingering and not (
+            self.is_complete or self._error is not None or self._buffered > PAUSE_BYTES
+        ):
+            return
         waiter = self._waiter
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -23,12 +23,6 @@ IDLE_LIMIT = 256
 """Idle connections kept per origin."""
 IDLE_S = 4.0
 """Idle connections older than this are not reused: llama.cpp and uvicorn close theirs after 5 s."""
-JOIN_BYTES = 16 * 1024
-"""Bodies up to this size are joined to their head: one write costs less than two."""
-IDLE_S = 4.0
-"""Idle connections older than this are not reused: llama.cpp and uvicorn close theirs after 5 s."""
-JOIN_BYTES = 16 * 1024
-"""Bodies up to this size are joined to their head: one write costs less than two."""
 
 
 class HttpClient:

@@ -28,6 +28,9 @@ MAX_ANSWER_BYTES = 256 * 1024 * 1024
 MAX_ERROR_BYTES = 256 * 1024
 END_GRACE_S = 0.25
 """How long a finished answer waits for usage and ``[DONE]``: some servers send neither and do not hang up."""
+LINGER_S = 0.05
+"""How long the pieces of an answer that is held are gathered before they are looked at; its end is not waited
+for."""
 LOAD_POLLS_S = (0.1, 0.2, 0.4, 0.8, 1.0)
 """Pauses between questions to an upstream that loads its model; the last one repeats."""
 
@@ -80,6 +83,8 @@ class LiveAttempt:
         self._exchange: Exchange | None = None
         self._started_s = self._asked_s = self._progress_s = run.elapsed_s()
         self._first_token_s: float | None = None
+        self._has_progressed = False
+        """Whether the last bytes held something of the answer."""
         self._has_worked = False
         """Whether the upstream is known to have begun, and will bill it."""
         self._is_refused = False
@@ -200,9 +205,12 @@ class LiveAttempt:
     async def pull(self) -> None:
         """Reads on: ``pending`` may have grown, and ``is_at_end`` is set where the stream ends."""
         assert self._exchange is not None
-        tee = self.tee
+        tee, exchange, patience_s = self.tee, self._exchange, self._patience_s()
         try:
-            block = await self._exchange.read(self._patience_s())
+            if self.asking.is_held and tee.saw_content and patience_s > LINGER_S and not tee.has_finished:
+                await exchange.linger(LINGER_S)
+                patience_s -= LINGER_S
+            block = await exchange.read(patience_s)
         except WireError as error:
             if not tee.has_finished:
                 self._has_worked = self._has_worked or isinstance(error, PeerTimeout)
@@ -213,7 +221,8 @@ class LiveAttempt:
         stitcher = self.asking.stitcher
         self.pending += released if stitcher is None else stitcher.feed(released)
         self.is_at_end = not block or tee.is_done
-        if tee.text_events > before:
+        self._has_progressed = tee.text_events > before
+        if self._has_progressed:
             self._note_progress()
         if tee.error is not None:
             raise AttemptFailed(from_event(tee.error))
@@ -257,9 +266,13 @@ class LiveAttempt:
 
     def _patience_s(self) -> float:
         """How long the next bytes may take; comments that keep a connection alive are no progress."""
-        deadlines, now_s = self.choice.deadlines, self.run.elapsed_s()
+        deadlines = self.choice.deadlines
         if self.tee.has_finished:
             return END_GRACE_S
+        if self._has_progressed:  # as nearly always, and a moment ago: no need to ask the clock again
+            limit_s = min(deadlines.total_s + self._asked_s, self.run.job.decision.total_s)
+            return min(deadlines.stall_s, max(0.001, limit_s - self._progress_s))
+        now_s = self.run.elapsed_s()
         if not self.streams:
             limit_s = deadlines.total_s
         elif self.tee.saw_content:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from spillway.engines.usage import Chunk, parse_chunk
+from spillway.engines.usage import NOTHING, Chunk, parse_chunk
 from spillway.vocabulary import Usage
 
 __all__ = ["MAX_EVENT_BYTES", "StreamTee", "data_of", "split_events"]
@@ -109,12 +109,13 @@ class StreamTee:
         return self._examine(rest + b"\n\n") if rest.strip() else b""
 
     def _examine(self, data: bytes) -> bytes:
+        events = split_events(data)
         passed = []
-        for event in split_events(data):
+        for event in events:
             payload = data_of(event)
             if payload is None or self._note(payload, event):  # a comment keeps the connection alive
                 passed.append(event)
-        return b"".join(passed)
+        return data if len(passed) == len(events) else b"".join(passed)
 
     def _note(self, payload: bytes, event: bytes) -> bool:
         """Remembers what one event says; False when it is kept back."""
@@ -125,6 +126,8 @@ class StreamTee:
         if chunk is None:
             self.malformed_events += payload != b"null"  # llama.cpp sends null before several answers
             return False
+        if self._is_more_text(chunk):
+            return True
         if chunk.error is not msgspec.UNSET and chunk.error is not None and bytes(chunk.error) != b"null":
             self.error = bytes(chunk.error)
             return False
@@ -138,6 +141,29 @@ class StreamTee:
             if not chunk.choices:
                 return False
         return self._lets_through(chunk, event)
+
+    def _is_more_text(self, chunk: Chunk) -> bool:
+        """Notes one more piece of the only answer's text, which is what nearly all chunks are."""
+        choices = chunk.choices
+        if not self._seen or self._is_holding or self._choices != 1 or choices is None or len(choices) != 1:
+            return False
+        choice = choices[0]
+        delta = choice.delta
+        if (
+            chunk.usage is not None
+            or chunk.error is not msgspec.UNSET
+            or choice.finish_reason
+            or delta is None
+        ):
+            return False
+        text = delta.content
+        if not text or delta.tool_calls is not NOTHING or delta.function_call is not NOTHING:
+            return False
+        self.saw_content = self.released_content = True
+        self.text_events += 1
+        if self._texts is not None and isinstance(text, str):
+            self._keep_text(text)
+        return True
 
     def _note_choices(self, chunk: Chunk) -> None:
         for choice in chunk.choices or ():
@@ -200,5 +226,7 @@ def split_events(data: bytes) -> list[bytes]:
 
 def data_of(event: bytes) -> bytes | None:
     """The payload of an event, its ``data:`` lines joined; ``None`` for a comment."""
+    if event.startswith(b"data: ") and event.find(b"\n") == len(event) - 2:
+        return event[6:-2]
     lines = [line[5:].lstrip() for line in event.splitlines() if line.startswith(b"data:")]
     return b"\n".join(lines).strip() if lines else None
