@@ -224,6 +224,18 @@ async def test_a_silent_probe_changes_nothing(rig: Rig) -> None:
     assert {"model": "qwen3:4b", "field": "engine_version"} in pins.to_json()["nodes"][0]["unverified"]
 
 
+async def test_silence_does_not_end_drift(rig: Rig) -> None:
+    """A field that differed and is not told now still counts as different."""
+    await rig.pin()
+    pins = rig.begin()
+    rig.serve({"/api/version": {"version": "0.31.0"}})
+    await rig.probe()
+    rig.serve({"/api/version": {}})
+    await rig.probe()
+    assert rig.drift() == ("engine_version",)
+    assert len(pins.events) == 1
+
+
 async def test_the_page(rig: Rig) -> None:
     """The page tells every node's standing and what happened, newest first, and is plain JSON."""
     await rig.pin()

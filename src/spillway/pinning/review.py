@@ -10,7 +10,7 @@ from spillway.pinning.compare import Change, Field, changes, unverified
 from spillway.pinning.identity import Identity
 from spillway.pinning.lock import Lock, LockedNode
 
-__all__ = ["NodeReview", "review_node", "template_lines"]
+__all__ = ["NodeReview", "lasting", "review_node", "template_lines"]
 
 NODE_FIELDS: frozenset[Field] = frozenset({"engine", "engine_version", "slots"})
 """What all models of a node share: said once, under the model ``*``."""
@@ -54,6 +54,16 @@ def review_node(name: str, node: LockedNode | None, seen: Mapping[str, Identity]
         found.extend(changes(pinned, now))
         silent.extend((model, field) for field in unverified(pinned, now))
     return NodeReview(name, _once(found), tuple(sorted(own - node.models.keys())), tuple(silent), elsewhere)
+
+
+def lasting(before: Sequence[Change], review: NodeReview) -> list[Change]:
+    """Earlier changes of fields that the node does not tell now: they hold until it tells otherwise, so that
+    nobody gets rid of drift by silence."""
+    silent = {*review.unverified, *(("*", field) for _, field in review.unverified if field in NODE_FIELDS)}
+    told = {(change.model, change.field) for change in review.changes}
+    return [
+        change for change in before if (key := (change.model, change.field)) in silent and key not in told
+    ]
 
 
 def template_lines(lock: Lock, templates: Mapping[str, str], before: str | None, after: str) -> list[str]:
