@@ -86,7 +86,7 @@ class Assembly:
                 hedges=HedgeBudget(config.routing.hedge_share),
                 on_hedge=self.metrics.note_hedge,
                 verifier=self.quality.gatekeeper,
-                observer=self.quality.shadow,
+                observer=self.quality,
             ),
             books=self.books,
             keys=KeyRing(config.server.keys),

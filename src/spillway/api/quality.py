@@ -15,7 +15,8 @@ from spillway.evidence import EvidenceBook, QualityLimits
 from spillway.evidence.desk import EvidenceDesk
 from spillway.fleet.registry import Fleet
 from spillway.ledger.writer import LedgerWriter
-from spillway.vocabulary import Attempt, Bill, Rates
+from spillway.relay.run import Job
+from spillway.vocabulary import Attempt, Bill, Outcome, Rates
 
 __all__ = ["Quality"]
 
@@ -47,8 +48,8 @@ class Quality:
             can_compare=shadow.share > 0 and shadow.reference is not None,
         )
         self.desk = EvidenceDesk(self.book, writer, clock)
-        self.thresholds = Thresholds(quality.min_confidence, quality.max_error, writer)
-        self.gatekeeper = Gatekeeper(self.thresholds, self.desk.key_for)
+        self.thresholds = Thresholds(quality.min_confidence, quality.max_error, shadow.share, writer)
+        self.gatekeeper = Gatekeeper(self.thresholds, self.desk.key_for, shadow.share)
         self.desk.on_event = self.gatekeeper.learn
         self.feedback = FeedbackTaker(self.desk, writer, clock, is_on=quality.feedback)
         self.shadow = Shadow(
@@ -61,6 +62,15 @@ class Quality:
             rates_of=rates_of,
             gate=self.gatekeeper.judge,
         )
+
+    def wants(self, job: Job) -> bool:
+        """Whether the answer to this request is needed once its caller has it; the relay's ``Observer``."""
+        return self.shadow.wants(job)
+
+    def note(self, job: Job, outcome: Outcome, answer: bytes) -> None:
+        """One request as it ended."""
+        self.gatekeeper.note(job, outcome, answer)
+        self.shadow.note(job, outcome, answer)
 
     async def start(self) -> None:
         """What earlier runs learned is known again."""

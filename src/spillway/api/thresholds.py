@@ -31,10 +31,14 @@ UPSERT = f"""
 class Thresholds:
     """What the owner set wins; where nothing is set, what was learned; before that ``None``: no such gate."""
 
-    def __init__(self, owner: Mapping[str, float], max_error: float, writer: LedgerWriter) -> None:
-        """``owner`` maps task classes to least confidences; ``max_error`` bounds what learned ones keep."""
+    def __init__(
+        self, owner: Mapping[str, float], max_error: float, least_share: float, writer: LedgerWriter
+    ) -> None:
+        """``owner`` maps task classes to least confidences; ``max_error`` bounds what learned ones keep;
+        ``least_share`` is the share of kept answers that is compared."""
         self._owner = dict(owner)
         self._max_error = max_error
+        self._least_share = least_share or 1.0
         self._writer = writer
         self._learned: dict[Key, OnlineThreshold] = {}
 
@@ -46,7 +50,7 @@ class Thresholds:
             log.warning("confidence thresholds start empty: %s", error.message)
             return
         for key, state in rows:
-            learned = OnlineThreshold(alpha=self._max_error)
+            learned = self._new()
             if learned.restore(state):
                 self._learned[key] = learned
 
@@ -60,19 +64,22 @@ class Thresholds:
         if (given := self._owner.get(key.task)) is not None:
             return given
         learned = self._learned.get(key)
-        return None if learned is None else learned.value
+        return None if learned is None else learned.gate_value
 
-    def learn(self, key: Key, confidence: float, correctness: float) -> None:
-        """One more answer was compared with the reference."""
+    def learn(self, key: Key, confidence: float, correctness: float, share: float) -> None:
+        """One more answer was compared with the reference; ``share`` is how likely that was to happen."""
         learned = self._learned.get(key)
         if learned is None:
             if len(self._learned) >= MAX_KEYS:
                 return
-            learned = self._learned[key] = OnlineThreshold(alpha=self._max_error)
+            learned = self._learned[key] = self._new()
         before = learned.value
-        after = learned.update(confidence, min(1.0, correctness))
+        after = learned.update(confidence, min(1.0, correctness), share=share)
         if after != before or learned.n % SAVE_EVERY == 0:
             self._save(key)
+
+    def _new(self) -> OnlineThreshold:
+        return OnlineThreshold(alpha=self._max_error, least_share=self._least_share)
 
     def _save(self, key: Key) -> None:
         learned = self._learned[key]
