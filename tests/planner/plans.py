@@ -37,3 +37,9 @@ def never() -> Plan:
 def pays() -> Plan:
     """A plan that says yes."""
     return make_plan(build_inputs(replace(CHEAP, cloud=DEAR)), workers=1)
+
+
+@lru_cache
+def article() -> Plan:
+    """The article's plan in full: half a minute of two cores."""
+    return make_plan(build_inputs(Asked(DAY, preset="article")))

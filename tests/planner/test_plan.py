@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import runpy
 from dataclasses import replace
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
 from spillway.errors import ConfigError
+from spillway.planner import compiled
 from spillway.planner.breakeven import evaluate
 from spillway.planner.money import Naive
 from spillway.planner.plan import make_plan
@@ -15,10 +18,12 @@ from spillway.planner.plan_build import Asked, build_inputs
 from spillway.planner.plan_node import NodeFigures
 from spillway.planner.plan_runs import POLICIES
 from spillway.planner.report.as_json import dumps
+from spillway.planner.report.terminal import printed
 from spillway.vocabulary import Objective
-from tests.planner.plans import CHEAP, DAY, DEAR, never, pays
+from tests.planner.plans import CHEAP, DAY, DEAR, article, never, pays
 
 D = Decimal
+ROOT = Path(__file__).parents[2]
 
 
 def test_article_digits() -> None:
@@ -181,10 +186,20 @@ def test_one_of_each_machine_is_tried() -> None:
 @pytest.mark.slow
 def test_article_in_full() -> None:
     """The honest article: one node carries a fifth, which moves the break-even from months to years."""
-    plan = make_plan(build_inputs(Asked(DAY, preset="article", sizes=(0, 1, 2))))
+    plan = article()
     one = plan.fleets[1]
     assert 0.1 < one.ran.local_share < 0.4
     assert one.ran.attainment >= 0.95
     assert one.outcome.break_even_months is None or one.outcome.break_even_months > 15
     assert plan.ceiling.in_time_share < 0.6
     assert plan.nodes_of_work == 4
+
+
+@pytest.mark.slow
+def test_readme_shows_what_the_command_prints() -> None:
+    """The README's picture is today's: ``python docs/article.py`` renews it."""
+    if not compiled.can_run():
+        pytest.skip("without numba fewer requests are simulated, so figures differ in the last digit")
+    script = runpy.run_path(str(ROOT / "docs" / "article.py"))
+    shown = script["block"](printed(article(), script["WIDTH"]))
+    assert shown in (ROOT / "README.md").read_text()
