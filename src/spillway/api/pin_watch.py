@@ -19,7 +19,7 @@ from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found
 from spillway.fleet.registry import Fleet
 from spillway.pinning.answers import CanaryUnanswered, NodeAsker
-from spillway.pinning.canaries import own_canaries
+from spillway.pinning.canaries import Canary, own_canaries
 from spillway.pinning.compare import FIELDS, Change, changes
 from spillway.pinning.drift import DriftState, ModelDrift, Policy, action_of, judge, sentence
 from spillway.pinning.followed import FollowedLock
@@ -71,10 +71,8 @@ class PinWatch:
         self._followed = FollowedLock(Path(pins.lock) if pins.lock is not None else None)
         on_drift = pins.on_drift
         self._policy: Policy = {field: getattr(on_drift, field) for field in FIELDS}
-        own = [one.model_dump() for one in pins.canaries]
-        self._canaries = {
-            canary.name: canary for canary in own_canaries(own, with_defaults=pins.default_canaries)
-        }
+        self._pins = pins
+        self._canaries: dict[str, Canary] | None = None
         self._every_s = pins.canaries_every_s or None
         self._weights = WeightFiles(cache_file)
         self._watches: dict[str, Watch] = {}
@@ -283,14 +281,25 @@ class PinWatch:
     def _jobs(self, watch: Watch, found: Found) -> list[Job]:
         """Every pinned canary of every pinned model that can answer without being loaded first."""
         locked = self._locked(watch)
+        if locked is None:
+            return []
+        known = self._known_canaries()
         asleep = {one.name for one in found.told if one.is_loaded is False}
         return [
-            Job(name, self._canaries[canary], record)
-            for name, model in (locked.models if locked else {}).items()
+            Job(name, known[canary], record)
+            for name, model in locked.models.items()
             if name in watch.identities and name not in asleep
             for canary, record in model.canaries.items()
-            if canary in self._canaries
+            if canary in known
         ]
+
+    def _known_canaries(self) -> dict[str, Canary]:
+        """By name; read when first needed, since reading them takes longer than the rest of a start."""
+        if self._canaries is None:
+            own = [one.model_dump() for one in self._pins.canaries]
+            canaries = own_canaries(own, with_defaults=self._pins.default_canaries)
+            self._canaries = {canary.name: canary for canary in canaries}
+        return self._canaries
 
     def _note(self, watch: Watch, job: Job, doubt: Doubt) -> None:
         locked = self._locked(watch)

@@ -108,7 +108,8 @@ def default_canaries() -> tuple[Canary, ...]:
     import yaml
 
     text = resources.files("spillway.pinning").joinpath("data", "canaries.yaml").read_text("utf-8")
-    return msgspec.convert(yaml.safe_load(text), tuple[Canary, ...])
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return msgspec.convert(yaml.load(text, loader), tuple[Canary, ...])
 
 
 def suited(canaries: tuple[Canary, ...], capabilities: tuple[str, ...] | None) -> list[Canary]:
