@@ -15,6 +15,7 @@ from pydantic import SecretStr
 
 from spillway.api.assembly import Assembly
 from spillway.api.server import GatewayServer, bind
+from spillway.config.quality import QualityConfig
 from spillway.config.schema import (
     CloudConfig,
     CloudModelConfig,
@@ -44,6 +45,8 @@ ASSUMED_HARDWARE = HardwareConfig(
 )
 """What the demo takes the node to cost (guess): this machine's own price and draw are not known."""
 ASSUMED_USD_PER_KWH = Decimal("0.27")
+LEAST_CONFIDENCE = 0.98
+"""Of the least sure token: keeps some 80 of 100 answers, all exact (``python -m bench.verify.shop``)."""
 CLOUD_START_S = 20.0
 
 
@@ -139,6 +142,7 @@ def demo_config(model: Path, cloud_url: str, ledger_url: str, port: int) -> Conf
         clouds=(cloud,),
         slo={"default": SloConfig(ttft_ms=1500, total_ms=4000)},
         routing=RoutingConfig(reference=f"simulated/{CLOUD_MODEL}"),
+        quality=QualityConfig(min_confidence={"extraction": LEAST_CONFIDENCE}),
         electricity_usd_per_kwh=ASSUMED_USD_PER_KWH,
         ledger=ledger_url,
     )
