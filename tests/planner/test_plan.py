@@ -172,6 +172,32 @@ def test_rented_nodes_have_no_price_to_pay_back() -> None:
     assert plan.shown.outcome.months[0].rent_usd == plan.inputs.node.rent_usd_per_month > 300
 
 
+def test_growth_is_simulated_at_the_loads_it_leads_to() -> None:
+    """Where traffic is expected to grow, every fleet's share is known at larger loads as well."""
+    asked = replace(CHEAP, sizes=(1, 2), costs={"growth_per_year": D("0.5")})
+    plan = make_plan(build_inputs(asked), workers=1)
+    one, two = (line.outcome for line in plan.fleets if line.nodes)
+    assert len(one.case.share.points) > 2
+    assert one.case.share.points[-1][0] > 5 * one.case.requests_per_month
+    assert one.months[-1].local_share <= two.months[-1].local_share + D("0.01")
+
+
+def test_only_fleets_asked_about_are_recommended() -> None:
+    """One node is always shown for comparison, but not recommended where nobody asked about it."""
+    plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
+    assert [line.nodes for line in plan.fleets] == [0, 1, 2]
+    assert plan.recommended_nodes == 2
+    assert any("--nodes 0-4" in warning for warning in plan.warnings)
+
+
+def test_unknown_memory_is_said() -> None:
+    """A figure that nobody knows is null among the assumptions, and a warning."""
+    node = NodeFigures(bandwidth_gb_s=300, tflops=10, weights_gb=4.9, hardware_usd=D(900), active_w=D(40))
+    plan = make_plan(build_inputs(replace(CHEAP, node=node, sizes=(1,))), workers=1)
+    assert next(each for each in plan.assumptions if each.name == "memory").value is None
+    assert "memory is unknown, taken as large enough for any request" in plan.warnings
+
+
 def test_one_of_each_machine_is_tried() -> None:
     """Machines come in the order of what they save, and those that cannot hold the model are left out."""
     plan = pays()

@@ -25,9 +25,9 @@ from spillway.planner.parallel import Workers
 from spillway.planner.plan_checks import Ceiling, check_idle, traffic_warnings
 from spillway.planner.plan_costs import assumptions_of
 from spillway.planner.plan_inputs import DEFAULT_OBJECTIVE, Assumption, PlanGrade, PlanInputs, stretch
-from spillway.planner.plan_money import Answers, Course, courses, make_case, spreads_of
+from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
 from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
-from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, side_runs
+from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, loads_of, side_runs
 
 __all__ = ["FleetLine", "Plan", "PolicyLine", "make_plan"]
 
@@ -117,8 +117,8 @@ def make_plan(
     with Workers(world, workers, backend) as pool:
         ran = pool.run(carry_out, first, tally.step)
         fleets = _fleets(inputs, ran)
-        chosen = _cheapest(fleets)
-        shown = chosen if chosen else _least_bad(fleets)
+        chosen = _cheapest(inputs, fleets)
+        shown = chosen if chosen else _least_bad(inputs, fleets)
         second = pool.run(carry_out, side_runs(inputs, shown), tally.step)
     return _finish(inputs, ceiling, fleets, shown, Side(inputs, tuple(second)))
 
@@ -153,30 +153,40 @@ def _world(inputs: PlanInputs) -> World:
 
 
 def _first_runs(inputs: PlanInputs) -> list[Run]:
-    """Every fleet size, the largest first since it takes longest."""
-    return [Run(nodes, on_sample=False) for nodes in sorted({0, *inputs.sizes}, reverse=True)]
+    """Every fleet size, the largest first since it takes longest; at other loads too if traffic will grow."""
+    sizes = sorted({0, 1, *inputs.sizes}, reverse=True)
+    runs = [Run(nodes, on_sample=False) for nodes in sizes]
+    if inputs.costs["growth_per_year"].mode:
+        loads = (1.0, *loads_of(inputs))
+        runs += [Run(nodes, load=load) for nodes in sizes if nodes for load in loads]
+    return runs
 
 
 def _fleets(inputs: PlanInputs, ran: Sequence[Ran]) -> list[FleetLine]:
     price_usd = usd_per_request(inputs)
-    by_cloud = next(each for each in ran if each.run.nodes == 0).attainment
-    promised = min(inputs.objective.attainment_ratio, by_cloud) - 0.005
+    whole = sorted((each for each in ran if not each.run.on_sample), key=lambda each: each.run.nodes)
+    promised = min(inputs.objective.attainment_ratio, whole[0].attainment) - 0.005
     lines = []
-    for each in sorted(ran, key=lambda each: each.run.nodes):
-        case = make_case(inputs, each.run.nodes, [each], price_usd, Answers())
-        lines.append(FleetLine(each.run.nodes, each, evaluate(case), each.attainment >= promised))
+    for each in whole:
+        nodes = each.run.nodes
+        side = [other for other in ran if other.run.on_sample and other.run.nodes == nodes]
+        now = next((other for other in side if other.run.load == 1.0), each)
+        runs = on_one_scale(each, now, [other for other in side if other.run.load != 1.0])
+        case = make_case(inputs, nodes, runs, price_usd, Answers())
+        lines.append(FleetLine(nodes, each, evaluate(case), each.attainment >= promised))
     return lines
 
 
-def _cheapest(fleets: Sequence[FleetLine]) -> int:
-    """Nodes of the cheapest fleet that keeps the objective; 0 when that is the cloud alone."""
-    kept = [line.outcome for line in fleets if line.keeps_objective or not line.nodes]
+def _cheapest(inputs: PlanInputs, fleets: Sequence[FleetLine]) -> int:
+    """Nodes of the cheapest fleet asked about that keeps the objective; 0 when that is the cloud alone."""
+    asked = [line for line in fleets if line.nodes in inputs.sizes or not line.nodes]
+    kept = [line.outcome for line in asked if line.keeps_objective or not line.nodes]
     return cheapest(kept).case.nodes
 
 
-def _least_bad(fleets: Sequence[FleetLine]) -> int:
-    """The fleet that loses least."""
-    some = [line for line in fleets if line.nodes]
+def _least_bad(inputs: PlanInputs, fleets: Sequence[FleetLine]) -> int:
+    """The fleet asked about that loses least."""
+    some = [line for line in fleets if line.nodes and line.nodes in inputs.sizes]
     kept = [line for line in some if line.keeps_objective] or some
     return max(kept, key=lambda line: (line.outcome.saved_usd, -line.nodes)).nodes
 
@@ -190,7 +200,8 @@ def _finish(
     spreads = spreads_of(inputs, shown, share)
     futures = draw_outcomes(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
     found = band(futures)
-    pays = found.p50 is not None and _cheapest(fleets) > 0
+    assumptions = _assumptions(inputs, share)
+    pays = found.p50 is not None and _cheapest(inputs, fleets) > 0
     return Plan(
         inputs=inputs,
         is_worth_it=pays,
@@ -209,8 +220,8 @@ def _finish(
         would_pay={} if pays else what_would_pay(case),
         machines=side.machines(),
         patient=side.patient(line.ran),
-        assumptions=_assumptions(inputs, share),
-        warnings=tuple(_warnings(inputs, ceiling, line)),
+        assumptions=assumptions,
+        warnings=tuple(_warnings(inputs, ceiling, line, assumptions, pays=pays)),
     )
 
 
@@ -275,8 +286,21 @@ def _ms(seconds: float | None) -> int | None:
     return None if seconds is None else round(1000 * seconds)
 
 
-def _warnings(inputs: PlanInputs, ceiling: Ceiling, line: FleetLine) -> list[str]:
+def _warnings(
+    inputs: PlanInputs,
+    ceiling: Ceiling,
+    line: FleetLine,
+    assumptions: Sequence[Assumption],
+    *,
+    pays: bool,
+) -> list[str]:
     found = [*traffic_warnings(inputs.traffic), *inputs.warnings]
+    found += [f"{a.name} is {a.source}" for a in assumptions if a.value is None and "unknown" in a.source]
+    if pays and line.nodes == max(inputs.sizes):
+        found.append(
+            "the largest fleet tried is the cheapest; a larger one may be cheaper still: "
+            f"--nodes 0-{2 * line.nodes}"
+        )
     if not compiled.can_run():
         found.append(
             "numba is not installed, so the plan took long and rests on at most "

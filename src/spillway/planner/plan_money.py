@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from spillway.planner.breakeven import Case, Month, Outcome, ShareCurve, Spread
 from spillway.planner.plan_inputs import PlanInputs
 from spillway.planner.plan_runs import Ran
 
-__all__ = ["Answers", "Course", "Point", "courses", "make_case", "share_spread", "spreads_of"]
+__all__ = ["Answers", "Course", "Point", "courses", "make_case", "on_one_scale", "share_spread", "spreads_of"]
 
 ZERO, ONE = Decimal(0), Decimal(1)
 
@@ -78,6 +78,15 @@ def spreads_of(inputs: PlanInputs, nodes: int, share: Spread) -> dict[str, Sprea
             spread.low * times, spread.mode * times, spread.high * times, spread.grade, spread.source
         )
     return found
+
+
+def on_one_scale(whole: Ran, now: Ran, others: Sequence[Ran]) -> list[Ran]:
+    """Runs over a shorter stretch at other loads, brought to the longer run's share; that one comes first."""
+    runs = [whole]
+    for other in others:
+        scale = other.avoided_share / now.avoided_share if now.avoided_share else ONE
+        runs.append(replace(other, avoided_share=min(ONE, whole.avoided_share * scale)))
+    return runs
 
 
 def share_spread(now: Ran, slower: Ran, faster: Ran, error_ratio: float) -> Spread:

@@ -45,6 +45,7 @@ UNLIKELY_ERROR_RATIO = 0.15
 """Taken for a profile that does not say how far it is off (guess)."""
 
 
+UNKNOWN_MEMORY = Assumption("memory", None, "GB", "guess", "unknown, taken as large enough for any request")
 Entry = TypeVar("Entry")
 
 
@@ -215,7 +216,7 @@ def _raw_machine(
     given = [
         _said(figures, "memory bandwidth", bandwidth, "GB/s"),
         _said(figures, "compute", tflops, "TFLOPS"),
-        _said(figures, "memory", figures.memory_gb, "GB"),
+        _said(figures, "memory", figures.memory_gb, "GB") if figures.memory_gb else UNKNOWN_MEMORY,
         Assumption(
             "kind of machine", family, "", "given" if figures.family else "derived",
             "given" if figures.family else "these figures look like it",

@@ -7,15 +7,16 @@ from decimal import Decimal
 
 from spillway.planner.breakeven import Case, Outcome, Spread, evaluate
 from spillway.planner.plan_inputs import NodeChoice, PlanInputs
-from spillway.planner.plan_money import Answers, make_case, share_spread
+from spillway.planner.plan_money import Answers, make_case, on_one_scale, share_spread
 from spillway.planner.plan_runs import CLAIRVOYANT, OURS, POLICIES, Ran, Run, usd_per_request
 from spillway.vocabulary import Objective
 
-__all__ = ["MachineLine", "Patient", "PolicyLine", "Side", "side_runs"]
+__all__ = ["MachineLine", "Patient", "PolicyLine", "Side", "loads_of", "side_runs"]
 
 PATIENCE = 2.5
 """How much longer an objective is tried when looking for what would change the verdict."""
-LOADS = (0.5, 2.0)
+MOST_GROWTH, LEAST_GROWTH = 16.0, 0.25
+"""How far from today's load a fleet is simulated; beyond that it is taken as saturated, or as idle."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,15 @@ class Patient:
     outcome: Outcome
 
 
+def loads_of(inputs: PlanInputs) -> tuple[float, ...]:
+    """Loads that the traffic may grow or shrink to within the hardware's life, today's left out."""
+    growth, years = inputs.costs["growth_per_year"], inputs.life_months / 12
+    least = max(LEAST_GROWTH, float(1 + growth.low) ** years)
+    most = min(MOST_GROWTH, float(1 + growth.high) ** years)
+    steps = (least, most**0.5, most) if most > 3 else (least, most)
+    return tuple(round(load, 4) for load in steps if abs(load - 1) > 0.05)
+
+
 def side_runs(inputs: PlanInputs, nodes: int) -> list[Run]:
     """All of them; the upper bound first since it takes longest."""
     error = inputs.node.error_ratio
@@ -55,7 +65,7 @@ def side_runs(inputs: PlanInputs, nodes: int) -> list[Run]:
         Run(nodes, CLAIRVOYANT),
         *(Run(nodes, name) for name in POLICIES if name not in (CLAIRVOYANT, OURS)),
         Run(nodes),
-        *(Run(nodes, load=load) for load in LOADS),
+        *(Run(nodes, load=load) for load in loads_of(inputs)),
         *(Run(nodes, slower=factor) for factor in (1 + error, 1 / (1 + error))),
         *(Run(nodes, longer=float(length)) for length in (lengths.low, lengths.high)),
         Run(nodes, patience=PATIENCE),
@@ -83,12 +93,7 @@ class Side:
 
     def case(self, whole: Ran) -> Case:
         """The fleet's money with what is known of other loads and lengths; ``whole`` is the longer run."""
-        runs = [whole]
-        base = self.now.avoided_share
-        for load in LOADS:
-            found = self._of(load=load)
-            scale = found.avoided_share / base if base else Decimal(1)
-            runs.append(replace(found, avoided_share=min(Decimal(1), whole.avoided_share * scale)))
+        runs = on_one_scale(whole, self.now, [self._of(load=load) for load in loads_of(self.inputs)])
         return make_case(self.inputs, whole.run.nodes, runs, usd_per_request(self.inputs), self.answers())
 
     def answers(self) -> Answers:
