@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from copy import deepcopy
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found, identify
 from spillway.engines.told import Told, cache_kind, sha256_of
 from spillway.engines.wire import Origin
+from spillway.pinning.compare import changes
 from spillway.pinning.identity import Identity, identities_of, templates_of
 from spillway.vocabulary import ModelFacts
 from tests.pinning.bodies import ADAPTER, BLOB, LM_STUDIO, MANIFEST, OLLAMA, VLLM, VLLM_METRICS
@@ -113,6 +115,17 @@ async def test_nonsense_is_nothing(path: str) -> None:
     for body in (None, [], {}, "text", [None, {"path": 3}], {"data": [{"id": "x", "meta": []}]}):
         async with serving({**LLAMACPP, path: body}) as upstream:
             identities_of(await found_at(upstream))
+
+
+async def test_a_model_that_is_not_loaded_has_no_context_yet() -> None:
+    """Unloading a model is no change of its context: what it could hold is not what it was loaded with."""
+    unloaded = deepcopy(LM_STUDIO)
+    unloaded["/api/v1/models"]["models"][0]["loaded_instances"] = []
+    one, other = await identity_at(LM_STUDIO), await identity_at(unloaded)
+    assert (one.context_tokens, other.context_tokens) == (8192, None)
+    assert changes(one, other) == ()
+    idle = await identity_at({**OLLAMA, "/api/ps": {"models": []}})
+    assert idle.context_tokens is None
 
 
 def facts_of(told: Told) -> Found:

@@ -61,7 +61,7 @@ class Report:
         if self.mode == "pin":
             return changed
         new = sum(len(one.review.not_pinned) + len(one.review.elsewhere) for one in self.checked)
-        silent = sum(len(one.review.unverified) for one in self.checked)
+        silent = sum(len(_silent(one)) for one in self.checked)
         return changed + new + silent + len(self.gone)
 
     @property
@@ -144,6 +144,16 @@ class Report:
         rendered = list(self.renderings.get((one.review.name, model), ()))
         before, after = pinned.template_digest, seen.template_digest or ""
         return rendered + template_lines(self.old, one.sight.templates, before, after)
+
+
+def _silent(one: Checked) -> list[tuple[str, str]]:
+    """Pinned fields the node does not tell now, less those no engine tells of a model that is not loaded."""
+    loaded = one.sight.loaded
+    return [
+        (model, field)
+        for model, field in one.review.unverified
+        if model in loaded or field not in ("context", "slots", "fingerprint")
+    ]
 
 
 def _meaning(one: Checked, change: Change) -> str:
@@ -254,7 +264,7 @@ def _standing(one: Checked, mode: Mode) -> list[str]:
         lines += [f"{review.name}/{model}: served, but not pinned" for model in review.not_pinned]
         lines += [
             f"{review.name}/{model}: {field} is pinned, and the node does not tell it now"
-            for model, field in review.unverified
+            for model, field in _silent(one)
         ]
         lines += [f"{review.name}/{model}: is served by {host}, not here" for model, host in review.elsewhere]
     return lines

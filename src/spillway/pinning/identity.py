@@ -36,7 +36,7 @@ class Identity(Struct, frozen=True, kw_only=True):
     quantization: str | None = None
     template_digest: str | None = None
     context_tokens: int | None = None
-    """Of one slot."""
+    """Of one slot, once the model is loaded: before, engines tell what it could hold or was asked to."""
     slots: int | None = None
     sampling: Mapping[str, Setting] | None = None
     """The engine's own defaults, used where a request sets nothing."""
@@ -96,7 +96,7 @@ def _identity(
         derived_digest=told.derived,
         quantization=told.quantization,
         template_digest=None if told.template is None else sha256_of(told.template),
-        context_tokens=facts.context_tokens,
+        context_tokens=None if told.is_loaded is False else facts.context_tokens,
         slots=told.slots,
         sampling=told.sampling,
         adapters=None if told.adapters is None else tuple(_adapter(*one, files) for one in told.adapters),
