@@ -9,8 +9,9 @@
         assert first.json["model"] == "fake-model"
 
 Which reply a request gets: a model named ``fault:<name>`` decides by itself; else the script's next entry;
-else ``default``. ``faults`` lists every name and what it does on the wire, ``Reply`` its measures. Only
-requests that generate (chat, completions, embeddings) use the script; probes are answered and recorded apart.
+else ``default``, which may be a function that makes one. ``faults`` lists every name and what it does on the
+wire, ``Reply`` its measures. Only requests that generate (chat, completions, embeddings) use the script;
+probes are answered and recorded apart.
 
 By hand: ``python -m spillway.testing.fake_upstream --port 8099``.
 """
@@ -86,12 +87,13 @@ class FakeUpstream:
     def __init__(
         self,
         *script: Fault | Reply,
-        default: Fault | Reply = Fault.HEALTHY,
+        default: Fault | Reply | Callable[[], Reply] = Fault.HEALTHY,
         models: tuple[str, ...] = ("fake-model",),
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        self.default = _as_reply(default)
+        self.default = _as_reply(default) if isinstance(default, Fault | Reply) else Reply()
+        self._make_default = None if isinstance(default, Fault | Reply) else default
         self.models = models
         self.received: list[Received] = []
         """Every request that wanted something generated, in order of arrival."""
@@ -233,7 +235,7 @@ class FakeUpstream:
         if mark:
             return self._named(Fault(name), model, now_s)
         if not self._script:
-            return self.default
+            return self.default if self._make_default is None else self._make_default()
         reply = self._script[0]
         if reply.fault is Fault.UNAVAILABLE_FOR_A_WHILE:
             if self._is_over(id(reply), reply.for_s, now_s):

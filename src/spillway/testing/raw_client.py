@@ -109,8 +109,11 @@ class Wire:
 class RawClient:
     """One connection; several requests may follow each other on it."""
 
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, wait_s: float = WAIT_S
+    ) -> None:
         self._reader, self._writer = reader, writer
+        self._wait_s = wait_s
 
     def send(
         self, body: object, path: str = "/v1/chat/completions", headers: tuple[tuple[str, str], ...] = ()
@@ -145,7 +148,7 @@ class RawClient:
 
     async def _read(self, wire: Wire) -> bool:
         try:
-            piece = await asyncio.wait_for(self._reader.read(65536), WAIT_S)
+            piece = await asyncio.wait_for(self._reader.read(65536), self._wait_s)
         except ConnectionResetError:
             wire.ending = "reset"
             return False
@@ -158,9 +161,11 @@ class RawClient:
 
 
 @asynccontextmanager
-async def raw_connection(port: int, host: str = "127.0.0.1") -> AsyncIterator[RawClient]:
-    """A connection that hangs up on leaving."""
-    client = RawClient(*await asyncio.open_connection(host, port))
+async def raw_connection(
+    port: int, host: str = "127.0.0.1", wait_s: float = WAIT_S
+) -> AsyncIterator[RawClient]:
+    """A connection that hangs up on leaving; ``wait_s`` of silence while reading are an error."""
+    client = RawClient(*await asyncio.open_connection(host, port), wait_s)
     try:
         yield client
     finally:

@@ -1,0 +1,1 @@
+"""The whole gateway under thousands of streams, faults and callers that leave."""
