@@ -23,6 +23,7 @@ OURS = "ours"
 POLICIES = ("all-cloud", "all-local", "threshold", "reservation", "observed-p95", OURS, CLAIRVOYANT)
 """What a plan compares, the upper bound last."""
 HOUR_S = 3600.0
+DAY_S = 24 * HOUR_S
 
 
 @dataclass(frozen=True)
@@ -176,8 +177,21 @@ def _summary(run: Run, workload: Workload, result: Result, cloud: CloudChoice) -
 
 
 def _by_hour(workload: Workload, chosen: NDArray[np.bool_]) -> tuple[float, ...]:
-    start_s = workload.start_wall_s or 0.0
-    hours = ((start_s + workload.time_s[chosen]) // HOUR_S % 24).astype(np.int64)
-    days = max(workload.span_s / (24 * HOUR_S), 1e-9)
-    counts = np.bincount(hours, minlength=24) / max(days, 1.0)
-    return tuple(float(count) for count in counts)
+    first_s = (workload.start_wall_s or 0.0) % DAY_S
+    hours = ((first_s + workload.time_s[chosen]) // HOUR_S % 24).astype(np.int64)
+    counts = np.bincount(hours, minlength=24)
+    return tuple(
+        float(count / covered) if covered else 0.0
+        for count, covered in zip(counts, _hours_covered(first_s, workload.span_s), strict=True)
+    )
+
+
+def _hours_covered(first_s: float, span_s: float) -> list[float]:
+    """How many hours of each hour of the day the time holds, so that half a last day lowers nothing."""
+    covered = [0.0] * 24
+    begin_s, end_s = first_s, first_s + span_s
+    while begin_s < end_s:
+        next_s = min((begin_s // HOUR_S + 1) * HOUR_S, end_s)
+        covered[int(begin_s // HOUR_S) % 24] += (next_s - begin_s) / HOUR_S
+        begin_s = next_s
+    return covered

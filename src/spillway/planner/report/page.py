@@ -109,13 +109,10 @@ def _fleets(plan: Plan) -> _Table:
 
 def _policies(plan: Plan) -> _Table:
     names = ("policy", "local", "in time", "regret", "local and in time")
-    return _Table(
-        names,
-        [
-            _Row(policy_cells(line), line.name == "ours", 100 * line.ran.useful_share)
-            for line in plan.policies
-        ],
-    )
+    rows = [
+        _Row(policy_cells(line), line.name == "ours", 100 * line.ran.useful_share) for line in plan.policies
+    ]
+    return _Table(names, rows, frozenset({"local and in time"}))
 
 
 def _machines(plan: Plan) -> _Table:
