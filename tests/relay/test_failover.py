@@ -260,7 +260,7 @@ async def test_an_upstream_on_trial_is_asked_by_one_at_a_time(stage: SetUp) -> N
     await asyncio.sleep(0.06)
     trial = asyncio.create_task(here.ask(choices=here.choices("mini")))
     await here.fakes["mini"].requests(2)
-    assert (await here.ask()).attempts == [("cloud", "failover", None)]
+    assert (await here.ask()).attempts == [("cloud", "first", None)]
     here.fakes["mini"].release()
     await trial
     assert upstream.breaker.state(0) == "closed"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import chain, repeat
 from types import TracebackType
 from typing import Self
 
@@ -143,35 +144,16 @@ class LiveAttempt:
             self.check_complete()
 
     async def _open(self) -> Exchange:
-        """The exchange once the upstream has answered 200."""
-        upstream, operation = self._lease.upstream, self.run.job.facts.operation
+        """The exchange once the upstream has answered 200; asked again without what it refuses of ours."""
+        engine = self._lease.upstream.engine
         dropped: set[str] = set()
-        polls = 0
+        pauses_s = chain(LOAD_POLLS_S, repeat(LOAD_POLLS_S[-1]))
         while True:
-            refused = upstream.engine.refused | dropped
-            self.streams = operation != "embedding" and (
-                "stream" not in refused or self.run.job.facts.is_stream
-            )
-            changes = changes_for(
-                self.run.job,
-                refused,
-                streams=self.streams,
-                wants_logprobs=self.asking.wants_logprobs,
-                more=self.asking.more,
-            )
-            self._asked_s = self.run.elapsed_s()
-            exchange = await upstream.engine.open(
-                operation,
-                self.run.job.payload.bytes_for(self.choice.model, changes),
-                is_stream=self.streams,
-                connect_s=self.run.remaining_s(self.choice.deadlines.connect_s),
-                head_s=self._patience_s(),
-            )
-            if exchange.status == 200:
-                self._is_refused = False
-                upstream.engine.refused |= dropped
+            exchange, changes = await self._send(engine.refused | dropped)
+            self._is_refused = exchange.status != 200
+            if not self._is_refused:
+                engine.refused |= dropped
                 return exchange
-            self._is_refused = True
             body = await exchange.body(MAX_ERROR_BYTES, self.run.remaining_s(self.choice.deadlines.stall_s))
             name = refused_field(exchange.status, body, changes)
             if name is not None and name not in dropped:
@@ -180,8 +162,25 @@ class LiveAttempt:
             failure = from_status(exchange.status, body, exchange.header(b"retry-after"))
             if not self._may_poll(failure):
                 raise AttemptFailed(failure)
-            await asyncio.sleep(LOAD_POLLS_S[min(polls, len(LOAD_POLLS_S) - 1)])
-            polls += 1
+            await asyncio.sleep(next(pauses_s))
+
+    async def _send(self, refused: set[str]) -> tuple[Exchange, dict[str, object]]:
+        """Asks once; the exchange and what was changed in the client's request."""
+        job, asking = self.run.job, self.asking
+        is_embedding = job.facts.operation == "embedding"
+        self.streams = not is_embedding and ("stream" not in refused or job.facts.is_stream)
+        changes = changes_for(
+            job, refused, streams=self.streams, wants_logprobs=asking.wants_logprobs, more=asking.more
+        )
+        self._asked_s = self.run.elapsed_s()
+        exchange = await self._lease.upstream.engine.open(
+            job.facts.operation,
+            job.payload.bytes_for(self.choice.model, changes),
+            is_stream=self.streams,
+            connect_s=self.run.remaining_s(self.choice.deadlines.connect_s),
+            head_s=self._patience_s(),
+        )
+        return exchange, changes
 
     def _may_poll(self, failure: Failure) -> bool:
         """Whether to ask again soon, since the model is being loaded and nothing else is left to try."""

@@ -156,6 +156,11 @@ class Held:
         """The unstreamed answer, as the upstream would have sent it."""
         return self.live.body or msgspec.json.encode(self._assembled())
 
+    def put_together(self) -> None:
+        """AttemptFailed when the events make no answer, while others can still be asked."""
+        if not self.live.body:
+            self._assembled()
+
     def _assembled(self) -> dict[str, Any]:
         if self._whole is None:
             tee = self.live.tee
@@ -193,7 +198,7 @@ async def hold(run: Run, live: LiveAttempt) -> Held:
     held = Held(run, live)
     held.held_s = run.elapsed_s() - first_s
     if not run.job.facts.is_stream:
-        held.body  # noqa: B018  what cannot be put together must fail while others can still be asked
+        held.put_together()
     return held
 
 
