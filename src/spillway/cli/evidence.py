@@ -9,6 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from spillway.cli.evidence_log import LogOptions
+from spillway.cli.evidence_log_print import run_log
+from spillway.errors import ConfigError
+
 if TYPE_CHECKING:
     from spillway.config.schema import Config
     from spillway.evidence.store import Disagreement
@@ -19,6 +23,7 @@ __all__ = ["command"]
 DISAGREEMENTS_SCHEMA = "spillway.evidence.disagreements/1"
 WIDTH = 130
 """Columns where there is no terminal to ask."""
+SHOWN = 20
 SHOWN_CHARACTERS = 600
 
 
@@ -32,19 +37,63 @@ def command(
     disagreements: Annotated[
         bool, typer.Option("--disagreements", help="Show the comparisons a node lost, newest first.")
     ] = False,
-    limit: Annotated[int, typer.Option(min=1, help="How many disagreements to show.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="At most so many disagreements (20) or prompts (all).")
+    ] = None,
+    from_log: Annotated[
+        Path | None, typer.Option(help="Replay this log, one chat body a line, through both sides.")
+    ] = None,
+    local: Annotated[str | None, typer.Option(help="URL of the node to try.")] = None,
+    local_model: Annotated[str | None, typer.Option(help="Its model; default: the first it serves.")] = None,
+    local_key_env: Annotated[
+        str | None, typer.Option(help="Variable that holds the node's key, if it asks for one.")
+    ] = None,
+    reference: Annotated[
+        str | None, typer.Option(help="URL, or CLOUD/MODEL; default: routing.reference.")
+    ] = None,
+    reference_model: Annotated[str | None, typer.Option(help="The model at a reference URL.")] = None,
+    reference_key_env: Annotated[
+        str | None, typer.Option(help="Variable that holds the reference's key.")
+    ] = None,
+    judge: Annotated[
+        bool, typer.Option("--judge", help="Let the reference judge texts that nothing else compares.")
+    ] = False,
+    parallel: Annotated[int, typer.Option(min=1, max=64, help="Prompts at once.")] = 2,
+    max_usd: Annotated[
+        float, typer.Option(min=0, help="Stop asking a priced reference beyond this; 0: no limit.")
+    ] = 1.0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Show for each task class and model how good local answers are, how sure that is, and what follows.
 
-    Example: spillway evidence --json
+    With --from-log it says, before anything is bought, what would be safe to keep local.
+
+    Examples: spillway evidence --json
+
+    spillway evidence --from-log sample.jsonl --local http://127.0.0.1:11434 --reference openai/gpt-4o-mini
     """
     from spillway.config.load import load_config
 
     settings = load_config(config, os.environ, needs_variables=False).config
     url = ledger or settings.ledger
+    if from_log is not None:
+        options = LogOptions(
+            log=from_log,
+            local=_needed(local, "--local URL"),
+            local_model=local_model,
+            local_key_env=local_key_env,
+            reference=_needed(reference or settings.routing.reference, "--reference URL or CLOUD/MODEL"),
+            reference_model=reference_model,
+            reference_key_env=reference_key_env,
+            judges=judge,
+            parallel=parallel,
+            limit=limit,
+            max_usd=max_usd,
+        )
+        run_log(options, settings, as_json)
+        return
     if disagreements:
-        _show_disagreements(url, limit, as_json)
+        _show_disagreements(url, limit or SHOWN, as_json)
         return
     table = _table(settings, url)
     if as_json:
@@ -55,6 +104,12 @@ def command(
         typer.echo(f"The ledger {table.ledger} holds no evidence yet: {_how_to_begin(settings)}")
     else:
         _print(table)
+
+
+def _needed(value: str | None, what: str) -> str:
+    if not value:
+        raise ConfigError(f"--from-log needs {what} as well")
+    return value
 
 
 def _table(settings: Config, url: str) -> EvidenceTable:
