@@ -99,6 +99,15 @@ def test_an_unknown_identity_is_the_model_name() -> None:
     assert told.allows(None) is False
 
 
+def test_an_identity_not_known_yet_is_the_last_one_that_was() -> None:
+    """While a model file is still being read, what was demoted before the restart stays demoted."""
+    told = Told()
+    told.see(50, 0.0)
+    book = EvidenceBook(QualityLimits())
+    book.load(told.book.records)
+    assert book.allows_local("extraction", "mini", "qwen3-4b", None) is False
+
+
 def test_gates_demote_only_what_mostly_fails_and_take_it_back() -> None:
     """Gates did no harm, so their limit is wider; after demotion good gates lead back to configuration."""
     told = Told()

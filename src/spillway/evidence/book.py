@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 
 from spillway.evidence.events import Event, Key
+from spillway.evidence.identities import Identities
 from spillway.evidence.record import QualityLimits, Record, reference_bad
 from spillway.vocabulary import Side
 
@@ -38,6 +39,7 @@ class EvidenceBook:
         self.reference = reference
         self.can_compare = can_compare
         self.records: dict[Key, Record] = {}
+        self.identities = Identities()
         self.dirty: set[Key] = set()
         """Keys whose records differ from what is stored."""
         self._rated_tasks: set[str] = set()
@@ -47,13 +49,17 @@ class EvidenceBook:
     def load(self, records: Mapping[Key, Record]) -> None:
         """Takes over what was stored."""
         self.records.update(records)
+        self.identities.load(records.items())
         self._rated_tasks |= {key.task for key, record in records.items() if "feedback" in record.totals}
 
     # what routing asks
 
     def allows_local(self, task: str, upstream: str, model: str, identity: str | None = None) -> bool | None:
-        """Whether that model may answer that task class; ``None`` leaves it to configuration."""
-        record = self.records.get(Key(task, upstream, model, identity or model))
+        """Whether that model may answer that task class; ``None`` leaves it to configuration.
+
+        An identity that is not known (yet) is taken to be the last one that was.
+        """
+        record = self.records.get(self._key(task, upstream, model, identity))
         if record is None or record.standing == "open":
             return None
         return record.standing == "trusted"
@@ -66,8 +72,11 @@ class EvidenceBook:
         """
         if self.can_compare or task in self._rated_tasks:
             return True
-        record = self.records.get(Key(task, upstream, model, identity or model))
+        record = self.records.get(self._key(task, upstream, model, identity))
         return record is not None and record.standing == "demoted" and record.cause == "gate"
+
+    def _key(self, task: str, upstream: str, model: str, identity: str | None) -> Key:
+        return Key(task, upstream, model, identity or self.identities.now(upstream, model))
 
     # what happens to it
 

@@ -10,7 +10,6 @@ from spillway.clock import Clock
 from spillway.errors import LedgerError
 from spillway.evidence.book import EvidenceBook
 from spillway.evidence.events import Event, Key
-from spillway.evidence.identities import Identities
 from spillway.evidence.record import CHANNEL_OF
 from spillway.evidence.store import event_row, read_records, record_row, write_evidence
 from spillway.ledger.rows import Value
@@ -36,7 +35,7 @@ class EvidenceDesk:
         self.book = book
         self.on_event: Callable[[Event], None] = lambda event: None
         """Told of every event that is taken or corrected."""
-        self.identities = Identities()
+        self.identities = book.identities
         self._writer = writer
         self._clock = clock
         self._rows: list[tuple[Value, ...]] = []
@@ -51,7 +50,6 @@ class EvidenceDesk:
             log.warning("evidence starts empty: %s", error.message)
             return
         self.book.load(records)
-        self.identities.load(records.items())
 
     async def close(self) -> None:
         """Everything is with the ledger's writer; later events are not taken."""
@@ -115,6 +113,7 @@ class EvidenceDesk:
             return False
         stage, position = self._place(event)
         changed = self.book.take(event)
+        self._say(event.key, changed)
         self.on_event(event)
         if event.kind != "gate" or event.score < 1.0:
             self._rows.append(event_row(event, stage, position))
@@ -124,9 +123,19 @@ class EvidenceDesk:
     def correct(self, event: Event, old_score: float, stage: int, position: int) -> bool:
         """A feedback replaces the one given before for the same answer."""
         changed = self.book.correct(event, old_score, stage, position)
+        self._say(event.key, changed)
         self._rows.append(event_row(event, stage, position))
         self._flush_soon(0.0)
         return changed
+
+    def _say(self, key: Key, changed: bool) -> None:
+        if changed and (record := self.book.records.get(key)) is not None:
+            where = f"{key.upstream}/{key.model}"
+            bound = -1.0 if record.verdict_bound is None else record.verdict_bound
+            log.warning(
+                "%s on %s is now %s: %s bound %.3f after %d; see spillway evidence",
+                *(key.task, where, record.standing, record.cause or "gate", bound, record.verdict_n),
+            )
 
     def _place(self, event: Event) -> tuple[int, int]:
         record, channel = self.book.records.get(event.key), CHANNEL_OF.get(event.kind)
