@@ -190,6 +190,18 @@ def test_only_fleets_asked_about_are_recommended() -> None:
     assert any("--nodes 0-4" in warning for warning in plan.warnings)
 
 
+def test_long_prompts_are_planned_for_and_said() -> None:
+    """Prompts beyond the gateway's usual limit go local where they are in time, with a warning; or not."""
+    node = NodeFigures(hardware="rtx-5090")
+    asked = replace(CHEAP, node=node, input_tokens=9000, sizes=(1,))
+    plan = make_plan(build_inputs(asked), workers=1)
+    assert any("longer than 8,000 tokens" in warning for warning in plan.warnings)
+    limited = make_plan(build_inputs(replace(asked, most_input_tokens=8000)), workers=1)
+    assert not any("longer than 8,000 tokens" in warning for warning in limited.warnings)
+    assert limited.shown.ran.local_share < plan.shown.ran.local_share
+    assert "input_over_local_budget" in limited.shown.ran.spills
+
+
 def test_unknown_memory_is_said() -> None:
     """A figure that nobody knows is null among the assumptions, and a warning."""
     node = NodeFigures(bandwidth_gb_s=300, tflops=10, weights_gb=4.9, hardware_usd=D(900), active_w=D(40))

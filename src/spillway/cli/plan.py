@@ -55,6 +55,7 @@ def command(
     rent_usd_per_hour: o.RentUsd = None,
     idle_w: o.IdleWatts = None,
     active_w: o.ActiveWatts = None,
+    most_input_tokens: o.LocalTokens = None,
     nodes: o.Nodes = "0-8",
     slo_ttft_ms: o.Ttft = 2000,
     slo_total_ms: o.Total = 20_000,
@@ -124,6 +125,7 @@ def command(
         ),
         usd_per_hour=usd_per_hour,
         life_months=life_months,
+        most_input_tokens=most_input_tokens,
         seed=seed,
         effort=_effort(simulate_requests, draws),
     )  # fmt: skip

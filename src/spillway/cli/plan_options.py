@@ -73,6 +73,9 @@ HardwareUsd = Annotated[Money, NODE(help="Price of one node.", parser=positive)]
 RentUsd = Annotated[Money, NODE(help="Rent of one node instead.", parser=positive)]
 IdleWatts = Annotated[Money, NODE(help="Power at rest.", parser=positive)]
 ActiveWatts = Annotated[Money, NODE(help="Power at work.", parser=positive)]
+LocalTokens = Annotated[
+    Count, NODE("--max-local-input-tokens", help="Longest prompt a node may get; default: what fits.", min=1)
+]
 Nodes = Annotated[str, NODE(help="Fleet sizes: 0-8, or 1,2,4.")]
 
 # The objective.

@@ -28,9 +28,13 @@ from spillway.planner.plan_inputs import DEFAULT_OBJECTIVE, Assumption, PlanGrad
 from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
 from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
 from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, loads_of, side_runs
+from spillway.routing import Policy as RoutingPolicy
 
 __all__ = ["FleetLine", "Plan", "PolicyLine", "make_plan"]
 
+COMPILED_FROM = 2000
+"""Requests per run from which a plan's thirty runs are worth loading machine code for."""
+UNLIMITED = 2**31 - 1
 ENOUGH_SHARE = 0.95
 """Of the requests that an idle node answers in time, what counts as all of them."""
 
@@ -141,14 +145,18 @@ class _Tally:
 
 def _world(inputs: PlanInputs) -> World:
     workload = inputs.traffic.workload
+    sample = stretch(workload, inputs.effort.side_requests)
+    pays_to_compile = compiled.can_run() and len(sample) >= COMPILED_FROM
     return World(
         whole=stretch(workload, inputs.effort.fleet_requests),
-        sample=stretch(workload, inputs.effort.side_requests),
+        sample=sample,
         fleet=inputs.node.fleet,
         objective=inputs.objective,
         cloud=inputs.cloud,
         seed=inputs.seed,
         machines={key: node.fleet for key, node in inputs.machines.items()},
+        settings=RoutingPolicy(max_local_input_tokens=inputs.most_input_tokens or UNLIMITED),
+        engine="compiled" if pays_to_compile else "auto",
     )
 
 
@@ -260,10 +268,18 @@ def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
             f"{share.source}; {share.low:.2f} to {share.high:.2f}",
         ),
     ]  # fmt: skip
+    limits.append(_longest_prompt(inputs.most_input_tokens))
     return (
         *inputs.traffic.assumptions, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money,
         *_simulated(inputs),
     )  # fmt: skip
+
+
+def _longest_prompt(limit: int | None) -> Assumption:
+    name = "longest prompt a node may get"
+    if limit is None:
+        return Assumption(name, "what fits", "", "guess", "no limit unless stated")
+    return Assumption(name, limit, "tokens", "given", "given")
 
 
 def _simulated(inputs: PlanInputs) -> list[Assumption]:
@@ -296,6 +312,7 @@ def _warnings(
 ) -> list[str]:
     found = [*traffic_warnings(inputs.traffic), *inputs.warnings]
     found += [f"{a.name} is {a.source}" for a in assumptions if a.value is None and "unknown" in a.source]
+    found += _long_prompts(inputs)
     if pays and line.nodes == max(inputs.sizes):
         found.append(
             "the largest fleet tried is the cheapest; a larger one may be cheaper still: "
@@ -318,3 +335,15 @@ def _warnings(
             f"{inputs.objective.attainment_ratio:.0%} were promised"
         )
     return found
+
+
+def _long_prompts(inputs: PlanInputs) -> list[str]:
+    """That the gateway, left as it is, would keep some of these prompts from its nodes."""
+    usual = RoutingPolicy().max_local_input_tokens
+    long_share = float((inputs.traffic.workload.input_tokens > usual).mean())
+    if inputs.most_input_tokens is not None or long_share < 0.01:
+        return []
+    return [
+        f"{long_share:.0%} of the prompts are longer than {usual:,} tokens, which the gateway keeps from "
+        "nodes unless routing.max_local_input_tokens says otherwise; --max-local-input-tokens plans with a limit"
+    ]

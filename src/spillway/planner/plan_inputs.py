@@ -215,6 +215,8 @@ class PlanInputs:
     seed: int = 0
     effort: Effort = field(default_factory=Effort.usual)
     preset: str | None = None
+    most_input_tokens: int | None = None
+    """Longest prompt a node may get; ``None`` for whatever fits."""
     machines: Mapping[str, NodeChoice] = field(default_factory=dict)
     """Other machines to try one of, by catalogue key; none where the plan is about a measured node."""
     assumptions: tuple[Assumption, ...] = ()

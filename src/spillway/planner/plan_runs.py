@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from spillway.planner.plan_inputs import CloudChoice, PlanInputs, SlowedPace
 from spillway.planner.policies import AllCloud, AllLocal, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import Routed
-from spillway.planner.simulator import Fleet, Result, simulate, upper_bound
+from spillway.planner.simulator import Engine, Fleet, Result, simulate, upper_bound
 from spillway.planner.workload import Workload
+from spillway.routing import Policy as RoutingPolicy
 from spillway.vocabulary import Objective
 
 __all__ = ["CLAIRVOYANT", "OURS", "POLICIES", "Ran", "Run", "World", "carry_out", "usd_per_request"]
@@ -40,6 +41,10 @@ class World:
     seed: int
     machines: Mapping[str, Fleet] = field(default_factory=dict)
     """Other machines with the same model, by catalogue key."""
+    settings: RoutingPolicy = field(default_factory=RoutingPolicy)
+    """What the owner tells the rules."""
+    engine: Engine = "auto"
+    """``compiled`` where so many runs follow that machine code pays although each is short."""
 
 
 @dataclass(frozen=True)
@@ -107,9 +112,11 @@ def carry_out(world: World, run: Run) -> Ran:
         fleet = replace(fleet, pace=SlowedPace(fleet.pace, run.slower))
     cloud = world.cloud.latency.times(workload, world.seed)
     if run.policy == CLAIRVOYANT and run.nodes:
-        result = upper_bound(workload, fleet, objective, cloud)
+        result = upper_bound(workload, fleet, objective, cloud, engine=world.engine)
     else:
-        result = simulate(workload, fleet, make_policy(run.policy, objective), objective, cloud)
+        policy = make_policy(run.policy, objective, world.settings)
+        engine = world.engine if run.nodes else "auto"
+        result = simulate(workload, fleet, policy, objective, cloud, engine)
     return _summary(run, workload, result, world.cloud)
 
 
@@ -132,10 +139,10 @@ def _objective(objective: Objective, patience: float) -> Objective:
     )
 
 
-def make_policy(name: str, objective: Objective) -> Policy:
+def make_policy(name: str, objective: Objective, settings: RoutingPolicy) -> Policy:
     """The policy of that name, one of ``POLICIES`` but the clairvoyant."""
     if name == OURS:
-        return Routed(objective)
+        return Routed(objective, settings)
     if name == "observed-p95":
         return ObservedTail(objective)
     makers = {

@@ -31,7 +31,22 @@ WORDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     "currency": (("currency",),),
     "requests": (("num", "requests"), ("request", "count"), ("requests",), ("calls",)),
 }  # fmt: skip
-LENGTHS_OF_TIME = frozenset({"delta", "interval", "duration", "gap", "elapsed", "latency", "ttft", "end"})
+LENGTHS_OF_TIME = frozenset(
+    {
+        "delta",
+        "interval",
+        "duration",
+        "gap",
+        "elapsed",
+        "latency",
+        "ttft",
+        "end",
+        "think",
+        "api",
+        "wait",
+        "queue",
+    }
+)
 """A name with one of these words is no moment and no count."""
 NEEDED = ("time", "input_tokens", "output_tokens")
 UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9, "s": 1.0, "sec": 1.0, "seconds": 1.0}
