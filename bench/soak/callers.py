@@ -15,8 +15,8 @@ __all__ = ["Tally", "call_until"]
 LEAVING_RATIO = 0.1
 WHOLE_RATIO = 0.15
 LONGEST_STAY_S = 4.0
-SILENCE_S = 30.0
-"""Longer than three attempts may be silent one after the other, and a wait for a slot."""
+SILENCE_S = 70.0
+"""Longer than any request may take: one that is held says nothing until it is complete."""
 PAUSE_S = 0.2
 """Longest pause of a caller between two requests."""
 

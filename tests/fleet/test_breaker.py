@@ -14,11 +14,11 @@ def opened(cooldown_s: float = 5.0) -> Breaker:
 
 
 def test_opens_after_failures_in_a_row() -> None:
-    """Two failures, a success, two failures leave it closed; three in a row open it."""
+    """Two failures, a success, two failures leave it closed; a third in a row opens it."""
     breaker = Breaker(threshold=3)
     for good in (False, False, True, False, False):
         generation = breaker.admit(0.0)
-        breaker.succeed(generation) if good else breaker.fail(generation, 0.0)
+        breaker.succeed(generation, 0.0) if good else breaker.fail(generation, 0.0)
     assert breaker.state(0.0) == "closed"
     breaker.fail(breaker.admit(0.0), 0.0)
     assert breaker.state(0.0) == "open"
@@ -31,7 +31,7 @@ def test_half_open_lets_one_through() -> None:
     assert breaker.state(5.1) == "half_open"
     trial = breaker.admit(5.1)
     assert breaker.state(5.2) == "open"
-    breaker.succeed(trial)
+    breaker.succeed(trial, 5.2)
     assert breaker.state(5.3) == "closed"
 
 
@@ -54,7 +54,7 @@ def test_pauses_grow_up_to_a_limit() -> None:
         pauses_s.append(now_s - before_s)
         breaker.fail(breaker.admit(now_s), now_s)
     assert pauses_s == [5.0, 10.0, 20.0, 30.0, LONGEST_COOLDOWN_S]
-    breaker.succeed(breaker.generation)
+    breaker.succeed(breaker.generation, now_s)
     assert breaker.state(now_s) == "closed"
     for _ in range(3):
         breaker.fail(breaker.admit(now_s), now_s)
@@ -66,7 +66,7 @@ def test_late_results_of_an_older_time_do_not_count() -> None:
     breaker = Breaker(threshold=1, cooldown_s=5.0)
     old = breaker.admit(0.0)
     breaker.fail(breaker.admit(0.0), 0.0)
-    breaker.succeed(old)
+    breaker.succeed(old, 0.0)
     breaker.fail(old, 4.0)
     assert breaker.state(4.0) == "open"
     assert breaker.state(5.1) == "half_open"
@@ -87,3 +87,25 @@ def test_metadata_that_always_worked_proves_nothing() -> None:
     breaker.note_probe(is_well=True)
     assert breaker.state(1.0) == "open"
     assert breaker.state(5.1) == "half_open"
+
+
+def test_a_few_failures_under_much_traffic_are_chance() -> None:
+    """Where most requests succeed, three failures in a row leave it closed; many in a row open it."""
+    breaker = Breaker(threshold=3)
+    for _ in range(30):
+        breaker.succeed(breaker.admit(0.0), 0.0)
+    for _ in range(9):
+        breaker.fail(breaker.admit(1.0), 1.0)
+    assert breaker.state(1.0) == "closed"
+    breaker.fail(breaker.admit(1.0), 1.0)
+    assert breaker.state(1.0) == "open"
+
+
+def test_old_successes_do_not_excuse_new_failures() -> None:
+    """What went well a while ago says nothing of now: three failures in a row open it."""
+    breaker = Breaker(threshold=3)
+    for _ in range(30):
+        breaker.succeed(breaker.admit(0.0), 0.0)
+    for _ in range(3):
+        breaker.fail(breaker.admit(11.0), 11.0)
+    assert breaker.state(11.0) == "open"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from spillway.vocabulary import BreakerState
 
 __all__ = ["Breaker"]
@@ -9,10 +11,19 @@ __all__ = ["Breaker"]
 LONGEST_COOLDOWN_S = 30.0
 """However often it fails again, it gets another chance after this long (guess)."""
 LEAST_WAIT_S = 1.0
+WINDOW_S = 10.0
+"""Results that are older say nothing of now."""
+KEPT_RESULTS = 100
+SURE_FAILURES = 10
+"""So many failures in a row are no bad luck, however well it went shortly before."""
 
 
 class Breaker:
     """Closed while all is well; open for a while after ``threshold`` failures running; then half open.
+
+    Under much traffic a few failures in a row are chance where a part of all requests fails, so while it is
+    asked often it opens only if at least half of the latest results are failures. A first token counts as a
+    success: under load the good answers are still being written when the bad ones have already failed.
 
     Half open admits one request at a time, and only while the upstream's metadata, where somebody asks for
     it, can be had. Each failure of such a request doubles the pause. Results carry the generation they were
@@ -24,6 +35,8 @@ class Breaker:
         self._first_cooldown_s = cooldown_s
         self._cooldown_s = cooldown_s
         self._failures = 0
+        self._latest: deque[tuple[float, bool]] = deque(maxlen=KEPT_RESULTS)
+        """Pairs of (time, whether it failed), in order."""
         self._open_until_s: float | None = None
         self._trial_started_s: float | None = None
         self._is_silent = False
@@ -53,11 +66,12 @@ class Breaker:
             self._trial_started_s = now_s
         return self._generation
 
-    def succeed(self, generation: int) -> None:
-        """A request of that generation was answered."""
+    def succeed(self, generation: int, now_s: float) -> None:
+        """A request of that generation is being answered, or was."""
         if generation != self._generation:
             return
         self._failures = 0
+        self._latest.append((now_s, False))
         if self._open_until_s is not None:
             self.close()
 
@@ -66,9 +80,10 @@ class Breaker:
         if generation != self._generation:
             return
         self._failures += 1
+        self._latest.append((now_s, True))
         if self._open_until_s is not None:
             self._cooldown_s = min(2 * self._cooldown_s, LONGEST_COOLDOWN_S)
-        elif self._failures < self._threshold:
+        elif not self._has_enough(now_s):
             return
         self._open_until_s = now_s + self._cooldown_s
         self._trial_started_s = None
@@ -89,11 +104,19 @@ class Breaker:
     def close(self) -> None:
         """Trusts the upstream again."""
         self._failures = 0
+        self._latest.clear()
         self._open_until_s = None
         self._trial_started_s = None
         self._is_silent = False
         self._cooldown_s = self._first_cooldown_s
         self._generation += 1
+
+    def _has_enough(self, now_s: float) -> bool:
+        """Whether the failures so far are reason to open."""
+        if self._failures < self._threshold or self._failures >= SURE_FAILURES:
+            return self._failures >= self._threshold
+        latest = [has_failed for at_s, has_failed in self._latest if now_s - at_s <= WINDOW_S]
+        return 2 * sum(latest) >= len(latest)
 
     def _is_on_trial(self, now_s: float) -> bool:
         """Whether the one request is out; after some time it no longer counts, should it never end."""

@@ -49,6 +49,7 @@ class Lease:
         if not self._is_open or self._entry.first_s is not None:
             return
         now_s, record = self._upstream.now_s(), self._upstream.record
+        self._upstream.breaker.succeed(self._generation, now_s)
         if record is not None:
             record.first_token(self._entry, now_s)
         else:
@@ -64,7 +65,7 @@ class Lease:
             if record is not None:
                 record.finish(entry, self._upstream.now_s(), tokens)
         if self._end():
-            self._upstream.breaker.succeed(self._generation)
+            self._upstream.breaker.succeed(self._generation, self._upstream.now_s())
 
     def fail(self, now_s: float) -> None:
         """The upstream failed for a reason of its own."""
