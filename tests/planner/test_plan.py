@@ -202,6 +202,17 @@ def test_long_prompts_are_planned_for_and_said() -> None:
     assert "input_over_local_budget" in limited.shown.ran.spills
 
 
+def test_only_suitable_requests_go_local() -> None:
+    """Where a local model may answer only some requests, no fleet carries more, and the rest says why."""
+    asked = replace(CHEAP, cloud=DEAR, sizes=(1, 2), suitable_ratio=0.4)
+    plan = make_plan(build_inputs(asked), workers=1)
+    shares = [line.ran.local_share for line in plan.fleets if line.nodes]
+    assert all(0.2 < each <= 0.5 for each in shares)
+    assert plan.ceiling.in_time_share <= 0.4
+    assert plan.shown.ran.spills["task_not_local"] == pytest.approx(360, rel=0.15)
+    assert sum(plan.shown.ran.spills.values()) == 600 - round(plan.shown.ran.local_share * 600)
+
+
 def test_unknown_memory_is_said() -> None:
     """A figure that nobody knows is null among the assumptions, and a warning."""
     node = NodeFigures(bandwidth_gb_s=300, tflops=10, weights_gb=4.9, hardware_usd=D(900), active_w=D(40))

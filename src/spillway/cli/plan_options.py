@@ -76,6 +76,10 @@ ActiveWatts = Annotated[Money, NODE(help="Power at work.", parser=positive)]
 LocalTokens = Annotated[
     Count, NODE("--max-local-input-tokens", help="Longest prompt a node may get; default: what fits.", min=1)
 ]
+Suitable = Annotated[
+    float,
+    NODE("--local-ratio", help="Share of requests a local model answers well enough.", min=0.001, max=1),
+]
 Nodes = Annotated[str, NODE(help="Fleet sizes: 0-8, or 1,2,4.")]
 
 # The objective.

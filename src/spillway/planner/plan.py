@@ -156,6 +156,7 @@ def _world(inputs: PlanInputs) -> World:
         seed=inputs.seed,
         machines={key: node.fleet for key, node in inputs.machines.items()},
         settings=RoutingPolicy(max_local_input_tokens=inputs.most_input_tokens or UNLIMITED),
+        suitable_ratio=inputs.suitable_ratio,
         engine="compiled" if pays_to_compile else "auto",
     )
 
@@ -268,7 +269,7 @@ def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
             f"{share.source}; {share.low:.2f} to {share.high:.2f}",
         ),
     ]  # fmt: skip
-    limits.append(_longest_prompt(inputs.most_input_tokens))
+    limits += [_longest_prompt(inputs.most_input_tokens), _suitable(inputs.suitable_ratio)]
     return (
         *inputs.traffic.assumptions, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money,
         *_simulated(inputs),
@@ -280,6 +281,13 @@ def _longest_prompt(limit: int | None) -> Assumption:
     if limit is None:
         return Assumption(name, "what fits", "", "guess", "no limit unless stated")
     return Assumption(name, limit, "tokens", "given", "given")
+
+
+def _suitable(ratio: float) -> Assumption:
+    name = "requests that a local model answers well enough"
+    if ratio == 1.0:
+        return Assumption(name, ratio, "ratio", "guess", "all unless stated; spillway evidence measures it")
+    return Assumption(name, ratio, "ratio", "given", "given")
 
 
 def _simulated(inputs: PlanInputs) -> list[Assumption]:
@@ -345,5 +353,6 @@ def _long_prompts(inputs: PlanInputs) -> list[str]:
         return []
     return [
         f"{long_share:.0%} of the prompts are longer than {usual:,} tokens, which the gateway keeps from "
-        "nodes unless routing.max_local_input_tokens says otherwise; --max-local-input-tokens plans with a limit"
+        "nodes unless routing.max_local_input_tokens says otherwise; plan with a limit: "
+        "--max-local-input-tokens"
     ]

@@ -58,6 +58,8 @@ class Asked:
     """Uncertain figures that are known better, by their name in ``plan_costs.KNOWN``."""
     usd_per_hour: Decimal | None = None
     life_months: int | None = None
+    suitable_ratio: float = 1.0
+    """Share of requests that a local model answers well enough."""
     most_input_tokens: int | None = None
     """Longest prompt a node may get; ``None`` for whatever fits."""
     seed: int = 0
@@ -89,6 +91,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         seed=asked.seed,
         effort=asked.effort,
         preset=asked.preset,
+        suitable_ratio=asked.suitable_ratio,
         most_input_tokens=asked.most_input_tokens,
         machines=_others(figures, typical),
         assumptions=_assumptions(asked),

@@ -46,7 +46,7 @@ def check_idle(inputs: PlanInputs) -> Ceiling:
     late_start = first_s > (objective.ttft_s if objective.ttft_s is not None else np.inf)
     late_end = first_s + rest_s > (objective.total_s if objective.total_s is not None else np.inf)
     found = Ceiling(
-        in_time_share=float((held & ~late_start & ~late_end).mean()),
+        in_time_share=inputs.suitable_ratio * float((held & ~late_start & ~late_end).mean()),
         late_start_share=float(late_start.mean()),
         median_ttft_s=float(np.median(first_s)),
         median_total_s=float(np.median(first_s + rest_s)),

@@ -215,6 +215,8 @@ class PlanInputs:
     seed: int = 0
     effort: Effort = field(default_factory=Effort.usual)
     preset: str | None = None
+    suitable_ratio: float = 1.0
+    """Share of requests that a local model answers well enough."""
     most_input_tokens: int | None = None
     """Longest prompt a node may get; ``None`` for whatever fits."""
     machines: Mapping[str, NodeChoice] = field(default_factory=dict)

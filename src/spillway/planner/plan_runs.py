@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 from spillway.planner.plan_inputs import CloudChoice, PlanInputs, SlowedPace
 from spillway.planner.policies import AllCloud, AllLocal, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import Routed
-from spillway.planner.simulator import Engine, Fleet, Result, simulate, upper_bound
+from spillway.planner.simulator import Engine, Fleet, Latencies, Result, simulate, upper_bound
 from spillway.planner.workload import Workload
 from spillway.routing import Policy as RoutingPolicy
+from spillway.routing import reasons
 from spillway.vocabulary import Objective
 
 __all__ = ["CLAIRVOYANT", "OURS", "POLICIES", "Ran", "Run", "World", "carry_out", "usd_per_request"]
@@ -23,6 +24,8 @@ CLAIRVOYANT = "clairvoyant"
 OURS = "ours"
 POLICIES = ("all-cloud", "all-local", "threshold", "reservation", "observed-p95", OURS, CLAIRVOYANT)
 """What a plan compares, the upper bound last."""
+SUITABLE_STREAM = 1
+"""Which requests suit is drawn apart from all else, so that it is the same in every run."""
 HOUR_S = 3600.0
 DAY_S = 24 * HOUR_S
 
@@ -43,6 +46,8 @@ class World:
     """Other machines with the same model, by catalogue key."""
     settings: RoutingPolicy = field(default_factory=RoutingPolicy)
     """What the owner tells the rules."""
+    suitable_ratio: float = 1.0
+    """Share of requests that a local model answers well enough; the others stay in the cloud unseen."""
     engine: Engine = "auto"
     """``compiled`` where so many runs follow that machine code pays although each is short."""
 
@@ -111,13 +116,51 @@ def carry_out(world: World, run: Run) -> Ran:
     if run.slower != 1.0:
         fleet = replace(fleet, pace=SlowedPace(fleet.pace, run.slower))
     cloud = world.cloud.latency.times(workload, world.seed)
-    if run.policy == CLAIRVOYANT and run.nodes:
-        result = upper_bound(workload, fleet, objective, cloud, engine=world.engine)
+    if world.suitable_ratio < 1.0:
+        result = _replay_suitable(world, run, workload, fleet, objective, cloud)
     else:
-        policy = make_policy(run.policy, objective, world.settings)
-        engine = world.engine if run.nodes else "auto"
-        result = simulate(workload, fleet, policy, objective, cloud, engine)
+        result = _replay(world, run, workload, fleet, objective, cloud)
     return _summary(run, workload, result, world.cloud)
+
+
+def _replay(
+    world: World, run: Run, workload: Workload, fleet: Fleet, objective: Objective, cloud: Latencies
+) -> Result:
+    if run.policy == CLAIRVOYANT and run.nodes:
+        return upper_bound(workload, fleet, objective, cloud, engine=world.engine)
+    policy = make_policy(run.policy, objective, world.settings)
+    engine = world.engine if run.nodes else "auto"
+    return simulate(workload, fleet, policy, objective, cloud, engine)
+
+
+def _replay_suitable(
+    world: World, run: Run, workload: Workload, fleet: Fleet, objective: Objective, cloud: Latencies
+) -> Result:
+    """The run over the requests a local model may answer, and the cloud's times for all others."""
+    random = np.random.default_rng((world.seed, SUITABLE_STREAM))
+    suits = random.random(len(workload)) < world.suitable_ratio
+    if not suits.any():
+        suits[0] = True
+    part = replace(
+        workload,
+        time_s=workload.time_s[suits],
+        input_tokens=workload.input_tokens[suits],
+        output_tokens=workload.output_tokens[suits],
+        cached_tokens=None if workload.cached_tokens is None else workload.cached_tokens[suits],
+        model=workload.model[suits],
+    )
+    found = _replay(world, run, part, fleet, objective, (cloud[0][suits], cloud[1][suits]))
+    node = np.full(len(workload), -1, dtype=np.int16)
+    ttft_s, total_s = cloud[0].copy(), cloud[1].copy()
+    node[suits], ttft_s[suits], total_s[suits] = found.node, found.ttft_s, found.total_s
+    return replace(
+        found,
+        node=node,
+        ttft_s=ttft_s,
+        total_s=total_s,
+        tokens=workload.input_tokens.astype(np.int64) + workload.output_tokens,
+        spills={**found.spills, reasons.TASK: int((~suits).sum())},
+    )
 
 
 def _workload(world: World, run: Run) -> Workload:

@@ -45,6 +45,7 @@ SPILL_WORDS = {
     reasons.FULL: "nodes full",
     reasons.INPUT_BUDGET: "prompt above the local limit",
     reasons.OUTPUT_BUDGET: "answer above the local limit",
+    reasons.TASK: "no task for a local model",
     reasons.CONTEXT: "does not fit the node's memory",
     "policy": "no node",
 }
