@@ -71,8 +71,9 @@ class Assembly:
             rates_of=self.prices.rates,
             reference=self._reference(),
         )
-        weights = None if state_folder is None else state_folder / "weights.json"
+        weights = default_cache_folder() / "weights.json"
         self.pins = PinWatch(config.pins, self.fleet, self.clock, cache_file=weights)
+        self.nodes.is_asking = self.pins.is_asking
         self.fleet.on_admit = self.pins.interrupt
         self.nodes.on_probe += [self.pins.observe, self._note_models]
         self.gateway = Gateway(

@@ -75,6 +75,8 @@ class Nodes:
         self.known: dict[str, KnownNode] = {}
         self.on_probe: list[OnProbe] = []
         """Told of every probe that was answered."""
+        self.is_asking: Callable[[str], bool] = lambda name: False
+        """Whether something of ours runs on a node beside the requests, such as a canary."""
         self._config = config
         self._fleet = fleet
         self._clock = clock
@@ -153,8 +155,9 @@ class Nodes:
         upstream = self._fleet.upstreams[node.name]
         headers = [(b"authorization", b"Bearer " + node.api_key.encode())] if node.api_key else []
         ours = upstream.in_flight
+        ours_too = self.is_asking(node.name)
         busy = await busy_requests(node.client, kind, headers)
-        excess = 0 if busy is None else max(0, busy - max(ours, upstream.in_flight))
+        excess = 0 if busy is None else max(0, busy - max(ours, upstream.in_flight) - ours_too)
         if upstream.record is not None:
             upstream.record.foreign = min(excess, node.foreign)
         node.foreign = excess

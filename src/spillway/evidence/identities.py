@@ -28,8 +28,13 @@ class Identities:
             self._add(key.upstream, key.model, key.identity, at_s)
 
     def note(self, upstream: str, models: Iterable[ModelFacts], at_s: float) -> None:
-        """What an upstream serves now; cheap when nothing changed, so every probe may say so."""
+        """What an upstream serves now; cheap when nothing changed, so every probe may say so.
+
+        A model whose identity is not known yet, as while its file is being read, is taken for the one before.
+        """
         for model in models:
+            if model.identity is None and (upstream, model.name) in self._seen:
+                continue
             self._add(upstream, model.name, model.identity or model.name, at_s)
 
     def now(self, upstream: str, model: str) -> str:

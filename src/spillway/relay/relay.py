@@ -25,6 +25,10 @@ from spillway.vocabulary import Attempt, Choice
 __all__ = ["Relay"]
 
 
+NO_SLOT = "node_full"
+"""The reason of ``routing.reasons`` that applies when the slot a decision counted on did not come free."""
+
+
 class GateFailed(AttemptFailed):
     """The answer is complete and failed a gate; it is kept in case nobody gives a better one."""
 
@@ -134,6 +138,7 @@ class Relay:
         try:
             lease = await self._fleet.admit(run.job.facts, choice)
         except QueueTimeout as full:
+            run.note_event(NO_SLOT)
             raise AttemptFailed(no_slot(full.retry_after_s)) from full
         with LiveAttempt(run, step, lease, self._clock, asking) as live:
             await live.begin()

@@ -99,8 +99,8 @@ class Route:
         return True
 
     def _kind(self) -> AttemptKind:
-        if self.last is None:
-            return "first"
+        if self.last is None or self._run.started == 0:
+            return "first"  # whoever had no slot for it was never asked
         return "escalation" if self.last[1].is_verdict else "failover"
 
     # the same upstream again
