@@ -64,9 +64,6 @@ def _print(report: LogReport) -> None:
         table.add_row(*_cells(line))
     console.print(table)
     console.print(f"Safe to keep local: {report.quality_limit_ratio:.1%} of these requests{_hope(report)}.")
-    console.print(
-        f"Hand it to the planner: spillway plan --quality-limit {report.quality_limit_ratio:.3f}", style="dim"
-    )
     if notes := _notes(report):
         console.print(notes, style="dim", markup=False)
 

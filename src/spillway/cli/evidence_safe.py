@@ -74,7 +74,7 @@ class LogReport(Struct, frozen=True, kw_only=True):
     """Left out because the money was spent."""
     reference_cost_usd: float | None
     quality_limit_ratio: float
-    """Share of the answered prompts that may stay local: what ``spillway plan --quality-limit`` wants."""
+    """Share of the answered prompts that may stay local: the quality limit of a plan."""
     quality_limit_if_decided_ratio: float
     """The same if every undecided class turned out safe."""
     classes: tuple[ClassLine, ...]
