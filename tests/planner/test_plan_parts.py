@@ -159,6 +159,20 @@ def test_every_model_is_priced_at_its_own_rate() -> None:
     assert cloud.name == "gpt-4o-mini and 1 other, as used"
 
 
+def test_a_price_that_has_changed_since_is_said() -> None:
+    """The plan uses the price of its day, and says which model had another when the usage happened."""
+    spring = 1_740_000_000.0
+    cloud, warnings = choose_cloud(workload(("o3",), start_s=spring), CloudFigures(DAY))
+    assert cloud.rates[0].input_usd_per_mtok == 2
+    assert warnings == ["o3 had another list price on 2025-02-19; the plan uses that of 2026-11-24"]
+
+
+def test_a_price_by_the_hour_is_said() -> None:
+    """Where a provider charges by the hour the plan takes noon's price and says so."""
+    _, warnings = choose_cloud(workload(("deepseek-chat",)), CloudFigures(DAY))
+    assert warnings == ["deepseek-chat has another list price at other hours; the plan uses that of noon"]
+
+
 def test_without_a_model_a_default_is_taken_and_said() -> None:
     """Usage that names no model is priced as a usual one, with a warning."""
     cloud, warnings = choose_cloud(workload(("",)), CloudFigures(DAY))

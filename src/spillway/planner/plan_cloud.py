@@ -91,6 +91,7 @@ def _priced(
             f"the usage names no model: priced as {DEFAULT_CLOUD}; --cloud PROVIDER/MODEL says another"
         )
     spans = look_up(names, figures.price_day)
+    warnings += _hourly(spans, figures.price_day)
     found = {name: _at(spans[name], figures.price_day) for name in names}
     _refuse_unknown(workload, found, figures)
     by_index = (names[0],) if len(names) == 1 else workload.models
@@ -159,6 +160,18 @@ def _refuse_unknown(workload: Workload, found: Mapping[str, Rates | None], figur
         f"savings: price everything as one model (--cloud {DEFAULT_CLOUD}), or state a price "
         "(--input-usd-per-mtok, --output-usd-per-mtok)"
     )
+
+
+def _hourly(spans: Mapping[str, Sequence[Span]], day: date) -> list[str]:
+    """Models whose list price changes within the day."""
+    noon_s = _noon_s(day)
+    hours = (noon_s + 3600.0 * hour for hour in range(-12, 12))
+    varied = {
+        name for hour_s in hours for name, each in spans.items() if _at_s(each, hour_s) != _at(each, day)
+    }
+    return [
+        f"{name} has another list price at other hours; the plan uses that of noon" for name in sorted(varied)
+    ]
 
 
 def _moved(spans: Mapping[str, Sequence[Span]], used_s: float, day: date) -> list[str]:
