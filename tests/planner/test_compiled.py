@@ -47,7 +47,7 @@ POLICIES: dict[str, Make] = {
     "observed-p95": lambda objective, workload: ObservedTail(objective),
     "clairvoyant": lambda objective, workload: Clairvoyant(objective),
     "clairvoyant with misses": lambda objective, workload: Clairvoyant(
-        objective, workload.input_tokens > 3000, 0.05
+        objective, workload.input_tokens > 3000, 0.05, packs=True
     ),
     "ours": lambda objective, workload: Routed(objective),
     "ours with settings": lambda objective, workload: Routed(

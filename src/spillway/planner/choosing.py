@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spillway.planner.events import Node
 
-__all__ = ["add_to_tail", "fullest_first", "least_loaded", "observed", "spare_misses", "tail_s"]
+__all__ = ["add_to_tail", "by_load", "least_loaded", "observed", "spare_misses", "tail_s"]
 
 Values = Any
 """Numbers: a list when interpreted, an array when compiled."""
@@ -28,11 +28,11 @@ def least_loaded(nodes: Sequence[Node]) -> int:
     return best
 
 
-def fullest_first(nodes: Sequence[Node], order: Values) -> None:
-    """``order`` lists the nodes by requests on them, most first, the first among equals first."""
+def by_load(nodes: Sequence[Node], order: Values, sign: int) -> None:
+    """``order`` lists the nodes by requests on them, fewest first, or most first with a sign of -1."""
     for i in range(len(order)):
         place = i
-        while place and nodes[order[place - 1]].in_flight < nodes[i].in_flight:
+        while place and sign * nodes[order[place - 1]].in_flight > sign * nodes[i].in_flight:
             order[place] = order[place - 1]
             place -= 1
         order[place] = i

@@ -110,7 +110,7 @@ def choose_knowing(nodes: Any, twins: Any, tables: Any, task: Run, rules: Rules,
         return -2
     most = choosing.spare_misses(task.late_share, task.counts[0], task.counts[1])
     chosen, seen_idle = -1, False
-    choosing.fullest_first(nodes, task.order)
+    choosing.by_load(nodes, task.order, task.sign)
     for n in task.order:
         if nodes[n].in_flight or not seen_idle:
             seen_idle = seen_idle or nodes[n].in_flight == 0

@@ -44,6 +44,8 @@ class Run(NamedTuple):
     bound: int
     """Most input tokens of a threshold, requests per node of a reservation."""
     late_share: float
+    sign: int
+    """1 where a clairvoyant prefers empty nodes, -1 where it fills one after the other."""
     window: int
     rest_s: float
     is_refused: NDArray[np.bool_]
@@ -85,6 +87,8 @@ class Mind(NamedTuple):
     works_s: Floats
     limit_s: Floats
     """One entry: the most work a request may be."""
+    ordered: Floats
+    """Room to sort in."""
     seen: NDArray[np.int64]
     """Answers and arrivals seen."""
 
@@ -112,7 +116,8 @@ def task_of(policy: Policy, node: Node, nodes: int) -> Task | None:
             objective = policy.objective
         case Clairvoyant():
             refused = EMPTY if policy.is_refused is None else np.asarray(policy.is_refused)
-            run = run._replace(late_share=policy.late_share, is_refused=refused)
+            sign = -1 if policy.packs else 1
+            run = run._replace(late_share=policy.late_share, is_refused=refused, sign=sign)
             objective = policy.objective
         case Routed():
             objective, settings = policy._objective, policy._policy
@@ -132,6 +137,7 @@ def _run(kind: int, nodes: int) -> Run:
         kind=kind,
         bound=0,
         late_share=0.0,
+        sign=1,
         window=window,
         rest_s=ObservedTail.rest_s,
         is_refused=EMPTY,
@@ -169,5 +175,6 @@ def _mind(nodes: int, window: int) -> Mind:
         times_s=np.zeros(window),
         works_s=np.zeros(window),
         limit_s=np.array([math.inf]),
+        ordered=np.zeros(max(lengths.WINDOW, window)),
         seen=np.zeros(2, dtype=np.int64),
     )

@@ -189,19 +189,25 @@ class Clairvoyant:
 
     ``is_refused`` additionally refuses requests chosen beforehand with knowledge of the whole workload: many
     short ones are served instead of few long ones. ``late_share`` of the local answers may be late, which is
-    spent on requests that delay one answer too much. ``simulator.upper_bound`` tries many and keeps the best.
+    spent on requests that delay one answer too much. With ``packs`` the fullest node comes first, so that
+    others stay free for long requests, else the emptiest. The upper bound tries many and keeps the best.
     """
 
     name = "clairvoyant"
     reasons: tuple[str, ...] = ("late", "long", "context")
 
     def __init__(
-        self, objective: Objective, is_refused: NDArray[np.bool_] | None = None, late_share: float = 0.0
+        self,
+        objective: Objective,
+        is_refused: NDArray[np.bool_] | None = None,
+        late_share: float = 0.0,
+        packs: bool = False,
     ) -> None:
         """``is_refused`` has one entry per request of the run."""
         self.objective = objective
         self.is_refused = is_refused
         self.late_share = late_share
+        self.packs = packs
         self.ttft_s, self.total_s = limits(objective)
 
     def begin(self, nodes: Sequence[Node]) -> None:
@@ -211,14 +217,14 @@ class Clairvoyant:
         self._taken = self._lost = 0
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
-        """The fullest node on which every objective is still kept; spare ones stay free for long requests."""
+        """The first node, by how many requests it has, on which every objective is still kept."""
         if not self.nodes[0].holds(prompt, output):
             return cloud(2)
         if self.is_refused is not None and self.is_refused[index]:
             return cloud(1)
         most = choosing.spare_misses(self.late_share, self._taken, self._lost)
         chosen, seen_idle = cloud(0), False
-        choosing.fullest_first(self.nodes, self._order)
+        choosing.by_load(self.nodes, self._order, -1 if self.packs else 1)
         for i in self._order:
             node = self.nodes[i]
             if node.in_flight or not seen_idle:
