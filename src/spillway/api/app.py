@@ -77,6 +77,7 @@ class Gateway:
         classifier: Classifier | None = None,
         feedback: FeedbackTaker | None = None,
         drift: Callable[[], dict[str, Any]] = dict,
+        make_way: Callable[[], None] = lambda: None,
         captures: bool = False,
         is_ready: Callable[[], bool] = lambda: True,
     ) -> None:
@@ -92,6 +93,7 @@ class Gateway:
         self._classifier = classifier
         self._feedback = feedback
         self._drift = drift
+        self._make_way = make_way
         self._captures = captures
         self._is_ready = is_ready
 
@@ -139,6 +141,7 @@ class Gateway:
         if self._captures and not parsed.facts.is_private:
             prompt_text = parsed.payload.raw.decode("utf-8", "replace")
         facts = self._foresee(await self._classified(parsed))
+        self._make_way()  # what nobody waits for lets go of its slots before they are counted
         try:
             decision = decide(facts, self._evidence, self._fleet.snapshots(), self._policy)
         except RequestError as error:

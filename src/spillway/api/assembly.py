@@ -97,6 +97,7 @@ class Assembly:
             classifier=self.classifier,
             feedback=self.quality.feedback,
             drift=self.pins.to_json,
+            make_way=self.quality.shadow.make_way,
             captures=config.capture,
             is_ready=lambda: self._is_ready,
         )

@@ -18,6 +18,8 @@ __all__ = ["Classifier"]
 SHORT_WORDS: Final = 120
 SHORT_TOKENS: Final = 200
 """Up to this much a generation is a short one (guess: a paragraph)."""
+VAGUE: Final = frozenset({"conversation", "other", "open_qa"})
+"""What a payload looks like whose words set no task."""
 UNSURE: Final = "other"
 """Where the model is unsure the class is none that is trusted by default."""
 
@@ -68,6 +70,9 @@ def _body(raw: bytes) -> Mapping[str, Any]:
 
 
 def _name(guess: TaskGuess, payload: PayloadFacts, facts: RequestFacts) -> str:
+    if payload.schema == "json_schema" and (guess.is_unsure or guess.task in VAGUE):
+        # words say little, but whoever hands in a schema wants fields filled, or one of a few labels
+        return "extraction" if payload.schema_fields > 1 else "classification"
     if guess.is_unsure:
         return UNSURE
     if guess.task == "generation" and _is_short(payload, facts):

@@ -210,7 +210,8 @@ def _text(value: str) -> str:
 
     value = value.replace("${", "$${")
     try:
-        if yaml.safe_load(f"[{value}]") == [value] and yaml.safe_load(f"{value}: 1") == {value: 1}:
+        written = (f"[{value}]", f"- {value}", f"{value}: 1")
+        if [yaml.safe_load(text) for text in written] == [[value], [value], {value: 1}]:
             return value
     except yaml.YAMLError:
         pass
