@@ -169,6 +169,8 @@ def test_rented_nodes_have_no_price_to_pay_back() -> None:
     plan = make_plan(build_inputs(replace(CHEAP, node=node, sizes=(1,))), workers=1)
     assert not plan.is_worth_it
     assert plan.inputs.node.price_usd == 0
+    assert printed(plan).startswith("Do not rent: it never pays")
+    assert plan.naive.local_usd_per_request == plan.inputs.node.rent_usd_per_month / 600
     assert plan.shown.outcome.months[0].rent_usd == plan.inputs.node.rent_usd_per_month > 300
 
 

@@ -205,7 +205,7 @@ def _naive(
         output_tokens=Decimal(repr(traffic.workload.mean_output_tokens)),
         input_usd_per_mtok=input_rate,
         output_usd_per_mtok=output_rate,
-        hardware_usd=node.price_usd,
+        hardware_usd=node.price_usd or node.rent_usd_per_month * life_months,
         active_w=node.active_w,
         usd_per_kwh=usd_per_kwh,
         life_months=Decimal(life_months),

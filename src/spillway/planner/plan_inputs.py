@@ -33,6 +33,7 @@ __all__ = [
     "SlowedPace",
     "Traffic",
     "Value",
+    "stretch",
 ]
 
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600

@@ -6,7 +6,16 @@ from decimal import Decimal
 
 import pytest
 
-from spillway.planner.report.words import months, objective_of, share, usd, value_of, whole_usd
+from spillway.planner.report.words import (
+    months,
+    objective_of,
+    paid,
+    share,
+    short_months,
+    usd,
+    value_of,
+    whole_usd,
+)
 from spillway.vocabulary import Objective
 
 
@@ -37,6 +46,10 @@ def test_months() -> None:
     assert months(Decimal("3.3777")) == "3.4 months"
     assert months(Decimal("120.2")) == "120 months"
     assert months(None) == "never"
+    assert months(Decimal(0)) == short_months(0) == "at once"
+    assert paid(None) == "but never be paid back"
+    assert paid(Decimal(0)) == "and cost less from the first month"
+    assert paid(Decimal(7)) == "and be paid back in 7.0 months"
 
 
 def test_objectives() -> None:

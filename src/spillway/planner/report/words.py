@@ -37,6 +37,9 @@ __all__ = [
 
 Number = Decimal | float | int
 NEVER = "never"
+AT_ONCE = "at once"
+CLEARLY = Decimal("1.1")
+"""How many times as much something has to save to be worth a word."""
 
 SPILL_WORDS = {
     reasons.SLO_TTFT: "first token would be late",
@@ -79,8 +82,8 @@ def share(ratio: Number | None) -> str:
 
 def months(count: Number | None) -> str:
     """Months to one decimal where they are few."""
-    if count is None:
-        return NEVER
+    if not count:
+        return NEVER if count is None else AT_ONCE
     return f"{count:.1f} months" if count < Decimal("99.5") else f"{count:.0f} months"
 
 
@@ -92,7 +95,16 @@ def whole_usd(amount: Number) -> str:
 
 def short_months(count: Number | None) -> str:
     """The same without the word, for tables."""
-    return NEVER if count is None else f"{count:.1f}"
+    if not count:
+        return NEVER if count is None else AT_ONCE
+    return f"{count:.1f}"
+
+
+def paid(count: Number | None) -> str:
+    """The same as the end of a sentence about something that would carry requests."""
+    if count is None:
+        return "but never be paid back"
+    return f"and be paid back in {months(count)}" if count else "and cost less from the first month"
 
 
 def nodes_of(count: int) -> str:
@@ -139,10 +151,10 @@ def value_of(value: Value) -> str:
 
 def verdict(plan: Plan) -> str:
     """The answer in a few words."""
+    action = "rent" if plan.inputs.node.rent_usd_per_month else "buy"
     if not plan.is_worth_it:
-        return "Do not buy: it never pays"
-    action = "Rent" if plan.inputs.node.rent_usd_per_month else "Buy"
-    return f"{action} {nodes_of(plan.recommended_nodes)}: it pays"
+        return f"Do not {action}: it never pays"
+    return f"{_capital(action)} {nodes_of(plan.recommended_nodes)}: it pays"
 
 
 def headline(plan: Plan) -> str:
@@ -211,16 +223,16 @@ def suggestions(plan: Plan) -> Iterator[str]:
     """What would change the answer for the better, one sentence each."""
     best = _better_machine(plan)
     if best is not None:
-        rent, paid = best.node.rent_usd_per_month, months(best.outcome.break_even_months)
+        rent = best.node.rent_usd_per_month
         cost = f"{usd(rent)} a month" if rent else usd(best.node.price_usd)
-        then = "" if rent else f", paid back in {paid}"
-        yield f"One {machine_name(best)} ({cost}) would carry {share(best.ran.local_share)}{then}."
+        then = paid(best.outcome.break_even_months)
+        yield f"One {machine_name(best)} ({cost}) would carry {share(best.ran.local_share)} {then}."
     patient = plan.patient
-    if patient is not None and patient.outcome.saved_usd > max(plan.shown.outcome.saved_usd, Decimal(0)):
+    least_usd = max(plan.shown.outcome.saved_usd * CLEARLY, Decimal(0))
+    if patient is not None and patient.outcome.saved_usd > least_usd:
         yield (
             f"With {objective_of(patient.objective)}, {nodes_of(plan.shown_nodes)} would carry "
-            f"{share(patient.ran.local_share)} and be paid back in "
-            f"{months(patient.outcome.break_even_months)}."
+            f"{share(patient.ran.local_share)} {paid(patient.outcome.break_even_months)}."
         )
     yield from _what_would_pay(plan)
 
@@ -232,7 +244,7 @@ def _better_machine(plan: Plan) -> MachineLine | None:
     best = plan.machines[0]
     mine = max(plan.shown.outcome.saved_usd if plan.is_worth_it else Decimal(0), Decimal(0))
     promised = min(plan.inputs.objective.attainment_ratio, plan.fleets[0].ran.attainment) - 0.005
-    is_better = best.outcome.saved_usd > mine * Decimal("1.1") and best.ran.attainment >= promised
+    is_better = best.outcome.saved_usd > mine * CLEARLY and best.ran.attainment >= promised
     return best if is_better and best.node.name != plan.inputs.node.name else None
 
 
