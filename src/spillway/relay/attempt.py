@@ -72,8 +72,9 @@ class LiveAttempt:
         self.tee = StreamTee(
             choices=asking.choices, keeps_text=asking.keeps_text, holds_calls=asking.holds_calls
         )
-        self.pending = b""
+        self.pending: list[bytes] = []
         """Events that may go to the client now."""
+        self._pending_bytes = 0
         self.body = b""
         """The whole answer where it did not come as a stream."""
         self.answer: Answer | None = None
@@ -218,27 +219,33 @@ class LiveAttempt:
         before = tee.text_events
         released = tee.feed(block) if block else tee.finish()
         stitcher = self.asking.stitcher
-        self.pending += released if stitcher is None else stitcher.feed(released)
+        self._keep(released if stitcher is None else stitcher.feed(released))
         self.is_at_end = not block or tee.is_done
         self._has_progressed = tee.text_events > before
         if self._has_progressed:
             self._note_progress()
         if tee.error is not None:
             raise AttemptFailed(from_event(tee.error))
-        if tee.carries_too_much:
-            raise AttemptFailed(nonsense("it sent an event without an end"))
+        if tee.carries_too_much or self._pending_bytes > MAX_ANSWER_BYTES:
+            raise AttemptFailed(nonsense("it sent an event or an answer without an end"))
 
     async def finish(self) -> None:
         """Reads to the end; ``pending`` then holds everything."""
         while not self.is_at_end:
             await self.pull()
         self.check_complete()
-        self.pending += self.take_held()
+        self._keep(self.take_held())
 
     def take(self) -> bytes:
         """Events to send now."""
-        pending, self.pending = self.pending, b""
-        return pending
+        pending, self.pending = self.pending, []
+        self._pending_bytes = 0
+        return pending[0] if len(pending) == 1 else b"".join(pending)
+
+    def _keep(self, events: bytes) -> None:
+        if events:
+            self.pending.append(events)
+            self._pending_bytes += len(events)
 
     def take_held(self) -> bytes:
         """Events of tool calls, once they are known to be complete."""
