@@ -1,0 +1,110 @@
+"""Whatever the pieces are: texts that are put together or stitched are exactly what was said."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spillway.relay.assemble import assemble
+from spillway.relay.seam import Seam
+from spillway.relay.step import Method
+from spillway.relay.stitch import Stitcher
+from spillway.relay.tee import StreamTee
+from spillway.testing.bodies import event
+from spillway.vocabulary import Usage
+
+PIECES = st.lists(st.text(st.characters(codec="utf-8"), max_size=6), max_size=12)
+ODD = st.lists(st.sampled_from(['"', "\\", '\\"', "\n\n", "data: ", "a", "é", "😀", '":"', "}"]), max_size=12)
+
+
+def chunk(text: str, *, finish: str | None = None, escaped: bool = True, **more: Any) -> bytes:
+    """One event of a chat stream."""
+    choice = {"index": 0, "delta": {"content": text}, **more, "finish_reason": finish}
+    body = json.dumps({"id": "a", "choices": [choice]}, ensure_ascii=escaped, separators=(",", ":"))
+    return b"data: " + body.encode() + b"\n\n"
+
+
+@given(PIECES | ODD, st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_text_is_the_sum_of_its_pieces(pieces: list[str], escaped: bool) -> None:
+    """Quotes, backslashes, blank lines and any character survive, however they are escaped."""
+    events = [chunk(piece, escaped=escaped) for piece in pieces] + [chunk("", finish="stop")]
+    whole = assemble(b"".join(events), "chat")
+    assert whole["choices"][0]["message"]["content"] == "".join(pieces)
+
+
+@given(st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=8))
+def test_equal_tokens_keep_all_their_log_probabilities(pieces: list[str]) -> None:
+    """Pieces that are equal in everything are still as many as they are."""
+    events = [chunk(p, logprobs={"content": [{"token": p, "logprob": -1.0}]}) for p in pieces]
+    whole = assemble(b"".join(events) + chunk("", finish="stop"), "chat")
+    assert [entry["token"] for entry in whole["choices"][0]["logprobs"]["content"]] == pieces
+    assert whole["choices"][0]["message"]["content"] == "".join(pieces)
+
+
+@given(PIECES | ODD, st.integers(1, 40), st.booleans())
+@settings(max_examples=150, deadline=None)
+def test_a_stream_may_arrive_in_any_pieces(pieces: list[str], size: int, crlf: bool) -> None:
+    """However the bytes are cut, the tee lets the same events through and reads the same text."""
+    data = b"".join([*[chunk(piece) for piece in pieces], chunk("", finish="stop"), b"data: [DONE]\n\n"])
+    if crlf:
+        data = data.replace(b"\n\n", b"\r\n\r\n")
+    tee = StreamTee(keeps_text=True)
+    passed = b"".join(tee.feed(data[at : at + size]) for at in range(0, len(data), size))
+    assert tee.text == "".join(pieces)
+    assert tee.is_done
+    assert tee.has_finished
+    assert passed + (b"data: [DONE]\r\n\r\n" if crlf else b"data: [DONE]\n\n") == data
+
+
+def stitched(begun: str, pieces: list[str], method: Method) -> str:
+    """What the client reads in all."""
+    stitcher = Stitcher(Seam(begun, "first", Usage(), "mini", "upstream_cut"), method, "cloud")
+    events = b"".join([*[chunk(piece) for piece in pieces], chunk("", finish="stop")])
+    out = stitcher.feed(events)
+    texts = [json.loads(e[6:])["choices"][0]["delta"].get("content") or "" for e in out.split(b"\n\n") if e]
+    assert "".join(texts) == stitcher.text
+    return begun + stitcher.text
+
+
+@given(PIECES, st.integers(0, 60))
+@settings(max_examples=150, deadline=None)
+def test_an_answer_made_again_is_read_once(pieces: list[str], cut: int) -> None:
+    """Wherever the first stream broke, the same answer made again completes it, each word once."""
+    text = "".join(pieces)
+    assert stitched(text[:cut], pieces, "restart") == text
+
+
+@given(PIECES, st.text("abcdefgh ", min_size=20, max_size=40))
+@settings(max_examples=150, deadline=None)
+def test_a_prefill_is_gone_on_from_or_repeated(pieces: list[str], begun: str) -> None:
+    """Whether the engine repeats what it was given or only goes on, the client reads it once."""
+    rest = "".join(pieces)
+    assert stitched(begun, [begun, *pieces], "prefill") == begun + rest
+    if not begun.startswith(rest[:1] or "x"):
+        assert stitched(begun, pieces, "prefill") == begun + rest
+
+
+@given(st.text("abc ", max_size=30), st.text("defg ", min_size=8, max_size=20), st.text("hij", max_size=100))
+@settings(max_examples=150, deadline=None)
+def test_an_overlap_is_cut(start: str, overlap: str, rest: str) -> None:
+    """What the instructed model says again at the seam is read once."""
+    assert stitched(start + overlap, [overlap, rest], "instruct") == start + overlap + rest
+
+
+def test_reasoning_and_calls_pass_through_a_seam() -> None:
+    """Chunks without text are not lost in a continuation."""
+    stitcher = Stitcher(Seam("begun ", "first", Usage(), "mini", "upstream_cut"), "prefill", "cloud")
+    call = {"tool_calls": [{"index": 0, "function": {"name": "f", "arguments": "{}"}}]}
+    out = stitcher.feed(
+        event({"id": "b", "choices": [{"index": 0, "delta": {"role": "assistant"}}]})
+        + event({"id": "b", "choices": [{"index": 0, "delta": call}]})
+        + event({"id": "b", "choices": [{"index": 0, "delta": {}, "finish_reason": "tool_calls"}]})
+    )
+    chunks = [json.loads(e[6:]) for e in out.split(b"\n\n") if e]
+    assert [c["id"] for c in chunks] == ["first", "first"]
+    assert chunks[0]["choices"][0]["delta"] == call
+    assert chunks[0]["spillway"]["continued"] is True
