@@ -13,7 +13,8 @@ from .conftest import Got, SetUp, Stage, script
 GATES = ("refusal", "looping")
 PLAIN = (
     "The parcel left the depot on Monday, crossed the border on Tuesday, and waits at the post office near "
-    "the station, which opens at eight; bring the card that the courier left behind, and proof of who you are."
+    "the station, which opens at eight; bring the card that the courier left behind, "
+    "and proof of who you are."
 )
 REFUSAL = "I'm sorry, but I can't help with that request. " * 4
 LOOP = "It begins well and then goes on for a while, as answers do. " + "and so on and on " * 120
