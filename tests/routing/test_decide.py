@@ -180,6 +180,21 @@ def test_rule_4_evidence_overrules_configuration() -> None:
     assert decision.choices[0].side == "local"
 
 
+def test_rule_2_refuses_a_fallback_that_names_nothing() -> None:
+    """A name with a typo is refused although another one would do, and the field is named."""
+    with pytest.raises(ModelNotFound) as caught:
+        plan(facts(model="qwen", fallback_models=("gpt-4o-minii",)), [node(), cloud()])
+    assert caught.value.param == "models"
+    assert "did you mean gpt-4o-mini?" in caught.value.message
+
+
+def test_rule_1_refuses_alternates_that_all_violate_the_pin() -> None:
+    """Pinned to local nodes with nothing but cloud models named: an error that names the field."""
+    with pytest.raises(PinUnsatisfiable) as caught:
+        plan(facts(model="gpt-4o-mini", fallback_models=("gpt-4o",), pin="local"), [node(), cloud()])
+    assert caught.value.param == "models"
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spillway.config.consistency import alias_ends
 from spillway.config.quality import QualityConfig
 from spillway.config.schema import Config, DeadlineConfig, SloConfig
 from spillway.routing import Policy
@@ -20,7 +21,7 @@ def policy_of(config: Config) -> Policy:
         model.name for cloud in config.clouds for model in cloud.model_entries if model.substitute
     )
     return Policy(
-        aliases=dict(config.aliases),
+        aliases=alias_ends(config),
         substitutable=frozenset(substitutable),
         local_tasks=frozenset(routing.local_tasks),
         max_local_input_tokens=routing.max_local_input_tokens,

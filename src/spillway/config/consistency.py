@@ -9,7 +9,7 @@ from spillway.config.complaints import nearest
 from spillway.config.document import Location, Problem
 from spillway.config.schema import RESERVED_NAMES, Config
 
-__all__ = ["oddities", "problems_of"]
+__all__ = ["alias_ends", "oddities", "problems_of"]
 
 
 def problems_of(config: Config, *, needs_secrets: bool = True) -> list[Problem]:
@@ -18,6 +18,7 @@ def problems_of(config: Config, *, needs_secrets: bool = True) -> list[Problem]:
         *_bad_urls(config),
         *_bad_reference(config),
         *_bad_prices(config),
+        *_bad_judge(config),
         *_bad_aliases(config),
         *(_bad_keys(config) if needs_secrets else ()),
     ]
@@ -75,6 +76,23 @@ def _is_discovered(config: Config) -> bool:
 def _bad_reference(config: Config) -> Iterator[Problem]:
     if config.routing.reference is not None and (said := _wrong_cloud(config, config.routing.reference)):
         yield ("routing", "reference"), said
+
+
+def alias_ends(config: Config) -> dict[str, str]:
+    """Alias → the model or NODE/MODEL it leads to in the end; those that go round are left out."""
+    ends = {alias: _end_of(alias, config.aliases) for alias in config.aliases}
+    return {alias: end for alias, end in ends.items() if end is not None}
+
+
+def _bad_judge(config: Config) -> Iterator[Problem]:
+    judge = config.quality.shadow.judge
+    if judge is None or _is_discovered(config):
+        return
+    names = [node.name for node in config.nodes] + [cloud.name for cloud in config.clouds]
+    name, _, model = judge.partition("/")
+    if name not in names or not model:
+        said = f"must be NODE/MODEL or CLOUD/MODEL; configured are {', '.join(names)}{nearest(name, names)}"
+        yield ("quality", "shadow", "judge"), said
 
 
 def _bad_prices(config: Config) -> Iterator[Problem]:

@@ -26,8 +26,10 @@ class Candidate(NamedTuple):
 def named(
     facts: RequestFacts, nodes: Sequence[NodeSnapshot], policy: Policy, said: list[str]
 ) -> list[Candidate]:
-    """The candidates for the names asked for, in the caller's order; ModelNotFound when nothing serves them.
+    """The candidates for the names asked for, in the caller's order.
 
+    ModelNotFound for a name that nothing serves, fallbacks included: a typo there would be found out on the
+    day it is needed. PinUnsatisfiable where nothing serves them on the side where the request has to stay.
     ``said`` receives the reason code.
     """
     found: list[Candidate] = []
@@ -36,12 +38,12 @@ def named(
         if matched and reason not in said:
             said.append(reason)
         found.extend(Candidate(node, model, rank) for node, model in matched)
-    if not found and facts.must_stay_local:
-        raise PinUnsatisfiable(
-            f"it must stay local, and no local node serves {facts.model[:200]!r}", param="model"
-        )
+        if not matched and not facts.must_stay_local:
+            raise ModelNotFound(_advice(name, nodes, policy), param="models" if rank else "model")
     if not found:
-        raise ModelNotFound(_advice(facts.model, nodes, policy), param="model")
+        names = ", ".join(repr(name[:200]) for name in (facts.model, *facts.fallback_models))
+        param = "models" if facts.fallback_models else "model"
+        raise PinUnsatisfiable(f"it must stay local, and no local node serves {names}", param=param)
     return found
 
 
