@@ -202,3 +202,10 @@ def test_only_named_templates_are_kept() -> None:
     assert LOCK.without("mini") == Lock()
     node = LockedNode(engine="x", models={})
     assert LOCK.with_node("mini", node, {}).templates == {}
+
+
+@pytest.mark.parametrize("text", ["[" * 50_000, "{a: " * 50_000, "- " * 20_000, "? " * 20_000])
+def test_endless_nesting_is_refused(text: str) -> None:
+    """Brackets or indents without an end are one sentence, and never the end of the process."""
+    with pytest.raises(LockError, match=r"some.lock:\d+: it is nested too deeply for a lock"):
+        parse_lock(text, Path("some.lock"))

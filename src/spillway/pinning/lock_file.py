@@ -64,7 +64,7 @@ def parse_lock(text: str, path: Path) -> Lock:
     if values.get("end") != END:
         raise LockError(
             f"{path} does not end with its last line, end: {END}: it was cut short; restore it from version "
-            "control, or write it anew with spillway pin --update"
+            "control, or remove it and run spillway pin"
         )
     known = ("schema", "nodes", "templates", "end")
     for key in values:
@@ -118,7 +118,7 @@ def _check_schema(document: LockText, schema: Any) -> None:
     if found and int(found[1]) > int(SCHEMA.rpartition("/")[2]):
         raise LockError(
             f"{document.path} was written by a newer spillway ({schema}; this one reads {SCHEMA}): "
-            "upgrade spillway, or pin anew with this one"
+            "upgrade spillway, or remove it and run spillway pin"
         )
     raise document.error(("schema",), f"must be {SCHEMA}: is this a lock of spillway?")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ __all__ = ["Location", "LockText", "rendered"]
 
 Location = tuple[str | int, ...]
 LINE_WIDTH = 110
+DEEPEST = 32
+"""Levels of brackets and indents; a lock has seven."""
 
 
 class LockText:
@@ -30,8 +32,10 @@ class LockText:
         """The values in ``text``; LockError for what is no YAML mapping, or says a key twice."""
         import yaml
 
-        loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)(text)
+        kind = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        loader = kind(text)
         try:
+            _check_depth(yaml.parse(text, kind), path)
             node = loader.get_single_node()
             lines = dict(_lines(node, (), path, set())) if node is not None else {}
             values = loader.construct_document(node) if node is not None else None
@@ -119,6 +123,18 @@ def _is_left_out(field: Any, item: Any) -> bool:
     if field.default_factory is not NODEFAULT:
         return bool(item == field.default_factory())
     return bool(item == field.default)
+
+
+def _check_depth(events: Iterable[Any], path: Path) -> None:
+    """LockError beyond ``DEEPEST``: the parser in C recurses, and would end the process there."""
+    import yaml
+
+    depth = 0
+    for event in events:
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            line = event.start_mark.line + 1
+            raise LockError(f"{path}:{line}: it is nested too deeply for a lock")
 
 
 def _lines(node: Any, at: Location, path: Path, seen: set[int]) -> Iterator[tuple[Location, int]]:
