@@ -72,6 +72,13 @@ def test_aliases_may_lead_to(tmp_path: Path) -> None:
     assert load(tmp_path, text).aliases["e"] == "openai/gpt-4o-mini"
 
 
+def test_own_task_classes_stand_beside_the_configuration(tmp_path: Path) -> None:
+    """A relative name is looked for there, wherever the command was started."""
+    place = tmp_path / "spillway.yaml"
+    place.write_text("routing: {task_file: spillway-tasks.json}\n")
+    assert load_config(place, {}).config.routing.task_file == str(tmp_path / "spillway-tasks.json")
+
+
 def test_upstreams_to_be_discovered_may_be_named(tmp_path: Path) -> None:
     """Where a file names no upstreams, they are found at start: a reference to one is not called wrong."""
     text = "routing: {reference: openai/gpt-4o}\naliases: {fast: ollama/qwen}"

@@ -12,9 +12,11 @@ from typing import Any
 
 import pytest
 
+from spillway.classify import write_own_tasks
+from spillway.classify.learn import learn_tasks
 from spillway.cli.evidence_log import LogOptions, replay_log
 from spillway.cli.evidence_safe import LogReport
-from spillway.config.schema import CloudConfig, Config, PriceConfig
+from spillway.config.schema import CloudConfig, Config, PriceConfig, RoutingConfig
 from spillway.demo.cloud import SimulatedCloud
 from spillway.demo.model import demo_model_path
 from spillway.demo.shop import ANSWER_SCHEMA, SYSTEM_PROMPT, answer_text, messages
@@ -227,6 +229,21 @@ async def test_a_node_that_is_down_is_said(tmp_path: Path) -> None:
         await run(options_of(log, "http://127.0.0.1:1", "http://127.0.0.1:1"))
     with pytest.raises(ConfigError, match="cannot be read"):
         await run(options_of(tmp_path / "none.jsonl", "http://127.0.0.1:1", "http://127.0.0.1:1"))
+
+
+async def test_classes_are_those_of_the_running_gateway(tmp_path: Path) -> None:
+    """A schema tells what vague words do not, and the owner's own classes are known."""
+    vague = {key: value for key, value in shop_line("hm, the blue one").items() if key != "task"}
+    say = [f"file ticket number {i} about the broken lift" for i in range(12)]
+    other = [f"what is the capital of country {i}" for i in range(12)]
+    examples = [("lift", {"prompt": text}) for text in say] + [("quiz", {"prompt": text}) for text in other]
+    place = tmp_path / "tasks.json"
+    write_own_tasks(place, learn_tasks(examples))
+    settings = Config(routing=RoutingConfig(task_file=str(place)))
+    log = log_at(tmp_path, [vague, {"prompt": "file ticket number 77 about the broken lift"}])
+    async with FakeUpstream() as both:
+        report = await run(options_of(log, both.url, both.url), settings)
+    assert {line.task for line in report.classes} == {"extraction", "lift"}
 
 
 LONG = "The sky looks blue since short waves of light are scattered more by the air than the long ones are."

@@ -106,3 +106,10 @@ def test_unsafe_classes_are_rarely_called_safe(p: float) -> None:
         cases = [Case("x", gap=float(rng.random() < p), confidence=rng.random()) for _ in range(150)]
         wrong += line_of(cases).keep_ratio > 0
     assert wrong <= 5
+
+
+def test_a_class_that_gates_turned_away_says_so() -> None:
+    """Where no answer passed, that is the reason, not that nothing could compare them."""
+    line = line_of([Case("extraction", gate="gate_json")] * 9)
+    assert (line.verdict, line.keep_ratio, line.gate_failures) == ("undecided", 0.0, 1.0)
+    assert line.why == "gates turned away all 9 answers: each would be paid twice"

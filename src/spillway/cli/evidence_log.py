@@ -70,10 +70,12 @@ async def replay_log(
     options: LogOptions, settings: Config, on_progress: Callable[[int, int], None]
 ) -> LogReport:
     """The report over all lines; ConfigError or MeasureFailed when nothing can be asked."""
-    from spillway.classify import load_model
+    from spillway.classify import load_model, read_own_tasks
     from spillway.cli.evidence_safe import make_report
 
-    prompts, unusable = _read(options, load_model())
+    own = settings.routing.task_file
+    model = load_model(read_own_tasks(Path(own)) if own is not None else None)
+    prompts, unusable = _read(options, model)
     local = await node_of(options.local, options.local_model, options.local_key_env)
     try:
         reference = await reference_of(
@@ -136,8 +138,6 @@ def _lines(path: Path) -> Iterator[tuple[int, bytes]]:
 
 def _prompt(line: bytes, model: TaskModel) -> Prompt:
     """One line; ValueError says in words what is wrong with it."""
-    from spillway.classify import facts_of
-
     if len(line) > MAX_LINE_BYTES:
         raise ValueError("this line is longer than 2 MB")
     try:
@@ -153,8 +153,15 @@ def _prompt(line: bytes, model: TaskModel) -> Prompt:
     if not isinstance(body.get("messages"), list) or not body["messages"]:
         raise ValueError("there are no messages in it")
     given = value.get("task", body.get("task"))
-    task = given if isinstance(given, str) and given else model.guess(facts_of(body)).task
+    task = given if isinstance(given, str) and given else _task(body, model)
     return Prompt(body, task, _expected(value.get("expected", body.get("expected"))))
+
+
+def _task(body: dict[str, Any], model: TaskModel) -> str:
+    from spillway.classify import facts_of, routed_as
+
+    facts = facts_of(body)
+    return routed_as(model.guess(facts), facts)
 
 
 def _expected(value: object) -> str | None:

@@ -123,7 +123,7 @@ def _line(task: str, cases: list[Case], total: int, max_gap: float, alpha: float
         keep_ratio=round(part * passed, 4),
         least_confidence=least,
         more_prompts=more,
-        why=_why(verdict, len(gaps), low, high, max_gap, least, more),
+        why=_why(verdict, len(gaps), low, high, max_gap, least, more) if kept else _all_failed(len(cases)),
     )
 
 
@@ -191,6 +191,12 @@ def _more(gaps: list[float], max_gap: float, alpha: float) -> int | None:
             return size - n
         size = size * 9 // 8 + 1
     return None
+
+
+def _all_failed(n: int) -> str:
+    return (
+        f"gates turned away {'the only answer' if n == 1 else f'all {n} answers'}: each would be paid twice"
+    )
 
 
 def _why(

@@ -77,25 +77,31 @@ def _read(path: Path) -> str:
 
 
 def _resolved(config: Config, path: Path) -> Config:
-    """Aliases lead to their end, and model files are looked for beside the configuration."""
+    """Aliases lead to their end, and files that it names are looked for beside the configuration."""
     aliases = {alias: _end_of(alias, config.aliases) for alias in config.aliases}
     nodes = tuple(_with_place(node, path.parent) for node in config.nodes)
     pins = config.pins.model_copy(update={"lock": _place_of_lock(config.pins.lock, path.parent)})
-    return config.model_copy(update={"aliases": aliases, "nodes": nodes, "pins": pins})
+    routing = config.routing
+    if routing.task_file is not None:
+        routing = routing.model_copy(update={"task_file": _beside(routing.task_file, path.parent)})
+    return config.model_copy(update={"aliases": aliases, "nodes": nodes, "pins": pins, "routing": routing})
 
 
 def _place_of_lock(lock: str | None, folder: Path) -> str | None:
     """The lock beside the configuration; ``None`` when none is named and none is there."""
     if lock is None and not (folder / LOCK_NAME).is_file():
         return None
-    return str((folder / Path(lock or LOCK_NAME).expanduser()).absolute())
+    return _beside(lock or LOCK_NAME, folder)
+
+
+def _beside(name: str, folder: Path) -> str:
+    return str((folder / Path(name).expanduser()).absolute())
 
 
 def _with_place(node: NodeConfig, folder: Path) -> NodeConfig:
     if node.model is None:
         return node
-    place = (folder / Path(node.model).expanduser()).absolute()
-    return node.model_copy(update={"model": str(place)})
+    return node.model_copy(update={"model": _beside(node.model, folder)})
 
 
 def _end_of(alias: str, aliases: Mapping[str, str]) -> str:
