@@ -55,6 +55,16 @@ def test_work_limit_lets_pass_what_fills_the_nodes() -> None:
     assert calm.limit_s == math.inf
 
 
+def test_work_limit_learns_how_much_work_a_second_holds() -> None:
+    """Where estimates are twice what requests take, twice as much fits."""
+    limit = WorkLimit(window=1000)
+    sizes = np.random.default_rng(0).exponential(2.0, 1000)
+    for i, work_s in enumerate(sizes):
+        limit.note_done(2.0, 1.0)
+        limit.see(float(i), float(work_s), 1)
+    assert sizes[sizes <= limit.limit_s].sum() == pytest.approx(2000, rel=0.07)
+
+
 def test_margin_settles_where_the_share_is_kept() -> None:
     """When answers are late exactly above some margin, the margin stays near it."""
     margin = Margin(0.95)

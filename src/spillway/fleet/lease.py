@@ -64,7 +64,7 @@ class Lease:
             self._lengths.learn(entry.kind, tokens)
             if record is not None:
                 record.finish(entry, self._upstream.now_s(), tokens)
-        if self._end():
+        if self._end(entry.work_s):
             self._upstream.breaker.succeed(self._generation, self._upstream.now_s())
 
     def fail(self, now_s: float) -> None:
@@ -77,10 +77,10 @@ class Lease:
         if self._end():
             self._upstream.breaker.release(self._generation)
 
-    def _end(self) -> bool:
+    def _end(self, work_s: float = 0.0) -> bool:
         was_open, self._is_open = self._is_open, False
         if was_open:
             if self._upstream.record is not None:
                 self._upstream.record.leave(self._entry, self._upstream.now_s())
-            self._upstream.give_back()
+            self._upstream.give_back(work_s)
         return was_open

@@ -38,6 +38,7 @@ class Entry:
         "total_s",
         "ttft_s",
         "usual_tokens",
+        "work_s",
     )
 
     def __init__(self, facts: RequestFacts, choice: Choice, now_s: float) -> None:
@@ -46,6 +47,8 @@ class Entry:
         self.objective = facts.objective
         self.came_s = now_s
         self.usual_tokens = facts.usual_output_tokens
+        self.work_s = 0.0
+        """Node seconds it was estimated at."""
         self.ttft_s = choice.ttft_s
         """As forecast when it was decided."""
         self.total_s = choice.total_s
