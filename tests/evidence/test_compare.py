@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spillway.evidence.compare import Reply, compare, final_number, number_in, plain_words
+from spillway.evidence.compare import Comparison, Reply, compare, final_number, number_in, plain_words
 from spillway.evidence.compare_code import code_in, compare_code, examples_in
 from spillway.evidence.compare_json import compare_json, json_in
 
@@ -160,3 +160,12 @@ def test_words_and_json_are_found() -> None:
     assert plain_words("The final answer is: the Blue one!") == ["blue", "one"]
     assert json_in("true") is None
     assert json_in(" [1] ") == ([1],)
+
+
+@pytest.mark.parametrize("task", ["short_generation", "brainstorming", "translation", "conversation"])
+def test_short_answers_that_may_differ_take_a_judge(task: str) -> None:
+    """Two slogans are both fine; the same words agree, other words say nothing."""
+    one, other = Reply("Rain or shine."), Reply("Warm feet, dry head.")
+    assert compare(one, other, task) is None
+    assert compare(one, one, task) == Comparison(1.0, "short")
+    assert compare(one, other, "closed_qa") == Comparison(0.0, "short")

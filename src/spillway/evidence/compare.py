@@ -2,8 +2,8 @@
 is.
 
 In this order: tool calls and JSON field by field, code by its syntax tree, short answers by their words and
-numbers. Free text cannot be compared like that: ``None`` says that it takes a judge. Pure, and bounded in
-time.
+numbers. Free text cannot be compared like that, nor can short answers of classes where many are right:
+``None`` says that it takes a judge. Pure, and bounded in time.
 """
 
 from __future__ import annotations
@@ -27,6 +27,13 @@ NUMBER_TOLERANCE = 1e-6
 WORD = re.compile(r"(?:[\w'+\-./%$€£]|,(?=\d))*[\w%]")
 """Commas belong to a word only inside numbers."""
 NUMERIC_TASKS = frozenset({"math"})
+FREE_TASKS = frozenset(
+    {
+        *("generation", "short_generation", "brainstorming", "summarization", "rewriting"),
+        *("translation", "planning", "conversation"),
+    }
+)
+"""Many answers are right: other words are no disagreement, however short."""
 NEGATIONS = frozenset(
     {"not", "no", "never", "neither", "nor", "cannot", "isn't", "aren't", "don't", "doesn't"}
 )
@@ -80,6 +87,8 @@ def _compare_words(local: str, reference: str, task: str | None) -> Comparison |
     a, b = plain_words(local), plain_words(reference)
     if not b:
         return None
+    if task in FREE_TASKS:
+        return Comparison(1.0, "short") if a == b else None
     ours, theirs = number_in(local), number_in(reference)
     if ours is not None and theirs is not None:
         return Comparison(float(_same_number(ours, theirs)), "number")

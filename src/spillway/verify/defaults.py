@@ -39,6 +39,7 @@ DEFAULT_GATES: Final[dict[str, tuple[str, ...]]] = {
     "summarization": _TEXT,
     "rewriting": _TEXT,
     "generation": _TEXT,
+    "short_generation": _TEXT,
     "brainstorming": _TEXT,
     "planning": _TEXT,
     "conversation": _TEXT,
