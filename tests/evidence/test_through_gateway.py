@@ -139,3 +139,18 @@ async def test_a_slow_reference_is_off_the_callers_path(running: Running) -> Non
     status, _ = await asyncio.wait_for(running.post("/v1/chat/completions", BODY, TASK), 5)
     assert status == 200
     assert len(running.assembly.quality.shadow._running) == 1
+
+
+async def test_a_rating_that_is_too_large_is_told_its_own_limit(running: Running) -> None:
+    """Not the one for requests, which the owner could raise in vain."""
+    status, answer = await running.post("/spillway/v1/feedback", {"request_id": "x" * 20_000, "score": 1})
+    assert (status, answer["error"]["code"]) == (413, "body_too_large")
+    assert answer["error"]["message"].endswith("larger than 16384 bytes (the most a rating may be)")
+
+
+async def test_a_class_that_is_none_is_told_how_one_looks(running: Running) -> None:
+    """With an example and the letters it may have."""
+    header = (b"x-spillway-task", b"My Class")
+    status, answer = await running.post("/v1/chat/completions", BODY, header)
+    assert (status, answer["error"]["param"]) == (400, "x-spillway-task")
+    assert "such as extraction: lower-case letters, digits, _ and -" in answer["error"]["message"]

@@ -211,7 +211,11 @@ class Gateway:
         if self._feedback is None:
             raise NotFound("this gateway takes no ratings")
         raw = await read_body(
-            receive, headers, max_bytes=LARGEST_RATING_BYTES, silence_s=self._limits.body_silence_s
+            receive,
+            headers,
+            max_bytes=LARGEST_RATING_BYTES,
+            silence_s=self._limits.body_silence_s,
+            limit_name="the most a rating may be",
         )
         await send_json(client, 200, await self._feedback.take_feedback(raw, key_name), ids.shown)
 

@@ -106,6 +106,8 @@ class Assembly:
         """Opens the ledger, starts embedded engines, asks every node what it is, begins to watch them."""
         await self.writer.start()
         await self.quality.start()
+        if self.classifier is not None:
+            self.classifier.start()
         await self.nodes.start()
         self.pins.start()
         for cloud in self.config.clouds:
@@ -117,8 +119,6 @@ class Assembly:
             (cloud.name, entry.name) for cloud in self.config.clouds for entry in cloud.model_entries
         )
         self._price_task = asyncio.create_task(self.prices.run())
-        if self.classifier is not None:
-            self.classifier.start()
         self._is_ready = True
 
     async def close(self) -> None:

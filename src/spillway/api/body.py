@@ -22,24 +22,29 @@ class ClientGone(Exception):
 
 
 async def read_body(
-    receive: Receive, headers: dict[bytes, bytes], *, max_bytes: int, silence_s: float | None
+    receive: Receive,
+    headers: dict[bytes, bytes],
+    *,
+    max_bytes: int,
+    silence_s: float | None,
+    limit_name: str = "server.max_body_bytes",
 ) -> bytes:
     """The whole body. BodyTooLarge, BodyTimeout or ClientGone otherwise.
 
-    ``silence_s`` is ``None`` when it is known to be there already.
+    ``silence_s`` is ``None`` when it is known to be there already; ``limit_name`` is what set the limit.
     """
     if b"content-encoding" in headers:
         raise InvalidRequest("send the body uncompressed: content-encoding is not supported")
     declared = headers.get(b"content-length", b"0")
     if len(declared) > 18 or int(declared) > max_bytes:
-        raise _too_large(max_bytes)
+        raise _too_large(max_bytes, limit_name)
     pieces: list[bytes] = []
     size = 0
     while True:
         piece, has_more = await _next_piece(receive, silence_s)
         size += len(piece)
         if size > max_bytes:
-            raise _too_large(max_bytes)
+            raise _too_large(max_bytes, limit_name)
         pieces.append(piece)
         if not has_more:
             return pieces[0] if len(pieces) == 1 else b"".join(pieces)
@@ -77,5 +82,5 @@ async def discard_rest(receive: Receive) -> None:
         return
 
 
-def _too_large(max_bytes: int) -> BodyTooLarge:
-    return BodyTooLarge(f"the request body is larger than {max_bytes} bytes (server.max_body_bytes)")
+def _too_large(max_bytes: int, limit_name: str) -> BodyTooLarge:
+    return BodyTooLarge(f"the request body is larger than {max_bytes} bytes ({limit_name})")

@@ -246,6 +246,7 @@ def _common(
 
 _SIDES: dict[bytes, Side] = {b"local": "local", b"cloud": "cloud"}
 _TASK = re.compile(rb"[a-z][a-z0-9_-]{0,63}")
+_BAD_TASK = "x-spillway-task must be a task class such as extraction: lower-case letters, digits, _ and -"
 
 
 def _wishes(headers: dict[bytes, bytes]) -> dict[str, Any]:
@@ -265,7 +266,7 @@ def _wishes(headers: dict[bytes, bytes]) -> dict[str, Any]:
         raise InvalidRequest("a private request cannot be pinned to the cloud", param="x-spillway-pin")
     if (task := headers.get(b"x-spillway-task")) is not None:
         if not _TASK.fullmatch(task):
-            raise InvalidRequest("x-spillway-task must be a task class", param="x-spillway-task")
+            raise InvalidRequest(_BAD_TASK, param="x-spillway-task")
         wishes["task"] = task.decode()
     if (slo_class := headers.get(b"x-spillway-slo-class")) is not None:
         wishes["slo_class"] = slo_class.decode("latin-1")

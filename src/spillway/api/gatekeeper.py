@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -12,7 +13,7 @@ from spillway.api.thresholds import Thresholds
 from spillway.evidence.compare import compare
 from spillway.evidence.events import Event, Key
 from spillway.relay.run import Job
-from spillway.verify import GivenAnswer, StreamWatch, Wish, check
+from spillway.verify import GivenAnswer, StreamWatch, Wish, check, warm_up
 from spillway.vocabulary import Outcome
 
 __all__ = ["Gatekeeper"]
@@ -45,6 +46,16 @@ class Gatekeeper:
         self._key_of = key_of
         self._compared_share = compared_share
         self._judged: OrderedDict[str, _Judged] = OrderedDict()
+        self._warming: asyncio.Future[None] | None = None
+
+    def start(self) -> None:
+        """Begins to read, off the event loop, what the first answers would have to wait for."""
+        self._warming = asyncio.ensure_future(asyncio.to_thread(warm_up))
+
+    async def close(self) -> None:
+        """Waits for a reading that is still going on."""
+        if self._warming is not None:
+            await asyncio.gather(self._warming, return_exceptions=True)
 
     def judge(self, job: Job, answer: bytes) -> str | None:
         """The code of the first gate that the whole answer fails; ``None`` when it may be kept."""

@@ -37,6 +37,7 @@ class Quality:
     ) -> None:
         """``reference`` is the cloud and model that local answers are compared with."""
         quality = config.quality
+        self._verifies = quality.verify and bool(config.nodes) and bool(config.clouds)
         limits = QualityLimits(
             quality.max_gap, quality.confidence, quality.max_escalations, quality.exploration_share
         )
@@ -77,10 +78,13 @@ class Quality:
         await self.desk.start()
         await self.thresholds.start()
         await self.shadow.start()
+        if self._verifies:
+            self.gatekeeper.start()
 
     async def close(self) -> None:
         """Comparisons are cancelled, and everything learned is with the ledger's writer."""
         await self.shadow.close()
+        await self.gatekeeper.close()
         self.thresholds.close()
         await self.desk.close()
 

@@ -29,6 +29,7 @@ from spillway.verify.gates import GATES, Verdict, check
 from spillway.verify.online import OnlineThreshold
 from spillway.verify.schemas import Schemas
 from spillway.verify.thresholds import Threshold, choose_threshold
+from spillway.verify.warm import warm_up
 from spillway.verify.watch import StreamWatch
 from spillway.verify.wish import Wish
 
@@ -52,4 +53,5 @@ __all__ = [
     "confidence_of",
     "gates_for",
     "needs_whole",
+    "warm_up",
 ]
