@@ -27,20 +27,26 @@ def chunk(text: str, *, finish: str | None = None, escaped: bool = True, **more:
     return b"data: " + body.encode() + b"\n\n"
 
 
-@given(PIECES | ODD, st.booleans())
+def read_by_tee(data: bytes, size: int) -> bytes:
+    """The events as the relay keeps them for a whole answer, texts joined."""
+    tee = StreamTee(joins_texts=True)
+    return b"".join(tee.feed(data[at : at + size]) for at in range(0, len(data), size))
+
+
+@given(PIECES | ODD, st.booleans(), st.integers(1, 600))
 @settings(max_examples=150, deadline=None)
-def test_a_text_is_the_sum_of_its_pieces(pieces: list[str], escaped: bool) -> None:
+def test_a_text_is_the_sum_of_its_pieces(pieces: list[str], escaped: bool, size: int) -> None:
     """Quotes, backslashes, blank lines and any character survive, however they are escaped."""
-    events = [chunk(piece, escaped=escaped) for piece in pieces] + [chunk("", finish="stop")]
-    whole = assemble(b"".join(events), "chat")
-    assert whole["choices"][0]["message"]["content"] == "".join(pieces)
+    events = b"".join([*[chunk(piece, escaped=escaped) for piece in pieces], chunk("", finish="stop")])
+    for read in (events, read_by_tee(events, size)):
+        assert assemble(read, "chat")["choices"][0]["message"]["content"] == "".join(pieces)
 
 
 @given(st.lists(st.sampled_from(["a", "b"]), min_size=1, max_size=8))
 def test_equal_tokens_keep_all_their_log_probabilities(pieces: list[str]) -> None:
     """Pieces that are equal in everything are still as many as they are."""
     events = [chunk(p, logprobs={"content": [{"token": p, "logprob": -1.0}]}) for p in pieces]
-    whole = assemble(b"".join(events) + chunk("", finish="stop"), "chat")
+    whole = assemble(read_by_tee(b"".join(events) + chunk("", finish="stop"), 10_000), "chat")
     assert [entry["token"] for entry in whole["choices"][0]["logprobs"]["content"]] == pieces
     assert whole["choices"][0]["message"]["content"] == "".join(pieces)
 

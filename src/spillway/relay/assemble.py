@@ -6,8 +6,6 @@ grows, tool calls and the like are joined by their index, lists of log-probabili
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -68,53 +66,8 @@ def usage_json(given: Json | None, usage: Usage | None) -> Json | None:
 
 
 def _chunks(events: bytes) -> list[Json]:
-    """The JSON of the events, those of one run of text joined to one."""
     payloads = [payload for event in split_events(events) if (payload := data_of(event)) is not None]
-    try:
-        return [_CHUNK.decode(payload) for payload in _joined(payloads)]
-    except msgspec.MsgspecError:
-        return [_CHUNK.decode(payload) for payload in payloads]  # two texts that cannot be joined so
-
-
-def _joined(payloads: list[bytes]) -> Iterator[bytes]:
-    """Chunks that differ in their text alone become one, as bytes: that costs a third of joining them parsed.
-
-    >>> list(_joined([b'{"choices":[{"text":"a"}]}', b'{"choices":[{"text":"b"}]}']))
-    [b'{"choices":[{"text":"ab"}]}']
-    """
-    before, texts, after = b"", list[bytes](), b""
-    for payload in payloads:
-        if texts and payload.startswith(before) and payload.endswith(after):
-            text = payload[len(before) : len(payload) - len(after)]
-            if (b'"' not in text and b"\\" not in text) or _STRING.fullmatch(text):
-                texts.append(text)
-                continue
-        if texts:
-            yield before + b"".join(texts) + after
-        before, text, after = _parted(payload)
-        texts = [text] if before else []
-        if not before:
-            yield payload
-    if texts:
-        yield before + b"".join(texts) + after
-
-
-_STRING = re.compile(rb'(?:[^"\\]|\\.)*', re.DOTALL)
-_TEXT = re.compile(rb'.*?"(?:content|text)": ?"((?:[^"\\]|\\.)*)"', re.DOTALL)
-
-
-def _parted(payload: bytes) -> tuple[bytes, bytes, bytes]:
-    """A chunk that holds nothing but one piece of text, before, in and after it; else nothing."""
-    found = _TEXT.match(payload)
-    choices = _CHUNK.decode(payload).get("choices") if found else None
-    if found is None or not isinstance(choices, list) or len(choices) != 1:
-        return b"", b"", b""
-    given = {name: value for name, value in choices[0].items() if value is not None and name != "index"}
-    if given.keys() == {"delta"}:
-        given = {name: value for name, value in given["delta"].items() if value is not None}
-    if len(given) != 1 or next(iter(given.values())) != msgspec.json.decode(b'"' + found[1] + b'"'):
-        return b"", b"", b""
-    return payload[: found.start(1)], found[1], payload[found.end(1) :]
+    return [_CHUNK.decode(payload) for payload in payloads]
 
 
 def _opened(choice: Json) -> Json:

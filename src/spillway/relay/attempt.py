@@ -70,7 +70,10 @@ class LiveAttempt:
         self.index = run.begin_attempt()
         self.streams = run.job.facts.operation != "embedding"
         self.tee = StreamTee(
-            choices=asking.choices, keeps_text=asking.keeps_text, holds_calls=asking.holds_calls
+            choices=asking.choices,
+            keeps_text=asking.keeps_text,
+            holds_calls=asking.holds_calls,
+            joins_texts=not run.job.facts.is_stream,
         )
         self.pending: list[bytes] = []
         """Events that may go to the client now."""
