@@ -76,7 +76,7 @@ class Learning:
             str(k), "local", (ModelFacts("m"),), in_flight=node.in_flight, slots=SLOTS,
             pace=record.learner.pace(now_s), load=record.load(now_s, SLOTS), margin_ratio=record.margin.value,
             ttft_stretch=record.ttft_stretch.value, total_stretch=record.total_stretch.value,
-            work_limit_s=self.limit.limit_s,
+            work_limit_s=self.limit.limit,
         )  # fmt: skip
 
     def _catch_up(self, k: int, node: Node) -> None:

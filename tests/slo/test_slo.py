@@ -47,12 +47,12 @@ def test_work_limit_lets_pass_what_fills_the_nodes() -> None:
     sizes = np.random.default_rng(0).exponential(2.0, 1000)
     for i, work_s in enumerate(sizes):
         limit.see(float(i), float(work_s), 1)
-    kept = sizes[sizes <= limit.limit_s].sum()
+    kept = sizes[sizes <= limit.limit].sum()
     assert kept == pytest.approx(1000, rel=0.05)
     calm = WorkLimit()
     for i in range(100):
         calm.see(float(i), 0.1, 1)
-    assert calm.limit_s == math.inf
+    assert calm.limit == math.inf
 
 
 def test_work_limit_learns_how_much_work_a_second_holds() -> None:
@@ -62,7 +62,7 @@ def test_work_limit_learns_how_much_work_a_second_holds() -> None:
     for i, work_s in enumerate(sizes):
         limit.note_done(2.0, 1.0)
         limit.see(float(i), float(work_s), 1)
-    assert sizes[sizes <= limit.limit_s].sum() == pytest.approx(2000, rel=0.07)
+    assert sizes[sizes <= limit.limit].sum() == pytest.approx(2000, rel=0.07)
 
 
 def test_margin_settles_where_the_share_is_kept() -> None:

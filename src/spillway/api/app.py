@@ -142,13 +142,14 @@ class Gateway:
             prompt_text = parsed.payload.raw.decode("utf-8", "replace")
         facts = self._foresee(await self._classified(parsed))
         self._make_way()  # what nobody waits for lets go of its slots before they are counted
+        snapshots = self._fleet.snapshots()
         try:
-            decision = decide(facts, self._evidence, self._fleet.snapshots(), self._policy)
+            decision = decide(facts, self._evidence, snapshots, self._policy)
         except RequestError as error:
             job = Job(facts, parsed.payload, NO_DECISION, accepted_s, accepted_wall_s, prompt_text)
             await Run(job, client, self._books, self._clock).settle("error", error.status, error.code)
             raise
-        self._fleet.outlook.see(accepted_s, decision)
+        self._fleet.outlook.see(accepted_s, facts, decision, snapshots)
         job = Job(facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text)
         await self._relay.carry_out(job, client)
 

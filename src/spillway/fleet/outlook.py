@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from spillway.slo.forecast import work_s
 from spillway.slo.lengths import OutputLengths
 from spillway.slo.work_limit import WorkLimit
-from spillway.vocabulary import Decision
+from spillway.vocabulary import Decision, NodeSnapshot, Pace, RequestFacts
 
 __all__ = ["Outlook"]
+
+RATE = 0.02
+"""Weight of the newest arrival in what is typical (guess)."""
 
 
 class Outlook:
@@ -15,8 +21,30 @@ class Outlook:
     def __init__(self) -> None:
         self.lengths = OutputLengths()
         self.work_limit = WorkLimit()
+        self._prompt_tokens: float | None = None
+        self._output_tokens = 0.0
 
-    def see(self, now_s: float, decision: Decision) -> None:
+    def unit_s(self, pace: Pace, slots: int) -> float:
+        """What a typical request takes of a node; 1 before any came."""
+        if self._prompt_tokens is None:
+            return 1.0
+        return max(work_s(pace, slots, self._prompt_tokens, 0.0, self._output_tokens), 1e-6)
+
+    def limit_s(self, pace: Pace | None, slots: int) -> float:
+        """The most node seconds a request may take there and stay; infinite while all fits."""
+        return float("inf") if pace is None else self.work_limit.limit * self.unit_s(pace, slots)
+
+    def see(
+        self, now_s: float, facts: RequestFacts, decision: Decision, nodes: Sequence[NodeSnapshot]
+    ) -> None:
         """One more arrival that a node might answer; under overload such arrivals decide which ones fit."""
-        if decision.work_s is not None:
-            self.work_limit.see(now_s, decision.work_s, decision.local_nodes)
+        if decision.work_s is None:
+            return
+        if self._prompt_tokens is None:
+            self._prompt_tokens, self._output_tokens = float(facts.input_tokens), facts.usual_output_tokens
+        units = [
+            self.unit_s(n.pace, n.load.slots) for n in nodes if n.pace is not None and n.load is not None
+        ]
+        self.work_limit.see(now_s, decision.work_s, decision.local_nodes, min(units, default=1.0))
+        self._prompt_tokens += RATE * (facts.input_tokens - self._prompt_tokens)
+        self._output_tokens += RATE * (facts.usual_output_tokens - self._output_tokens)

@@ -117,7 +117,7 @@ class Upstream:
             self.first_tokens_s = Quantile(start=2 * seconds)
         self.first_tokens_s.learn(seconds)
 
-    def snapshot(self, now_s: float, work_limit_s: float = float("inf")) -> NodeSnapshot:
+    def snapshot(self, now_s: float, outlook: Outlook) -> NodeSnapshot:
         """What the rules may know of it now."""
         record = self.record
         if record is None:
@@ -132,6 +132,7 @@ class Upstream:
                 ttft_p95_s=None if self.first_tokens_s is None else self.first_tokens_s.value,
             )
         waiting = self.queue.entries
+        pace, load = record.learner.pace(now_s), record.load(now_s, self.slots, waiting)
         return NodeSnapshot(
             self.name,
             self.side,
@@ -142,12 +143,12 @@ class Upstream:
             self.in_flight,
             self.slots,
             len(waiting),
-            record.learner.pace(now_s),
-            record.load(now_s, self.slots, waiting),
+            pace,
+            load,
             record.margin.value,
             record.ttft_stretch.value,
             record.total_stretch.value,
-            work_limit_s=work_limit_s,
+            work_limit_s=outlook.limit_s(pace, load.slots),
             is_quarantined=self.is_quarantined,
             withheld=self.withheld,
             drift=self.drift,
@@ -176,8 +177,7 @@ class Fleet:
     def snapshots(self) -> Sequence[NodeSnapshot]:
         """All upstreams as the rules see them now."""
         now_s = self._clock.monotonic_s()
-        limit_s = self.outlook.work_limit.limit_s
-        return [upstream.snapshot(now_s, limit_s) for upstream in self.upstreams.values()]
+        return [upstream.snapshot(now_s, self.outlook) for upstream in self.upstreams.values()]
 
     async def admit(self, facts: RequestFacts, choice: Choice) -> Lease:
         """Counts one more request in flight there until the lease ends.

@@ -69,7 +69,7 @@ class Routed:
 
     def snapshots(self, now_s: float) -> list[NodeSnapshot]:
         """The nodes as the gateway's fleet would describe them now, and the cloud."""
-        limit_s = self._limit.limit_s
+        limit_s = self._limit.limit
         found = [
             NodeSnapshot(
                 self._names[i], "local", self._models[i], in_flight=node.in_flight, slots=node.slots,

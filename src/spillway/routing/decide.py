@@ -19,8 +19,6 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from zlib import crc32
 
-from msgspec import structs
-
 from spillway.errors import CapabilityMissing, ContextTooLong, NoUpstream, PinUnsatisfiable
 from spillway.routing import reasons
 from spillway.routing.candidates import Candidate, named
@@ -185,8 +183,13 @@ def _ailment(candidate: Candidate) -> str | None:
     return None
 
 
-def _objective(facts: RequestFacts, policy: Policy) -> Objective | None:
-    return facts.objective or policy.objectives.get(facts.slo_class)
+def _most_wait_s(left: list[Candidate], objective: Objective | None) -> float:
+    """When whoever waits for a slot has to leave so that a cloud is still in time; for ever without one."""
+    clouds = [c.node.ttft_p95_s for c in left if c.node.ttft_p95_s is not None and c.node.side == "cloud"]
+    if objective is None or objective.ttft_s is None or not clouds:
+        return float("inf")
+    spare_s = objective.ttft_s - min(clouds)
+    return spare_s if spare_s > 0.0 else float("inf")
 
 
 Beliefs = dict[str, Admission]
@@ -196,7 +199,8 @@ Beliefs = dict[str, Admission]
 def _slo(
     facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
 ) -> tuple[list[Candidate], list[Candidate], Beliefs]:
-    objective = _objective(facts, policy)
+    objective = facts.objective or policy.objectives.get(facts.slo_class)
+    most_wait_s = _most_wait_s(left, objective)
     in_time: list[Candidate] = []
     late: list[Candidate] = []
     beliefs: Beliefs = {}
@@ -207,7 +211,9 @@ def _slo(
             continue
         belief = beliefs.get(node.name)
         if belief is None:
-            belief = beliefs[node.name] = admission(node, facts, objective, policy.queue_per_slot)
+            belief = beliefs[node.name] = admission(
+                node, facts, objective, policy.queue_per_slot, most_wait_s
+            )
         if belief.delay is None:
             in_time.append(candidate)
             continue
@@ -263,7 +269,6 @@ def _plan(
             continue  # a name that means several models of one upstream means the first listed
         taken.add((node.name, rank))
         choices.append(_choice(candidate, beliefs.get(node.name), policy))
-    _leave_in_time(choices, _objective(facts, policy))
     if choices[0].side == "local":
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
@@ -322,19 +327,6 @@ def _choice(candidate: Candidate, belief: Admission | None, policy: Policy) -> C
         model.context_tokens,
         node.drift,
     )
-
-
-def _leave_in_time(choices: list[Choice], objective: Objective | None) -> None:
-    """Whoever waits for a slot leaves the queue while a cloud would still be in time."""
-    if objective is None or objective.ttft_s is None:
-        return
-    clouds = [c.ttft_p95_s for c in choices if c.side == "cloud" and c.ttft_p95_s is not None]
-    spare_s = objective.ttft_s - min(clouds, default=objective.ttft_s)
-    if spare_s <= 0.0:
-        return  # no cloud would be in time, or none is known
-    for i, choice in enumerate(choices):
-        if choice.side == "local" and choice.queue_s > spare_s:
-            choices[i] = structs.replace(choice, queue_s=spare_s)
 
 
 def _hedge_delay_s(choices: Sequence[Choice], in_time: int, policy: Policy) -> float | None:

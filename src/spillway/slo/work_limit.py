@@ -23,7 +23,8 @@ class WorkLimit:
     """
 
     def __init__(self, window: int = 400, fill: float = 1.0, every: int = 25) -> None:
-        self.limit_s = math.inf
+        self.limit = math.inf
+        """The most work, in units."""
         self._recent: deque[tuple[float, float]] = deque(maxlen=window)
         self._fill = fill
         self._every = every
@@ -36,15 +37,19 @@ class WorkLimit:
             seen = min(max(math.log(work_s / seconds), -MOST_ERROR), MOST_ERROR)
             self._log_error += RATE * (seen - self._log_error)
 
-    def see(self, now_s: float, work_s: float, nodes: int) -> None:
-        """One more arrival that may go to one of ``nodes`` nodes, wherever it will go."""
-        self._recent.append((now_s, work_s))
+    def see(self, now_s: float, work_s: float, nodes: int, unit_s: float = 1.0) -> None:
+        """One more arrival that may go to one of ``nodes`` nodes, wherever it will go.
+
+        ``unit_s`` is what a typical request takes now; the limit counts in it, so that a node getting slower
+        does not look as if its requests had become larger.
+        """
+        self._recent.append((now_s, work_s / unit_s))
         self._seen += 1
         if self._seen % self._every:
             return
         span_s = now_s - self._recent[0][0]
         if span_s > 0:
             sizes = sorted(work for _, work in self._recent)
-            room_s = self._fill * math.exp(self._log_error) * nodes * span_s
-            fits = bisect_left(list(accumulate(sizes)), room_s)
-            self.limit_s = sizes[fits] if fits < len(sizes) else math.inf
+            room = self._fill * math.exp(self._log_error) * nodes * span_s / unit_s
+            fits = bisect_left(list(accumulate(sizes)), room)
+            self.limit = sizes[fits] if fits < len(sizes) else math.inf
