@@ -266,6 +266,7 @@ async def test_nothing_is_paid_without_a_budget(stage: Stage) -> None:
     await stage.compare(unpriced, job_of(2), answer_of("blue"))
     assert stage.cloud.received == []
     assert (shadow.stats.over_budget, unpriced.stats.over_budget) == (1, 1)
+    assert (shadow.stats.failed, unpriced.stats.failed) == (0, 0)
 
 
 async def test_the_budget_holds_over_many_requests(stage: Stage) -> None:
@@ -398,7 +399,7 @@ async def test_a_judge_that_answers_nonsense_is_rested(stage: Stage) -> None:
     shadow = stage.shadow(judge=CLOUD)
     for number in range(NONSENSE_LIMIT + 3):
         await stage.compare(shadow, job_of(number), answer_of(LONG + " Indeed."))
-    assert (shadow.stats.judge_nonsense, shadow.stats.no_score) == (NONSENSE_LIMIT, NONSENSE_LIMIT + 3)
+    assert shadow.stats.no_score == NONSENSE_LIMIT + 3
     assert KEY not in stage.desk.book.records
     assert len(stage.cloud.received) == (NONSENSE_LIMIT + 3) + NONSENSE_LIMIT
 

@@ -97,6 +97,17 @@ async def test_disagreement_sends_a_class_to_the_cloud(running: Running) -> None
     assert 0 < spent < 1
 
 
+async def test_comparisons_are_metrics(running: Running) -> None:
+    """How many there were, and what they cost beside everything else."""
+    running.node.default = running.cloud.default = Reply(text="positive")
+    await running.ask()
+    text = running.assembly.metrics.render().decode()
+    assert 'spillway_shadow_total{outcome="compared"} 1.0' in text
+    (cost,) = [line for line in text.splitlines() if line.startswith("spillway_shadow_usd_total ")]
+    assert float(cost.split()[1]) > 0
+    assert 'spillway_cost_usd_total{kind="price"} ' + cost.split()[1] in text
+
+
 async def test_private_requests_are_never_shadowed(running: Running) -> None:
     """Not by header, not by pin; the cloud sees nothing of them and nothing is learnt from them."""
     for header in ((b"x-spillway-private", b"true"), (b"x-spillway-pin", b"local")):

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from spillway.telemetry.metrics import Metrics
-from spillway.vocabulary import Attempt, NodeSnapshot, Objective, Outcome, RequestFacts
+from spillway.vocabulary import Attempt, Bill, NodeSnapshot, Objective, Outcome, RequestFacts
 
 MINI = NodeSnapshot("mini", "local", (), waiting=3, drift=("template",))
 
@@ -55,6 +56,21 @@ def test_what_was_not_forecast_is_not_counted() -> None:
     assert "held=" not in text
     assert 'spillway_admitted_total{kept="false",upstream="mini"} 1.0' in text
     assert 'kept="true"' not in text
+
+
+def test_comparisons_are_part_of_all_costs_and_save_nothing() -> None:
+    """What they cost is added by kind, taken off the savings, and told by itself; outcomes are counted."""
+    metrics = Metrics(lambda: [MINI], frozenset())
+    metrics.shadow = lambda: {"compared": 2, "busy": 1}
+    metrics.note(outcome(0.4, 3.0), [Bill(Decimal("0.25"), price_usd=Decimal("0.25"))], Decimal("0.75"))
+    metrics.note_shadow([Bill(Decimal("0.5"), price_usd=Decimal("0.5")), Bill(None)])
+    text = metrics.render().decode()
+    assert 'spillway_cost_usd_total{kind="price"} 0.75' in text
+    assert "spillway_saved_usd_total 0.25" in text
+    assert "spillway_shadow_usd_total 0.5" in text
+    assert "spillway_unpriced_total 1.0" in text
+    assert 'spillway_shadow_total{outcome="compared"} 2.0' in text
+    assert 'spillway_shadow_total{outcome="busy"} 1.0' in text
 
 
 def test_queues_and_drift_are_gauges() -> None:

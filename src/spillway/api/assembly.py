@@ -70,7 +70,9 @@ class Assembly:
             bill=self.books.bill,
             rates_of=self.prices.rates,
             reference=self._reference(),
+            on_shadow_bills=self.metrics.note_shadow,
         )
+        self.metrics.shadow = lambda: structs.asdict(self.quality.shadow.stats)
         weights = default_cache_folder() / "weights.json"
         self.pins = PinWatch(config.pins, self.fleet, self.clock, cache_file=weights)
         self.nodes.is_asking = self.pins.is_asking

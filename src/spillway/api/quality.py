@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from spillway.api.feedback import FeedbackTaker
 from spillway.api.gatekeeper import Gatekeeper
@@ -34,8 +34,10 @@ class Quality:
         bill: Callable[[Attempt], Bill],
         rates_of: Callable[[str, str], Rates | None],
         reference: tuple[str, str] | None,
+        on_shadow_bills: Callable[[Sequence[Bill]], None] = lambda bills: None,
     ) -> None:
-        """``reference`` is the cloud and model that local answers are compared with."""
+        """``reference`` is the cloud and model that local answers are compared with; ``on_shadow_bills`` is
+        told what that cost."""
         quality = config.quality
         self._verifies = quality.verify and bool(config.nodes) and bool(config.clouds)
         limits = QualityLimits(
@@ -62,6 +64,7 @@ class Quality:
             bill=bill,
             rates_of=rates_of,
             gate=self.gatekeeper.judge,
+            on_bills=on_shadow_bills,
         )
 
     def wants(self, job: Job) -> bool:

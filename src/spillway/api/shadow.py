@@ -10,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from decimal import Decimal
 
-from msgspec import Struct
-
 from spillway.api.shadow_ask import Asker, Budget, Target, dearest_usd
+from spillway.api.shadow_state import ShadowSettings, ShadowStats
 from spillway.api.shadow_words import capped, judge_body, prompt_text, reply_of, wants_json
 from spillway.clock import Clock
 from spillway.errors import LedgerError
@@ -48,34 +47,6 @@ MAX_BODY_BYTES = 512 * 1024
 log = logging.getLogger("spillway.evidence")
 
 
-class ShadowSettings(Struct, frozen=True):
-    """What the owner wants compared."""
-
-    share: float = 0.0
-    usd_per_day: Decimal = Decimal(0)
-    tasks: frozenset[str] = frozenset()
-    """Empty means all."""
-    reference: Target | None = None
-    judge: Target | None = None
-    runs_code: bool = False
-    max_parallel: int = 2
-
-
-class ShadowStats(Struct):
-    """How many comparisons came to what, since the start."""
-
-    compared: int = 0
-    no_score: int = 0
-    """Both answered, and nothing could tell how well."""
-    failed: int = 0
-    """The other side gave no answer."""
-    busy: int = 0
-    over_budget: int = 0
-    """Also where a price is unknown: then no budget could be kept."""
-    made_way: int = 0
-    judge_nonsense: int = 0
-
-
 class Shadow:
     """The relay's ``Observer``. ``start`` after the desk, ``close`` before it."""
 
@@ -90,7 +61,9 @@ class Shadow:
         bill: Callable[[Attempt], Bill],
         rates_of: Callable[[str, str], Rates | None],
         gate: Gate = lambda job, answer: None,
+        on_bills: Callable[[Sequence[Bill]], None] = lambda bills: None,
     ) -> None:
+        """``on_bills`` is told what each comparison cost."""
         self.stats = ShadowStats()
         self.budget = Budget(settings.usd_per_day, clock)
         self._settings = settings
@@ -101,6 +74,7 @@ class Shadow:
         self._bill = bill
         self._rates_of = rates_of
         self._gate = gate
+        self._on_bills = on_bills
         self._running: set[asyncio.Task[None]] = set()
         self._on_nodes: dict[asyncio.Task[None], Asker] = {}
         self._nonsense_in_a_row = 0
@@ -223,7 +197,10 @@ class Shadow:
                 self.stats.failed += 1
             else:
                 await self._compare(asker, job, outcome, target, answer, other)
+        except _OverBudget:
+            self.stats.over_budget += 1
         except Exception:
+            self.stats.failed += 1
             log.exception("comparing request %s failed", job.facts.request_id)
         finally:
             self._record(job, asker)
@@ -237,14 +214,14 @@ class Shadow:
     async def _ask_within_budget(
         self, asker: Asker, target: Target, body: bytes, input_tokens: int, output_tokens: int
     ) -> bytes | None:
+        """The answer; ``None`` when there is none. _OverBudget when it was not asked."""
         if target.side == "local":
             return await self._ask_node(asker, target, body)
         rates = self._rates_of(target.upstream, target.model)
         room_tokens = max(2 * input_tokens, len(body) // 2)
         most = None if rates is None else dearest_usd(rates, room_tokens, output_tokens)
         if most is None or not self.budget.reserve(most):
-            self.stats.over_budget += 1
-            return None
+            raise _OverBudget
         before, spent = len(asker.attempts), None
         try:
             answer = await asker.ask(target, body)
@@ -271,6 +248,7 @@ class Shadow:
         local_body, reference_body = (other, answer) if is_local else (answer, other)
         node = target if is_local else _target_of(outcome)
         if is_local and (code := self._gate(job, other)) is not None:
+            self.stats.turned_away += 1
             self._desk.note_gates(job.facts, node.upstream, node.model, [code])
             return
         local, reference = reply_of(local_body), reply_of(reference_body)
@@ -324,7 +302,7 @@ class Shadow:
         mark = f"====={secrets.token_hex(8)}"
         try:
             found = await judge_pair(prompt, local.text, reference.text, ask, mark)
-        except _NoVerdict:
+        except (_NoVerdict, _OverBudget):
             return None
         except JudgeNonsense:
             self._note_nonsense()
@@ -333,7 +311,6 @@ class Shadow:
         return found
 
     def _note_nonsense(self) -> None:
-        self.stats.judge_nonsense += 1
         self._nonsense_in_a_row += 1
         if self._nonsense_in_a_row >= NONSENSE_LIMIT:
             self._nonsense_in_a_row = 0
@@ -345,11 +322,16 @@ class Shadow:
         request_id = job.facts.request_id
         rows = [attempt_row(request_id, attempt, bill) for attempt, bill in asker.attempts]
         if rows:
+            self._on_bills([bill for _, bill in asker.attempts])
             self._writer.post(lambda store: store.append_attempts(request_id, rows))
 
 
 class _NoVerdict(Exception):
     """The judge could not be asked."""
+
+
+class _OverBudget(Exception):
+    """What is left of the day's budget does not cover the next question, or nobody knows its price."""
 
 
 async def _compare_runs(local: Reply, reference: Reply, prompt: str) -> float | None:

@@ -7,7 +7,7 @@ request touches ten of them. Here a request costs a few dictionary additions, an
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from decimal import Decimal
 
 from prometheus_client import CollectorRegistry, generate_latest
@@ -41,6 +41,7 @@ class Metrics(Collector):
         self._spills: dict[str, int] = defaultdict(int)
         self._cost_usd: dict[str, Decimal] = defaultdict(Decimal)
         self._saved_usd = Decimal(0)
+        self._shadow_usd = Decimal(0)
         self._unpriced = 0
         self._ttft: dict[str, Histogram] = defaultdict(Histogram)
         self._total: dict[str, Histogram] = defaultdict(Histogram)
@@ -49,6 +50,8 @@ class Metrics(Collector):
         self._calibration = Calibration()
         self.ledger: Callable[[], tuple[int, int]] = lambda: (0, 0)
         """Requests not yet in the ledger, and requests that never will be."""
+        self.shadow: Callable[[], Mapping[str, int]] = dict
+        """Requests sampled for a comparison, by what became of it."""
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -69,6 +72,13 @@ class Metrics(Collector):
             self._add_bill(bill)
         if saved_usd is not None:
             self._saved_usd += saved_usd
+
+    def note_shadow(self, bills: Sequence[Bill]) -> None:
+        """Counts what one comparison cost: it is part of all costs, and saves nothing."""
+        for bill in bills:
+            self._add_bill(bill)
+            self._shadow_usd += bill.cost_usd or 0
+            self._saved_usd -= bill.cost_usd or 0
 
     def note_refused(self, code: str) -> None:
         """Counts one request that ended before it reached an upstream."""
@@ -121,6 +131,10 @@ class Metrics(Collector):
         saved.add_metric((), float(self._saved_usd))
         yield saved
         yield CounterMetricFamily(
+            "spillway_shadow_usd", "Cost of comparisons, part of all costs.", value=float(self._shadow_usd)
+        )
+        yield _counter("spillway_shadow", "Requests sampled for comparison.", "outcome", self.shadow())
+        yield CounterMetricFamily(
             "spillway_unpriced", "Attempts whose cost is unknown.", value=self._unpriced
         )
         backlog = GaugeMetricFamily("spillway_ledger_backlog", "Requests not yet in the ledger.")
@@ -158,7 +172,7 @@ class Metrics(Collector):
         yield from (in_flight, breaker, up, waiting, margin, drift)
 
 
-def _counter(name: str, text: str, label: str, values: dict[str, int] | dict[str, Decimal]) -> Metric:
+def _counter(name: str, text: str, label: str, values: Mapping[str, int] | Mapping[str, Decimal]) -> Metric:
     family = CounterMetricFamily(name, text, labels=(label,))
     for key, value in values.items():
         family.add_metric((key,), float(value))
