@@ -14,11 +14,15 @@ from typing import Any
 import pytest
 
 from spillway.api.assembly import Assembly
+from spillway.api.pin_state import event_of
 from spillway.api.server import GatewayServer, bind
 from spillway.config.quality import QualityConfig, ShadowConfig
 from spillway.config.schema import CloudConfig, Config, NodeConfig, PriceConfig, RoutingConfig
 from spillway.engines.http_client import HttpClient, fetch_json
 from spillway.engines.wire import Origin
+from spillway.ledger.drift import drift_lines
+from spillway.ledger.period import Period
+from spillway.pinning.compare import Change
 from spillway.testing.fake_upstream import FakeUpstream, Fault, Reply
 
 BODY = {"model": "auto", "messages": [{"role": "user", "content": "Positive or negative: I love it"}]}
@@ -165,3 +169,11 @@ async def test_a_class_that_is_none_is_told_how_one_looks(running: Running) -> N
     status, answer = await running.post("/v1/chat/completions", BODY, header)
     assert (status, answer["error"]["param"]) == (400, "x-spillway-task")
     assert "such as extraction: lower-case letters, digits, _ and -" in answer["error"]["message"]
+
+
+async def test_drift_is_kept_for_reports(running: Running) -> None:
+    """What the watch of pins tells is in the ledger when the process is gone."""
+    change = Change("fake-model", "context", "8192", "4096")
+    running.assembly.pins.on_event(event_of(1_790_000_000.0, "mini", change, "warn"))
+    lines = await running.assembly.writer.ask(lambda store: drift_lines(store, Period(None, 1_800_000_000.0)))
+    assert [(line.node, line.field) for line in lines] == [("mini", "context")]

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from spillway.cli import run
+from spillway.ledger.drift import record_drift
 from spillway.ledger.store import LedgerStore
 
-from .samples import row
+from .samples import ACCEPTED_S, row
 
 CONFIG = """
 nodes: [{name: mini, url: "http://127.0.0.1:9", hardware: mac-mini-m4-pro}]
@@ -53,6 +54,21 @@ def test_the_configuration_says_where_and_what(folder: Path, capsys: pytest.Capt
     text = capsys.readouterr().out
     for word in ("Spent", "Saved", "Local", "2026-09-21", "mini", "break-even"):
         assert word in text
+
+
+def test_drift_is_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What differed from its pin, and how many requests that kept off; without drift nothing is said."""
+    _fill(folder / "a.db")
+    assert run(["report", "--ledger", "sqlite:///a.db"]) == 0
+    assert "Drift" not in capsys.readouterr().out
+    store = LedgerStore.open("sqlite:///a.db")
+    store.append([row("req_3", reasons=("name_auto", "node_drifted"))])
+    fields = ("template", "context")
+    record_drift(store, [(ACCEPTED_S, "mini", "qwen", field, "a", "b", "warn") for field in fields])
+    store.close()
+    assert run(["report", "--ledger", "sqlite:///a.db"]) == 0
+    line = "mini: context, template; 1 request kept off a node by it; see spillway pin --check"
+    assert line in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.parametrize(

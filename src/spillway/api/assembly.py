@@ -13,6 +13,7 @@ from spillway.api.auth import KeyRing
 from spillway.api.books import LedgerBooks
 from spillway.api.classification import Classifier
 from spillway.api.nodes import KnownNode, Nodes
+from spillway.api.pin_state import DriftEvent
 from spillway.api.pin_watch import PinWatch
 from spillway.api.price_watch import PriceWatch
 from spillway.api.quality import Quality
@@ -24,6 +25,7 @@ from spillway.engines.openai_compatible import OpenAICompatible
 from spillway.engines.profiles import CLOUDS
 from spillway.errors import ConfigError
 from spillway.fleet.registry import Fleet, Upstream
+from spillway.ledger.drift import record_drift
 from spillway.ledger.prices import default_cache_folder
 from spillway.ledger.writer import LedgerWriter
 from spillway.relay.hedge import HedgeBudget
@@ -75,6 +77,7 @@ class Assembly:
         self.metrics.shadow = lambda: structs.asdict(self.quality.shadow.stats)
         weights = default_cache_folder() / "weights.json"
         self.pins = PinWatch(config.pins, self.fleet, self.clock, cache_file=weights)
+        self.pins.on_event = self._record_drift
         self.nodes.is_asking = self.pins.is_asking
         self.fleet.on_admit = self.pins.interrupt
         self.nodes.on_probe += [self.pins.observe, self._note_models]
@@ -137,6 +140,11 @@ class Assembly:
         await self.fleet.close()
         await self.nodes.stop_engines()
         await self.writer.close()
+
+    def _record_drift(self, event: DriftEvent) -> None:
+        """Reports tell of it after this process is gone."""
+        row = (event.at_wall_s, event.node, event.model, event.field, event.before, event.after, event.action)
+        self.writer.post(lambda store: record_drift(store, [row]))
 
     def _note_models(self, node: KnownNode, found: Found) -> None:
         """Evidence is kept by what is really served."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -79,6 +79,8 @@ class PinWatch:
         self._has_started = False
         self.events: deque[DriftEvent] = deque(maxlen=KEPT_EVENTS)
         """What happened since start, the oldest first."""
+        self.on_event: Callable[[DriftEvent], None] = lambda event: None
+        """Told of each of them."""
 
     def start(self) -> None:
         """Lets the rules know what is known by now; from here on canaries run."""
@@ -223,12 +225,16 @@ class PinWatch:
         for change in [change for change in new if change not in old]:
             action = action_of(change, state.changes, self._policy)
             logger.warning("%s (%s)", sentence(watch.name, change), action)
-            self.events.append(event_of(self._clock.wall_s(), watch.name, change, action))
+            self._keep(event_of(self._clock.wall_s(), watch.name, change, action))
         still = {(change.model, change.field) for change in new}
         for change in [change for change in old if change not in new]:
             if (change.model, change.field) not in still:
                 logger.warning("%s/%s: %s is as pinned again", watch.name, change.model, change.field)
-                self.events.append(event_of(self._clock.wall_s(), watch.name, change, "restored"))
+                self._keep(event_of(self._clock.wall_s(), watch.name, change, "restored"))
+
+    def _keep(self, event: DriftEvent) -> None:
+        self.events.append(event)
+        self.on_event(event)
 
     async def _read_weights(self, watch: Watch, found: Found) -> None:
         """Digests of files that are here; one that is new or was replaced is read through."""

@@ -147,7 +147,21 @@ def _sentences(report: Report) -> Iterator[str]:
         f"Requests   {total.requests}: {total.ok} answered, {total.errors} failed, {total.cut} cut, "
         f"{total.cancelled} cancelled"
     )
+    if report.drift or report.drifted_requests:
+        yield f"Drift      {_drift(report)}"
     yield f"First token of streams   p50 {_ms(total.ttft_p50_ms)}, p95 {_ms(total.ttft_p95_ms)}\n"
+
+
+def _drift(report: Report) -> str:
+    """What differed from its pin, by node, and what that meant."""
+    fields: dict[str, list[str]] = {}
+    for line in report.drift:
+        fields.setdefault(line.node, []).append(line.field)
+    nodes = "; ".join(f"{node}: {', '.join(names)}" for node, names in fields.items()) or "noticed before"
+    many = report.drifted_requests
+    return (
+        f"{nodes}; {many} request{'' if many == 1 else 's'} kept off a node by it; see spillway pin --check"
+    )
 
 
 def _unused_usd(report: Report) -> float | None:

@@ -145,6 +145,18 @@ STEPS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (task, upstream, model, identity)
         ){keyed_storage}""",
     ),
+    (
+        """CREATE TABLE drift_events (
+            at {real} NOT NULL,
+            node TEXT NOT NULL,
+            model TEXT NOT NULL,
+            field TEXT NOT NULL,
+            before TEXT NOT NULL,
+            after TEXT NOT NULL,
+            action TEXT NOT NULL,
+            PRIMARY KEY (at, node, model, field, before, action)
+        ){keyed_storage}""",
+    ),
 )
 
 LATEST = len(STEPS)

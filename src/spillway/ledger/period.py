@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from spillway.errors import ConfigError
 
-__all__ = ["Period", "read_moment"]
+__all__ = ["Period", "iso", "read_moment"]
 
 AGO = re.compile(r"(\d{1,5})\s*(m|h|d|w)")
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -24,19 +24,23 @@ class Period(Struct, frozen=True):
     @property
     def condition(self) -> tuple[str, tuple[float, ...]]:
         """SQL over ``requests`` and its parameters."""
+        return self.condition_on("accepted_at")
+
+    def condition_on(self, column: str) -> tuple[str, tuple[float, ...]]:
+        """The same for another column of wall times."""
         if self.since_s is None:
-            return "accepted_at < ?", (self.until_s,)
-        return "accepted_at >= ? AND accepted_at < ?", (self.since_s, self.until_s)
+            return f"{column} < ?", (self.until_s,)
+        return f"{column} >= ? AND {column} < ?", (self.since_s, self.until_s)
 
     @property
     def since_text(self) -> str | None:
         """ISO 8601 in UTC."""
-        return None if self.since_s is None else _iso(self.since_s)
+        return None if self.since_s is None else iso(self.since_s)
 
     @property
     def until_text(self) -> str:
         """ISO 8601 in UTC."""
-        return _iso(self.until_s)
+        return iso(self.until_s)
 
 
 def read_moment(text: str, option: str, now_s: float) -> float:
@@ -56,5 +60,6 @@ def read_moment(text: str, option: str, now_s: float) -> float:
         ) from None
 
 
-def _iso(moment_s: float) -> str:
+def iso(moment_s: float) -> str:
+    """A wall time as ISO 8601 in UTC, to the second."""
     return datetime.fromtimestamp(moment_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

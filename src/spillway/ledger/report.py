@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from msgspec import Struct
 
+from spillway.ledger.drift import DriftLine, drift_lines, drifted_requests
 from spillway.ledger.nodes import NodeHardware, NodeReport, UpstreamUse, node_reports, uses_of
 from spillway.ledger.period import Period
 from spillway.ledger.promises import ForecastLine, ObjectiveLine, forecast_lines, objective_lines
@@ -122,6 +123,9 @@ class Report(Struct, frozen=True, kw_only=True):
     reference_models: tuple[str, ...]
     objectives: tuple[ObjectiveLine, ...] = ()
     forecasts: tuple[ForecastLine, ...] = ()
+    drift: tuple[DriftLine, ...] = ()
+    drifted_requests: int = 0
+    """Requests that drift kept off some node."""
 
 
 def make_report(
@@ -153,6 +157,8 @@ def make_report(
         reference_models=_references(store, period),
         objectives=objective_lines(store, period),
         forecasts=forecast_lines(store, period),
+        drift=drift_lines(store, period),
+        drifted_requests=drifted_requests(store, period),
     )
 
 
