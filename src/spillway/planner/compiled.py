@@ -80,7 +80,8 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 
 SHARED = (
     *(f for module in (physics, choosing, compiled_loop, compiled_ours) for f in _functions(module)),
-    *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, margin.next_margin),
+    *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, forecast.is_half_empty),
+    margin.next_margin,
 )
 """All functions that may be called from machine code."""
 

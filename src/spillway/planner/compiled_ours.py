@@ -110,7 +110,7 @@ def _delay(
         return FULL if node.in_flight >= node.slots * (1.0 + rules.queue_per_slot) else IN_TIME
     if node.in_flight >= node.slots * (1.0 + HARD_QUEUE_PER_SLOT):
         return FULL
-    if work_s > limit_s:
+    if work_s > limit_s and not forecast.is_half_empty(node.in_flight, node.slots):
         return WORK
     allowed = margin if node.in_flight else max(margin, 1.0)
     if first_s > allowed * rules.ttft_s:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from spillway.slo.forecast import Forecast, forecast, work_s
+from spillway.slo.forecast import Forecast, forecast, is_half_empty, work_s
 from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
 
 __all__ = ["Admission", "Delay", "admission"]
@@ -64,7 +64,7 @@ def _delay(
     """An idle node may use the whole objective: nothing but the request itself can make it late."""
     if _is_full(node, HARD_QUEUE_PER_SLOT):
         return "full"
-    if work > node.work_limit_s:
+    if work > node.work_limit_s and not is_half_empty(load.in_flight, load.slots):
         return "work"
     allowed = node.margin_ratio if load.in_flight else max(node.margin_ratio, 1.0)
     if objective.ttft_s is not None and found.ttft_s > allowed * objective.ttft_s:
