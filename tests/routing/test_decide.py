@@ -120,6 +120,42 @@ def test_rule_2_unknown_name_suggests_the_nearest() -> None:
         plan(facts(model="gpt-4o-mnii"), [node(), cloud()])
 
 
+@pytest.mark.parametrize("model", ["auto", "local", "mini/qwen", "qwen", "fast"])
+def test_rule_2_a_node_that_never_told_what_it_serves_may_come_back(model: str) -> None:
+    """That is no unknown name: come again later, and name the node that is out."""
+    silent = node(models=(), is_up=False)
+    policy = Policy(aliases={"fast": "mini/qwen"})
+    with pytest.raises(NoUpstream, match="node mini does not answer") as caught:
+        plan(facts(model=model), [silent], policy)
+    assert caught.value.retry_after_s is not None
+    with pytest.raises(PinUnsatisfiable, match="node mini does not answer"):
+        plan(facts(model=model, is_private=True), [silent, cloud()], policy)
+
+
+def test_rule_2_a_name_of_a_node_that_is_out_is_known() -> None:
+    """One that drifted to other models has not made the caller's name a typo; a node that is up has."""
+    other = (ModelFacts("other"),)
+    with pytest.raises(NoUpstream, match="node mini drifted from its pin"):
+        plan(facts(model="mini/qwen"), [node(models=other, is_quarantined=True), cloud()])
+    with pytest.raises(ModelNotFound):
+        plan(facts(model="mini/qwen"), [node(models=other), cloud()])
+    with pytest.raises(ModelNotFound):
+        plan(facts(model="cloud"), [node(models=(), is_up=False)])
+
+
+def test_rule_2_a_fallback_answers_for_a_node_that_is_out() -> None:
+    """The first name may be served again later; until then the second is."""
+    nodes = [node(models=(), is_up=False), cloud()]
+    assert plan(facts(model="mini/qwen", fallback_models=("gpt-4o-mini",)), nodes) == ["openai"]
+
+
+def test_rule_3_says_that_drift_withholds_what_is_needed() -> None:
+    """Whoever needs tools of a node with another template learns why there are none."""
+    drifted = node(withheld=frozenset({"tools"}))
+    with pytest.raises(CapabilityMissing, match="a node that drifted from its pin is not trusted with it"):
+        plan(facts(is_private=True, needs=frozenset({"chat", "tools"})), [drifted, cloud()])
+
+
 def test_rule_2_fallback_models_keep_the_callers_order() -> None:
     """OpenRouter's ``models`` are tried in order, whatever they cost."""
     nodes = [cloud("a", "one", DEAR), cloud("b", "two", CHEAP)]

@@ -23,7 +23,7 @@ from spillway.ledger.cost import NodeRates
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import ModelFacts
 
-__all__ = ["KnownNode", "Nodes", "node_rates_of"]
+__all__ = ["KnownNode", "Nodes", "embedded", "node_rates_of"]
 
 logger = logging.getLogger("spillway.api")
 
@@ -131,12 +131,7 @@ class Nodes:
         return upstream
 
     async def _embed(self, node: NodeConfig) -> tuple[str, str]:
-        engine = EmbeddedEngine(
-            Path(node.model or ""),
-            name=node.name,
-            slots=2 if node.slots == "auto" else node.slots,
-            context_tokens=node.context_tokens or 4096,
-        )
+        engine = embedded(node)
         await engine.start()
         self._engines.append(engine)
         return engine.url, engine.api_key
@@ -178,6 +173,16 @@ class Nodes:
             upstream.breaker.close()
         for told in self.on_probe:
             told(node, found)
+
+
+def embedded(node: NodeConfig) -> EmbeddedEngine:
+    """The engine that serves a node's model file, not started yet."""
+    return EmbeddedEngine(
+        Path(node.model or ""),
+        name=node.name,
+        slots=2 if node.slots == "auto" else node.slots,
+        context_tokens=node.context_tokens or 4096,
+    )
 
 
 def apply_found(found: Found, node: NodeConfig, upstream: Upstream) -> None:

@@ -140,15 +140,10 @@ def _chosen(configured: list[NodeConfig], names: str | None) -> list[NodeConfig]
 
 async def _embedded(node: NodeConfig, stack: AsyncExitStack) -> Target:
     """Serves the model as ``spillway up`` would, until the command ends."""
-    from spillway.engines.embedded import EmbeddedEngine
+    from spillway.api.nodes import embedded
     from spillway.pinning.survey import Target
 
-    engine = EmbeddedEngine(
-        Path(node.model or ""),
-        name=node.name,
-        slots=2 if node.slots == "auto" else node.slots,
-        context_tokens=node.context_tokens or 4096,
-    )
+    engine = embedded(node)
     stack.push_async_callback(engine.stop)
     await engine.start()
     return Target(node.name, engine.url, "llamacpp", engine.api_key, is_embedded=True)

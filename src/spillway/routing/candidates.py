@@ -6,12 +6,15 @@ import difflib
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from spillway.errors import ModelNotFound, PinUnsatisfiable
+from spillway.errors import ModelNotFound, NoUpstream, PinUnsatisfiable
 from spillway.routing import reasons
 from spillway.routing.policy import Policy
 from spillway.vocabulary import ModelFacts, NodeSnapshot, RequestFacts, Side
 
-__all__ = ["Candidate", "named"]
+__all__ = ["RETRY_AFTER_S", "Candidate", "named"]
+
+RETRY_AFTER_S = 5.0
+"""When to come back after everything was down: probes run every few seconds (guess)."""
 
 
 class Candidate(NamedTuple):
@@ -29,22 +32,45 @@ def named(
     """The candidates for the names asked for, in the caller's order.
 
     ModelNotFound for a name that nothing serves, fallbacks included: a typo there would be found out on the
-    day it is needed. PinUnsatisfiable where nothing serves them on the side where the request has to stay.
-    ``said`` receives the reason code.
+    day it is needed. NoUpstream where only nodes that are out could serve them. PinUnsatisfiable where nothing
+    serves them on the side where the request has to stay. ``said`` receives the reason code.
     """
     found: list[Candidate] = []
+    out: NodeSnapshot | None = None
     for rank, name in enumerate((facts.model, *facts.fallback_models)):
         matched, reason = _match(policy.aliases.get(name, name), nodes, policy)
         if matched and reason not in said:
             said.append(reason)
         found.extend(Candidate(node, model, rank) for node, model in matched)
-        if not matched and not facts.must_stay_local:
+        if not matched:
+            out = _out(policy.aliases.get(name, name), nodes) or out
+        if not matched and out is None and not facts.must_stay_local:
             raise ModelNotFound(_advice(name, nodes, policy), param="models" if rank else "model")
+    if not found and out is not None:
+        why = "drifted from its pin" if out.is_up else "does not answer"
+        if facts.must_stay_local:
+            raise PinUnsatisfiable(
+                f"it must stay local, and node {out.name} {why}", retry_after_s=RETRY_AFTER_S
+            )
+        raise NoUpstream(f"nothing can answer now: node {out.name} {why}", retry_after_s=RETRY_AFTER_S)
     if not found:
         names = ", ".join(repr(name[:200]) for name in (facts.model, *facts.fallback_models))
         param = "models" if facts.fallback_models else "model"
         raise PinUnsatisfiable(f"it must stay local, and no local node serves {names}", param=param)
     return found
+
+
+def _out(name: str, nodes: Sequence[NodeSnapshot]) -> NodeSnapshot | None:
+    """A node that may serve the name once it is back: it is named, or never told what it serves."""
+    if name == "cloud":
+        return None
+    upstream, _, model = name.partition("/")
+    for node in nodes:
+        is_named = bool(model) and node.name == upstream
+        is_out = not node.is_up or node.is_quarantined
+        if node.side == "local" and is_out and (is_named or not (node.is_up or node.models)):
+            return node
+    return None
 
 
 Pair = tuple[NodeSnapshot, ModelFacts]

@@ -21,7 +21,7 @@ from zlib import crc32
 
 from spillway.errors import CapabilityMissing, ContextTooLong, NoUpstream, PinUnsatisfiable
 from spillway.routing import reasons
-from spillway.routing.candidates import Candidate, named
+from spillway.routing.candidates import RETRY_AFTER_S, Candidate, named
 from spillway.routing.policy import Evidence, Policy
 from spillway.slo.admission import Admission, admission
 from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, Objective, RequestFacts
@@ -32,8 +32,6 @@ DEFAULT_OUTPUT_TOKENS = 256
 """Answer length assumed for ordering by price when the request sets no limit (guess)."""
 LEAST_HEDGE_DELAY_S = 0.05
 """Sooner than this a second request costs more than it can win (guess)."""
-RETRY_AFTER_S = 5.0
-"""When to come back after everything was down: probes run every few seconds (guess)."""
 
 
 def decide(
@@ -70,7 +68,8 @@ def _capability(
     able = [c for c in left if _can(facts, c, said)]
     if not able:
         needed = ", ".join(sorted(facts.needs))
-        raise CapabilityMissing(f"no upstream that may answer this offers: {needed}", param="model")
+        drifted = "; a node that drifted from its pin is not trusted with it" * (reasons.DRIFTED in said)
+        raise CapabilityMissing(f"no upstream that may answer this offers: {needed}{drifted}", param="model")
     if len(able) < len(left):
         said.append(reasons.CAPABILITY)
     room_tokens = facts.input_tokens + (facts.max_output_tokens or 0)
