@@ -32,8 +32,8 @@ def named(
     """The candidates for the names asked for, in the caller's order.
 
     ModelNotFound for a name that nothing serves, fallbacks included: a typo there would be found out on the
-    day it is needed. NoUpstream where only nodes that are out could serve them. PinUnsatisfiable where nothing
-    serves them on the side where the request has to stay. ``said`` receives the reason code.
+    day it is needed. NoUpstream where only nodes that are out could serve them. PinUnsatisfiable where
+    nothing serves them on the side where the request has to stay. ``said`` receives the reason code.
     """
     found: list[Candidate] = []
     out: NodeSnapshot | None = None
