@@ -261,7 +261,7 @@ class UpstreamLoading(UpstreamFailed):
 
 
 class UpstreamResting(UpstreamFailed):
-    """The upstream named in it failed repeatedly and is left alone for a moment; nothing else could answer."""
+    """The upstream named in it failed repeatedly and is left alone; nothing else could answer."""
 
     status = 503
     default_code = "upstream_resting"

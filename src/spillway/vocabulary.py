@@ -117,6 +117,8 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     objective: Objective | None = None
     """From its headers, else by ``slo_class`` from configuration; ``None`` when there is none."""
     slo_class: str = "default"
+    timeout_s: float | None = None
+    """How long all attempts may take by the caller's wish; ``None`` leaves it to configuration."""
     body_bytes: int = 0
     key_name: str | None = None
 
@@ -207,6 +209,8 @@ class NodeSnapshot(Struct, frozen=True):
     """What 95 of 100 recent first tokens took less than; for clouds, where there is nothing to forecast."""
     work_limit_s: float = float("inf")
     """Node seconds beyond which a request spills under overload, so that the many short ones fit."""
+    is_loading: bool = False
+    """Says that it is loading a model: it will answer, but others sooner."""
     is_quarantined: bool = False
     """Drifted from its pin in a way that the owner lets exclude it."""
     withheld: frozenset[Capability] = frozenset()

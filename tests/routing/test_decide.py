@@ -395,6 +395,20 @@ def test_rule_8_names_the_gates_where_an_alternate_could_do_better() -> None:
     assert planned([cloud()], task="extraction").gates == ()
 
 
+def test_rule_6_a_loading_node_comes_last_but_is_not_lost() -> None:
+    """While a node loads its model the cloud answers; with nothing else the request waits for it."""
+    assert plan(facts(), [node(is_loading=True), cloud()]) == ["openai", "mini"]
+    assert reasons.LOADING in why(facts(), [node(is_loading=True), cloud()])
+    assert plan(facts(pin="local"), [node(is_loading=True), cloud()]) == ["mini"]
+
+
+def test_rule_8_the_callers_timeout_bounds_all_attempts() -> None:
+    """A shorter wish is followed, a longer one does not lift the owner's limit."""
+    for timeout_s, total_s in ((5.0, 5.0), (5000.0, 600.0), (None, 600.0)):
+        request = facts(timeout_s=timeout_s)
+        assert decide(request, NoEvidence(), [node()], Policy()).total_s == total_s
+
+
 def test_rule_7_cheapest_cloud_first_unknown_price_last() -> None:
     """Clouds are ordered by list price; one without a price comes last."""
     nodes = [cloud("unknown", rates=None), cloud("dear", rates=DEAR), cloud("cheap", rates=CHEAP)]

@@ -113,3 +113,13 @@ async def test_a_caller_who_leaves_the_queue_frees_its_place(start: Start) -> No
     mini.release()
     assert (await holder).status == 200
     assert running.in_flight() == 0
+
+
+async def test_a_callers_timeout_ends_the_wait(start: Start) -> None:
+    """``x-spillway-timeout-ms`` bounds everything, also an upstream that would have had more time."""
+    running: Running = await start(Policy(), mini="local")
+    running.upstreams["mini"].script(Fault.SILENT)
+    began_s = asyncio.get_running_loop().time()
+    answer = await ask(running, (("x-spillway-timeout-ms", "200"),))
+    assert answer.status == 504
+    assert asyncio.get_running_loop().time() - began_s < 0.45

@@ -270,6 +270,7 @@ def _wishes(headers: dict[bytes, bytes]) -> dict[str, Any]:
         wishes["task"] = task.decode()
     if (slo_class := headers.get(b"x-spillway-slo-class")) is not None:
         wishes["slo_class"] = slo_class.decode("latin-1")
+    wishes["timeout_s"] = _limit_s(headers, b"x-spillway-timeout-ms")
     ttft_s = _limit_s(headers, b"x-spillway-slo-ttft-ms")
     total_s = _limit_s(headers, b"x-spillway-slo-total-ms")
     if ttft_s is not None and total_s is not None and total_s < ttft_s:
@@ -289,6 +290,7 @@ _KNOWN_HEADERS = (
     b"x-spillway-slo-ttft-ms",
     b"x-spillway-slo-total-ms",
     b"x-spillway-slo-class",
+    b"x-spillway-timeout-ms",
 )
 
 

@@ -124,7 +124,8 @@ class Nodes:
             local_usd_per_s=self.rates[node.name].usd_per_s,
             profile=self._profiles.get(node.name),
         )
-        upstream.is_up = found.state == "ready"
+        upstream.is_up = found.state in ("ready", "loading")
+        upstream.is_loading = found.state == "loading"
         apply_found(found, config, upstream)
         for told in self.on_probe:
             told(node, found)
@@ -161,16 +162,16 @@ class Nodes:
         """Lets the rules know what a probe found; one that missed a single probe keeps its standing."""
         upstream = self._fleet.upstreams[node.name]
         was_up = upstream.is_up
-        is_ready = found.state == "ready"
-        node.misses = 0 if is_ready else node.misses + 1
-        upstream.is_up = is_ready or (was_up and found.state == "down" and node.misses < MISSES_UNTIL_DOWN)
+        is_well = found.state in ("ready", "loading")
+        node.misses = 0 if is_well else node.misses + 1
+        upstream.is_loading = found.state == "loading"
+        upstream.is_up = is_well or (was_up and found.state == "down" and node.misses < MISSES_UNTIL_DOWN)
         apply_found(found, node.config, upstream)
-        if is_ready:
+        if found.state == "ready":
             upstream.kind = found.kind
         if upstream.is_up != was_up:
             logger.warning("node %s is %s", node.name, "up" if upstream.is_up else f"down: {found.why}")
-        if is_ready and not was_up:
-            upstream.breaker.close()
+        upstream.breaker.note_probe(is_well=is_well)
         for told in self.on_probe:
             told(node, found)
 

@@ -149,6 +149,7 @@ class Upstream:
             record.ttft_stretch.value,
             record.total_stretch.value,
             work_limit_s=outlook.limit_s(pace, load.slots),
+            is_loading=self.is_loading,
             is_quarantined=self.is_quarantined,
             withheld=self.withheld,
             drift=self.drift,

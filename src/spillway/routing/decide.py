@@ -5,7 +5,7 @@
 3. **capability**: context window, tools, schema, images, embeddings, and the owner's token budgets.
 4. **quality**: local stays only where configuration or measured evidence trusts it with the task class.
 5. **health**: down, breaker open, draining, drifted from its pin, or a cloud passthrough posing as local.
-6. **slo**: nodes whose forecast misses the objective, and full ones, move to the end of the plan.
+6. **slo**: nodes whose forecast misses the objective, full and loading ones move to the end of the plan.
 7. **cost**: what is left is ordered: local before cloud (its hardware is paid for), then by price.
 8. **plan**: first choice, alternates, deadlines, time in the queue, hedge, gates.
 
@@ -213,11 +213,11 @@ def _slo(
             belief = beliefs[node.name] = admission(
                 node, facts, objective, policy.queue_per_slot, most_wait_s
             )
-        if belief.delay is None:
+        if belief.delay is None and not node.is_loading:
             in_time.append(candidate)
             continue
         late.append(candidate)
-        code = reasons.DELAYS[belief.delay]
+        code = reasons.LOADING if belief.delay is None else reasons.DELAYS[belief.delay]
         if code not in said:
             said.append(code)
     return in_time, late, beliefs
@@ -277,7 +277,7 @@ def _plan(
     return Decision(
         tuple(choices),
         tuple(said),
-        total_s=policy.total_s,
+        total_s=policy.total_s if facts.timeout_s is None else min(policy.total_s, facts.timeout_s),
         max_attempts=policy.max_attempts,
         hedge_delay_s=_hedge_delay_s(choices, len(left), policy),
         gates=gates,

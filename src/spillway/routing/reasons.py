@@ -27,6 +27,7 @@ PASSTHROUGH: Final = "cloud_passthrough"
 FULL: Final = "node_full"
 SLO_TTFT: Final = "slo_ttft"
 SLO_TOTAL: Final = "slo_total"
+LOADING: Final = "node_loading"
 WORK: Final = "work_over_limit"
 EXPLORED: Final = "explored"
 LOCAL_FIRST: Final = "local_first"
@@ -61,6 +62,7 @@ MEANING: Final[dict[str, str]] = {
     FULL: "the slots of some node and their queue are taken",
     SLO_TTFT: "some node would be late with its first token",
     SLO_TOTAL: "some node would finish too late",
+    LOADING: "some node is loading its model",
     WORK: "under overload requests of less work go local first, and this one is more",
     EXPLORED: "its task class is not trusted to local nodes; it goes there all the same, to learn",
     LOCAL_FIRST: "a local node can take it, and its hardware is paid for",
@@ -74,7 +76,7 @@ MEANING: Final[dict[str, str]] = {
 SPILLS: Final = frozenset(
     {
         *(CONTEXT, CAPABILITY, INPUT_BUDGET, OUTPUT_BUDGET, TASK),
-        *(DOWN, BREAKER, DRAINING, DRIFTED, PASSTHROUGH, FULL, SLO_TTFT, SLO_TOTAL, WORK),
+        *(DOWN, BREAKER, DRAINING, DRIFTED, PASSTHROUGH, FULL, SLO_TTFT, SLO_TOTAL, WORK, LOADING),
     }
 )
 """The codes that say why a request which might have gone local went to a cloud."""
