@@ -23,6 +23,7 @@ from spillway.planner.policies import (
     Reservation,
     Threshold,
 )
+from spillway.planner.readers import read_workload
 from spillway.planner.routed import Routed
 from spillway.planner.simulator import Fleet, Result, simulate
 from spillway.planner.workload import Workload
@@ -95,6 +96,34 @@ def assert_same(one: Result, two: Result) -> None:
 def test_every_decision_is_the_same(name: str, seed: int) -> None:
     """For every policy, on workloads of every kind, compiled and interpreted runs do exactly the same."""
     workload, fleet, objective = drawn(seed)
+    runs = [
+        simulate(workload, fleet, POLICIES[name](objective, workload), objective, None, engine)
+        for engine in ("interpreted", "compiled")
+    ]
+    assert_same(*runs)
+
+
+TRACES = Path(__file__).parent / "traces"
+
+
+@needs_numba
+@pytest.mark.parametrize("name", POLICIES)
+@pytest.mark.parametrize(
+    ("trace", "factor", "nodes"),
+    [
+        ("azure_2023_conv.csv", 0.6, 1),
+        ("azure_2023_conv.csv", 2.0, 3),
+        ("azure_2023_code.csv", 1.0, 1),
+        ("azure_2023_code.csv", 3.0, 3),
+        ("mooncake_conversation.jsonl", 0.2, 1),
+        ("mooncake_conversation.jsonl", 0.5, 3),
+    ],
+)
+def test_every_decision_on_real_traces_is_the_same(name: str, trace: str, factor: float, nodes: int) -> None:
+    """On public traces, at rates that saturate one and three nodes, both ways decide and time alike."""
+    workload = read_workload([TRACES / trace])[0].at_rate(factor)
+    objective = Objective(ttft_s=10.0, total_s=60.0) if "mooncake" in trace else OBJECTIVES[0]
+    fleet = Fleet(NODE, nodes, 6, NODE.cache_tokens() or 0.0)
     runs = [
         simulate(workload, fleet, POLICIES[name](objective, workload), objective, None, engine)
         for engine in ("interpreted", "compiled")

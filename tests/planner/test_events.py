@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spillway.planner import queueing
+from spillway.planner import compiled, queueing
 from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.events import Node, Pace
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.policies import AllLocal
-from spillway.planner.simulator import Fleet, Result, simulate
+from spillway.planner.simulator import Engine, Fleet, Result, simulate
 from spillway.planner.workload import Floats, Workload
 from spillway.vocabulary import Objective
 
@@ -53,9 +53,25 @@ def requests(
     )
 
 
-def local(workload: Workload, pace: Pace, slots: int = 1, nodes: int = 1, cache: float = math.inf) -> Result:
+def local(
+    workload: Workload,
+    pace: Pace,
+    slots: int = 1,
+    nodes: int = 1,
+    cache: float = math.inf,
+    engine: Engine = "interpreted",
+) -> Result:
     """Everything answered by nodes of that pace."""
-    return simulate(workload, Fleet(pace, nodes, slots, cache), AllLocal(), Objective())
+    return simulate(workload, Fleet(pace, nodes, slots, cache), AllLocal(), Objective(), None, engine)
+
+
+ENGINES = [
+    pytest.param("interpreted"),
+    pytest.param(
+        "compiled", marks=pytest.mark.skipif(not compiled.can_run(), reason="numba is not installed")
+    ),
+]
+both_engines = pytest.mark.parametrize("engine", ENGINES)
 
 
 def test_lone_request_takes_prefill_and_decode() -> None:
@@ -116,6 +132,7 @@ def test_a_node_without_slots_is_refused() -> None:
         Node(Steady(), 0, array("d"), array("d"))
 
 
+@both_engines
 @settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.tuples(st.floats(0, 5), st.integers(0, 3000), st.integers(0, 400)), min_size=1, max_size=60),
@@ -125,12 +142,12 @@ def test_a_node_without_slots_is_refused() -> None:
     st.sampled_from([Steady(0.01, 0.0), Steady(0.01, 0.001), Steady(0.0005, 0.0003)]),
 )
 def test_every_arrival_ends_exactly_once(
-    rows: list[tuple[float, int, int]], slots: int, nodes: int, cache: float, pace: Steady
+    engine: Engine, rows: list[tuple[float, int, int]], slots: int, nodes: int, cache: float, pace: Steady
 ) -> None:
     """Each request gets its first token after it came, its last no earlier, and time present adds up."""
     rows = sorted(rows)
     workload = requests([r[0] for r in rows], [r[1] for r in rows], [r[2] for r in rows])
-    found = local(workload, pace, slots, nodes, cache)
+    found = local(workload, pace, slots, nodes, cache, engine)
     assert (found.ttft_s >= -1e-9).all()
     assert (found.total_s >= found.ttft_s - 1e-9).all()
     assert sum(found.area_s) == pytest.approx(found.total_s.sum(), rel=1e-6, abs=1e-6)
@@ -139,11 +156,12 @@ def test_every_arrival_ends_exactly_once(
     assert work_s >= workload.input_tokens.sum() * pace.prompt_token_s - 1e-6
 
 
-def test_times_far_from_zero_do_not_stall() -> None:
+@both_engines
+def test_times_far_from_zero_do_not_stall(engine: Engine) -> None:
     """After a year of simulated time, where clocks are only exact to 4 ns, events still happen."""
     start = 3.2e7
     times = [start + i * 0.37 for i in range(2000)]
-    found = local(requests(times, [300] * 2000, [37] * 2000), Steady(0.0003, 0.00001), slots=4)
+    found = local(requests(times, [300] * 2000, [37] * 2000), Steady(0.0003, 0.00001), slots=4, engine=engine)
     assert (found.total_s > 0).all()
     assert found.total_s.max() < 1
 
@@ -175,14 +193,15 @@ def lindley_waits_s(workload: Workload, servers: int) -> float:
 
 
 @pytest.mark.slow
+@both_engines
 @pytest.mark.parametrize(("servers", "rho"), [(1, 0.5), (1, 0.7), (2, 0.7), (4, 0.7), (8, 0.8)])
-def test_exponential_service_matches_erlang(servers: int, rho: float) -> None:
+def test_exponential_service_matches_erlang(servers: int, rho: float, engine: Engine) -> None:
     """On c slots every sample waits as the recursion says, and many samples as M/M/c says, within 2 %."""
     ratios = []
     for seed in range(3):
         service_s = np.random.default_rng(10 + seed).exponential(1.0, COUNT)
         workload = poisson(rho * servers, service_s / service_s.mean(), seed)
-        wait_s = mean_wait_s(local(workload, Steady(1e-4), slots=servers), workload)
+        wait_s = mean_wait_s(local(workload, Steady(1e-4), slots=servers, engine=engine), workload)
         assert wait_s == pytest.approx(lindley_waits_s(workload, servers), rel=1e-4)
         rate = COUNT / float(workload.time_s[-1])
         ratios.append(wait_s / queueing.mmc_wait_s(rate, 1.0, servers))
@@ -190,8 +209,9 @@ def test_exponential_service_matches_erlang(servers: int, rho: float) -> None:
 
 
 @pytest.mark.slow
+@both_engines
 @pytest.mark.parametrize("cv", [0.0, 0.5, 1.5])
-def test_general_service_matches_pollaczek_khinchine(cv: float) -> None:
+def test_general_service_matches_pollaczek_khinchine(cv: float, engine: Engine) -> None:
     """One slot with any service time waits as M/G/1 says, within 2 %."""
     sigma = math.sqrt(math.log1p(cv**2))
     service_s = np.random.default_rng(3).lognormal(-(sigma**2) / 2, sigma, COUNT)
@@ -199,12 +219,13 @@ def test_general_service_matches_pollaczek_khinchine(cv: float) -> None:
     workload = poisson(0.6, service_s, seed=4)
     rate = COUNT / float(workload.time_s[-1])
     seen_cv = float(service_s.std())
-    found = local(workload, Steady(1e-4), slots=1)
+    found = local(workload, Steady(1e-4), slots=1, engine=engine)
     assert mean_wait_s(found, workload) == pytest.approx(queueing.mg1_wait_s(rate, 1.0, seen_cv), rel=0.02)
 
 
 @pytest.mark.slow
-def test_littles_law_holds() -> None:
+@both_engines
+def test_littles_law_holds(engine: Engine) -> None:
     """Mean number present is arrival rate times mean time present, on a busy node with a real pace."""
     node = NodeModel(load_machines()["rtx-4090"].machine, load_models()["llama-3.1-8b"].shape(), load_fit())
     random = np.random.default_rng(5)
@@ -212,7 +233,7 @@ def test_littles_law_holds() -> None:
     workload = requests(
         times.tolist(), random.integers(10, 4000, 50_000).tolist(), random.integers(1, 500, 50_000).tolist()
     )
-    found = local(workload, node, slots=4)
+    found = local(workload, node, slots=4, engine=engine)
     span_s = float(workload.time_s[-1])
     present = found.area_s[0] / span_s
     assert present == pytest.approx(len(workload) / span_s * found.total_s.mean(), rel=1e-6)

@@ -46,8 +46,6 @@ class Arrivals:
         prompt, cached = workload.input_tokens, workload.cached_tokens
         if cached is None or not fleet.has_prefix_cache:
             cached = np.zeros(len(workload), dtype=np.int32)
-        pairs, place = np.unique(prompt.astype(np.int64) << 32 | cached, return_inverse=True)
-        seconds = [fleet.pace.prefill_s(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs.tolist()]
         fresh = np.maximum(prompt - cached, 1)
         chunks = -(-fresh // CHUNK_TOKENS)
         return cls(
@@ -55,12 +53,24 @@ class Arrivals:
             prompt,
             workload.output_tokens,
             cached,
-            np.array(seconds)[place],
+            _prefill_s(fleet.pace, prompt, cached),
             chunks.astype(np.int32),
         )
 
     def __len__(self) -> int:
         return len(self.time_s)
+
+
+def _prefill_s(pace: Pace, prompt: Ints, cached: Ints) -> Floats:
+    """Seconds to read each prompt alone; asks the pace once for each pair that there is."""
+    if not cached.any():
+        sizes = np.flatnonzero(np.bincount(prompt))
+        seconds = np.zeros(int(sizes[-1]) + 1 if len(sizes) else 0)
+        seconds[sizes] = [pace.prefill_s(size, 0) for size in sizes.tolist()]
+        return np.asarray(seconds[prompt])
+    pairs, place = np.unique(prompt.astype(np.int64) << 32 | cached, return_inverse=True)
+    found = [pace.prefill_s(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs.tolist()]
+    return np.asarray(np.array(found)[place])
 
 
 @dataclass(frozen=True)

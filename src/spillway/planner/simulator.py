@@ -7,7 +7,6 @@ policies are compared on the same luck. The same inputs give the same result to 
 from __future__ import annotations
 
 from array import array
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -152,7 +151,7 @@ def simulate(
     asked = policy if fleet.nodes else AllCloud()
     played = _play(Arrivals.of(workload, fleet), fleet, asked, engine)
     ttft_s, total_s = _latencies(workload, played, cloud or CloudModel().times(workload))
-    spilled = Counter(played.choice[played.choice < 0].tolist())
+    spilled = np.bincount(-1 - played.choice[played.choice < 0].astype(np.int64)).tolist()
     return Result(
         policy=policy.name,
         objective=objective,
@@ -163,7 +162,7 @@ def simulate(
         span_s=max(workload.span_s, float(workload.time_s[-1])),
         busy_s=played.busy_s,
         area_s=played.area_s,
-        spills={asked.reasons[-1 - code]: count for code, count in sorted(spilled.items(), reverse=True)},
+        spills={asked.reasons[place]: count for place, count in enumerate(spilled) if count},
     )
 
 
