@@ -81,19 +81,23 @@ class Assembly:
         self.nodes.is_asking = self.pins.is_asking
         self.fleet.on_admit = self.pins.interrupt
         self.nodes.on_probe += [self.pins.observe, self._note_models]
-        self.gateway = Gateway(
+        self.gateway = self._gateway(config)
+
+    def _gateway(self, config: Config) -> Gateway:
+        relay = Relay(
+            self.fleet,
+            self.books,
+            self.clock,
+            hedges=HedgeBudget(config.routing.hedge_share),
+            on_hedge=self.metrics.note_hedge,
+            verifier=self.quality.gatekeeper,
+            observer=self.quality,
+        )
+        return Gateway(
             fleet=self.fleet,
             policy=policy_of(config),
             evidence=self.quality.book,
-            relay=Relay(
-                self.fleet,
-                self.books,
-                self.clock,
-                hedges=HedgeBudget(config.routing.hedge_share),
-                on_hedge=self.metrics.note_hedge,
-                verifier=self.quality.gatekeeper,
-                observer=self.quality,
-            ),
+            relay=relay,
             books=self.books,
             keys=KeyRing(config.server.keys),
             metrics=self.metrics,

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal, InvalidOperation
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeAlias
 
 import typer
 
@@ -37,8 +37,10 @@ def positive(text: str) -> Decimal:
     return value
 
 
-Text, Number, Count = str | None, float | None, int | None
-Money = Decimal | None
+Text: TypeAlias = str | None
+Number: TypeAlias = float | None
+Count: TypeAlias = int | None
+Money: TypeAlias = Decimal | None
 
 # The traffic.
 Usage = Annotated[

@@ -210,7 +210,8 @@ async def _write(
     report: Report, pairs: Sequence[tuple[Target, Sight]], canaries: tuple[Canary, ...], scope: CanaryScope
 ) -> Report:
     """Measures what is new or accepted, and writes it all at once or nothing."""
-    lock, added, unreachable, notes = report.old, [], list(report.unreachable), []
+    lock, added, unreachable = report.old, [], list(report.unreachable)
+    notes: list[str] = []
     if report.mode == "update":
         for name in report.gone:
             lock = lock.without(name)

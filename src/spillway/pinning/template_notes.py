@@ -37,11 +37,11 @@ def compared(old: Lock, checked: Sequence[Checked]) -> dict[Place, list[str]]:
 def linted(checked: Sequence[Checked], wanted: Mapping[str, object]) -> list[str]:
     """Hazards of the templates of the nodes in ``wanted``: what a model would not get to see."""
     texts = [
-        (f"{one.review.name}/{name}", one.sight.templates[identity.template_digest], identity.capabilities)
+        (f"{one.review.name}/{name}", one.sight.templates[digest], identity.capabilities)
         for one in checked
         if one.review.name in wanted
         for name, identity in one.sight.identities.items()
-        if identity.template_digest in one.sight.templates
+        if (digest := identity.template_digest) is not None and digest in one.sight.templates
     ]
     if not texts:
         return []

@@ -158,7 +158,7 @@ def _dask(address: str) -> Iterator[None]:
         yield
         return
     try:
-        client = Client(wanted, timeout="5s", set_as_default=True)
+        client = Client(wanted, timeout="5s", set_as_default=True)  # type: ignore[no-untyped-call]
     except (OSError, ValueError) as fault:
         raise ConfigError(f"--backend dask: no scheduler answers at {wanted} ({fault})") from None
     with client:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -188,7 +188,7 @@ def make_policy(name: str, objective: Objective, settings: RoutingPolicy) -> Pol
         return Routed(objective, settings)
     if name == "observed-p95":
         return ObservedTail(objective)
-    makers = {
+    makers: dict[str, Callable[[], Policy]] = {
         "all-cloud": AllCloud,
         "all-local": AllLocal,
         "threshold": Threshold,
