@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
+from spillway.cli import bench_options as options
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -16,99 +16,34 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-LIVE, FIGURES = "Measuring a node", "With --predict"
-
 
 def command(
-    url: Annotated[
-        str | None, typer.Argument(help="The node to measure: its URL, or a GGUF file to serve meanwhile.")
-    ] = None,
-    predict: Annotated[
-        bool, typer.Option("--predict", help="Estimate from figures, without a node.")
-    ] = False,
-    bandwidth_gb_s: Annotated[
-        float | None, typer.Option(help="Memory bandwidth in GB/s.", rich_help_panel=FIGURES, min=1e-3)
-    ] = None,
-    tflops: Annotated[
-        float | None,
-        typer.Option(
-            help="FP16 TFLOPS of the general units, as spec sheets list it.",
-            rich_help_panel=FIGURES,
-            min=1e-3,
-        ),
-    ] = None,
-    memory_gb: Annotated[
-        float | None, typer.Option(help="Memory for weights and cache.", rich_help_panel=FIGURES, min=1e-3)
-    ] = None,
-    family: Annotated[
-        str | None, typer.Option(help="Kind of machine; inferred when left out.", rich_help_panel=FIGURES)
-    ] = None,
-    hardware: Annotated[
-        str | None, typer.Option(help="Catalogue key instead of figures.", rich_help_panel=FIGURES)
-    ] = None,
-    weights_gb: Annotated[
-        float | None, typer.Option(help="Size of the model file in GB.", rich_help_panel=FIGURES, min=1e-6)
-    ] = None,
-    params_b: Annotated[
-        float | None, typer.Option(help="Billions of parameters.", rich_help_panel=FIGURES, min=1e-6)
-    ] = None,
-    active_params_b: Annotated[
-        float | None,
-        typer.Option(
-            help="Billions one token uses, for a mixture of experts.", rich_help_panel=FIGURES, min=1e-6
-        ),
-    ] = None,
-    model: Annotated[
-        str | None, typer.Option(help="Model to measure where there are several; or a catalogue key.")
-    ] = None,
-    quant: Annotated[str | None, typer.Option(help="q4, q8 or f16.", rich_help_panel=FIGURES)] = None,
-    kv_bytes_per_token: Annotated[
-        float | None, typer.Option(help="Cache of one token.", rich_help_panel=FIGURES, min=0)
-    ] = None,
-    context: Annotated[
-        int, typer.Option(help="Tokens in each cache while decoding.", rich_help_panel=FIGURES, min=0)
-    ] = 512,
-    prompt_tokens: Annotated[
-        int | None,
-        typer.Option(
-            help="Prompt length for prefill; the context if left out.", rich_help_panel=FIGURES, min=1
-        ),
-    ] = None,
-    cached_tokens: Annotated[
-        int, typer.Option(help="Prompt tokens already in the cache.", rich_help_panel=FIGURES, min=0)
-    ] = 0,
-    batch: Annotated[
-        int, typer.Option(help="Sequences decoded at once.", rich_help_panel=FIGURES, min=1)
-    ] = 1,
-    api_key: Annotated[
-        str | None,
-        typer.Option(help="Key the node asks for.", rich_help_panel=LIVE, envvar="SPILLWAY_NODE_KEY"),
-    ] = None,
-    duration: Annotated[
-        float, typer.Option(help="Seconds the measurement may take.", rich_help_panel=LIVE, min=1)
-    ] = 60.0,
-    max_concurrency: Annotated[
-        int, typer.Option(help="Most requests at once.", rich_help_panel=LIVE, min=1, max=256)
-    ] = 32,
-    name: Annotated[
-        str | None, typer.Option(help="Name of the profile; default: where it is.", rich_help_panel=LIVE)
-    ] = None,
-    save: Annotated[
-        Path | None,
-        typer.Option(
-            help="Where to keep the profile; default: with the configuration.", rich_help_panel=LIVE
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Measure although others use the node.", rich_help_panel=LIVE)
-    ] = False,
-    slots: Annotated[
-        int, typer.Option(help="Slots to serve a GGUF file with.", rich_help_panel=LIVE, min=1)
-    ] = 2,
-    context_tokens: Annotated[
-        int, typer.Option(help="Context per slot to serve a GGUF file with.", rich_help_panel=LIVE, min=64)
-    ] = 4096,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    url: options.Url = None,
+    predict: options.Predict = False,
+    bandwidth_gb_s: options.BandwidthGbS = None,
+    tflops: options.Tflops = None,
+    memory_gb: options.MemoryGb = None,
+    family: options.Family = None,
+    hardware: options.Hardware = None,
+    weights_gb: options.WeightsGb = None,
+    params_b: options.ParamsB = None,
+    active_params_b: options.ActiveParamsB = None,
+    model: options.Model = None,
+    quant: options.Quant = None,
+    kv_bytes_per_token: options.KvBytesPerToken = None,
+    context: options.Context = 512,
+    prompt_tokens: options.PromptTokens = None,
+    cached_tokens: options.CachedTokens = 0,
+    batch: options.Batch = 1,
+    api_key: options.ApiKey = None,
+    duration: options.Duration = 60.0,
+    max_concurrency: options.MaxConcurrency = 32,
+    name: options.Name = None,
+    save: options.Save = None,
+    force: options.Force = False,
+    slots: options.Slots = 2,
+    context_tokens: options.ContextTokens = 4096,
+    as_json: options.AsJson = False,
 ) -> None:
     """Measure how fast a node is, or say how fast a machine should be.
 

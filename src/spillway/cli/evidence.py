@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
+from spillway.cli import evidence_options as options
 from spillway.cli.evidence_log import LogOptions
 from spillway.cli.evidence_log_print import run_log
 from spillway.errors import ConfigError
@@ -28,41 +28,21 @@ SHOWN_CHARACTERS = 600
 
 
 def command(
-    config: Annotated[
-        Path | None, typer.Option(help="Configuration; default ./spillway.yaml if any.")
-    ] = None,
-    ledger: Annotated[
-        str | None, typer.Option(help="URL of the ledger; default: as in the configuration.")
-    ] = None,
-    disagreements: Annotated[
-        bool, typer.Option("--disagreements", help="Show the comparisons a node lost, newest first.")
-    ] = False,
-    limit: Annotated[
-        int | None, typer.Option(min=1, help="At most so many disagreements (20) or prompts (all).")
-    ] = None,
-    from_log: Annotated[
-        Path | None, typer.Option(help="Replay this log, one chat body a line, through both sides.")
-    ] = None,
-    local: Annotated[str | None, typer.Option(help="URL of the node to try.")] = None,
-    local_model: Annotated[str | None, typer.Option(help="Its model; default: the first it serves.")] = None,
-    local_key_env: Annotated[
-        str | None, typer.Option(help="Variable that holds the node's key, if it asks for one.")
-    ] = None,
-    reference: Annotated[
-        str | None, typer.Option(help="URL, or CLOUD/MODEL; default: routing.reference.")
-    ] = None,
-    reference_model: Annotated[str | None, typer.Option(help="The model at a reference URL.")] = None,
-    reference_key_env: Annotated[
-        str | None, typer.Option(help="Variable that holds the reference's key.")
-    ] = None,
-    judge: Annotated[
-        bool, typer.Option("--judge", help="Let the reference judge texts that nothing else compares.")
-    ] = False,
-    parallel: Annotated[int, typer.Option(min=1, max=64, help="Prompts at once.")] = 2,
-    max_usd: Annotated[
-        float, typer.Option(min=0, help="Stop asking a priced reference beyond this; 0: no limit.")
-    ] = 1.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+    config: options.Config = None,
+    ledger: options.Ledger = None,
+    disagreements: options.Disagreements = False,
+    limit: options.Limit = None,
+    from_log: options.FromLog = None,
+    local: options.Local = None,
+    local_model: options.LocalModel = None,
+    local_key_env: options.LocalKeyEnv = None,
+    reference: options.Reference = None,
+    reference_model: options.ReferenceModel = None,
+    reference_key_env: options.ReferenceKeyEnv = None,
+    judge: options.Judge = False,
+    parallel: options.Parallel = 2,
+    max_usd: options.MaxUsd = 1.0,
+    as_json: options.AsJson = False,
 ) -> None:
     """Show for each task class and model how good local answers are, how sure that is, and what follows.
 
