@@ -75,3 +75,11 @@ def test_the_guess_can_be_explained(tmp_path: Path) -> None:
     """--explain names the features that made the class."""
     _, rows, _ = _run('{"prompt": "Translate to French: good morning"}\n', "--explain", cwd=tmp_path)
     assert any("translate" in name for name, _ in rows[0]["because"])
+
+
+def test_a_class_must_be_nameable(tmp_path: Path) -> None:
+    """A name that no header could carry is refused with its line."""
+    (tmp_path / "examples.jsonl").write_text('{"prompt": "a", "task": "My Class!"}')
+    code, _, err = _run("", "--learn", "examples.jsonl", cwd=tmp_path)
+    assert code != 0
+    assert 'examples.jsonl:1: "task" must be lower-case letters, digits, _ and -' in err

@@ -65,7 +65,7 @@ def test_learning_is_deterministic() -> None:
 
 def test_too_few_examples_are_refused() -> None:
     """Four examples cannot be told from chance, and the error says how many are needed."""
-    with pytest.raises(ConfigError, match=r"'tiny' has 4 examples; give at least 5"):
+    with pytest.raises(ConfigError, match=r"'tiny' needs at least 5 examples and has 4"):
         learn_tasks([("tiny", {"prompt": "x"})] * 4)
     with pytest.raises(ConfigError, match="there are no examples"):
         learn_tasks([])

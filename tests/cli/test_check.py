@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from spillway.classify import OwnTasks, write_own_tasks
 from spillway.cli import run
 from spillway.config.schema import Config
 from spillway.fleet.examine import Finding, examine
+from spillway.pinning.lock import Lock
+from spillway.pinning.lock_file import save_lock
 from spillway.testing.fake_upstream import FakeUpstream
 
 CLOUD = """
@@ -136,6 +139,23 @@ async def test_a_ledger_that_cannot_be_written_is_a_problem(
     out = capsys.readouterr().out
     assert "PROBLEM  ledger: " in out
     assert "1 problem found" in out
+
+
+async def test_files_that_belong_to_it_are_read(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """A lock or a file of task classes that up would refuse is a problem; good ones are named."""
+    config = CLOUD.format(url=upstream.url) + "routing: {task_file: tasks.json}\n"
+    (tmp_path / "spillway.lock").write_text("schema: spillway.lock/9\n")
+    (tmp_path / "tasks.json").write_text("{}")
+    assert await check(config) == 3
+    out = capsys.readouterr().out
+    assert "PROBLEM  lock: " in out
+    assert "PROBLEM  task classes: " in out
+    save_lock(Lock(nodes={}, templates={}), tmp_path / "spillway.lock")
+    write_own_tasks(tmp_path / "tasks.json", OwnTasks([]))
+    assert await check(config) == 0
+    assert "spillway.lock can be used" in capsys.readouterr().out
 
 
 async def test_one_that_never_ends_stops_no_other(

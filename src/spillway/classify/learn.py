@@ -59,7 +59,7 @@ def learn_tasks(
         raise ConfigError('there are no examples: give lines like {"prompt": "…", "task": "name"}')
     for name, rows in sets.items():
         if len(rows) < FEWEST_EXAMPLES:
-            raise ConfigError(f"class {name!r} has {len(rows)} examples; give at least {FEWEST_EXAMPLES}")
+            raise ConfigError(f"class {name!r} needs at least {FEWEST_EXAMPLES} examples and has {len(rows)}")
     background = read_background()
     kept = [task for task in (known.tasks if known else ()) if task.name not in sets]
     return OwnTasks([*kept, *[_learn(name, sets, background) for name in sets]])

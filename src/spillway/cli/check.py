@@ -71,7 +71,31 @@ async def _check(path: Path | None) -> list[Finding]:
     reached, prices, ledger = await asyncio.gather(
         _reach(settings), _prices(settings), asyncio.to_thread(_ledger, settings)
     )
-    return [*findings, *reached, *prices, ledger]
+    return [*findings, *_files(settings), *reached, *prices, ledger]
+
+
+def _files(settings: Config) -> list[Finding]:
+    """Findings on the files that belong to the configuration: the lock, and classes of the owner's own."""
+    from spillway.classify import read_own_tasks
+    from spillway.errors import SpillwayError
+    from spillway.fleet.examine import Finding
+    from spillway.pinning.lock_file import load_lock
+
+    findings = []
+    wanted = (
+        ("lock", settings.pins.lock, load_lock),
+        ("task classes", settings.routing.task_file, read_own_tasks),
+    )
+    for subject, place, read in wanted:
+        if place is None:
+            continue
+        try:
+            read(Path(place))
+        except SpillwayError as error:
+            findings.append(Finding("problem", subject, error.message))
+        else:
+            findings.append(Finding("ok", subject, f"{place} can be used"))
+    return findings
 
 
 async def _reach(settings: Config) -> list[Finding]:

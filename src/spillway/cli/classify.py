@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,6 +21,8 @@ __all__ = ["command"]
 DEFAULT_TASKS = Path("spillway-tasks.json")
 LEARN_SCHEMA = "spillway.classify.learn/1"
 EXIT_FAILED = 1
+CLASS_NAME = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+"""As ``x-spillway-task`` takes it."""
 
 
 class BadLine(Exception):
@@ -145,4 +148,9 @@ def _examples(source: Path) -> Iterator[tuple[str, dict[str, object]]]:
         name = body.get("task")
         if not isinstance(name, str) or not name.strip():
             raise ConfigError(f'{source}:{number}: "task" must name the class of this example')
+        if not CLASS_NAME.fullmatch(name.strip()):
+            raise ConfigError(
+                f'{source}:{number}: "task" must be lower-case letters, digits, _ and -, as in order_lines: '
+                "requests and settings name it"
+            )
         yield name.strip(), body
