@@ -82,4 +82,4 @@ def test_a_class_must_be_nameable(tmp_path: Path) -> None:
     (tmp_path / "examples.jsonl").write_text('{"prompt": "a", "task": "My Class!"}')
     code, _, err = _run("", "--learn", "examples.jsonl", cwd=tmp_path)
     assert code != 0
-    assert 'examples.jsonl:1: "task" must be lower-case letters, digits, _ and -' in err
+    assert "must be lower-case letters, digits, _ and -, as in order_lines" in " ".join(err.split())
