@@ -94,6 +94,7 @@ class Stage:
             sys.executable,
             *("-m", "spillway.demo.cloud", "--port", "0", "--until-stdin-closes"),
             *("--messages", f"trained:{SEED}:{MESSAGES_KNOWN}"),
+            *("--messages", f"unseen_phrasings:{SEED}:{MESSAGES_KNOWN}"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
         )

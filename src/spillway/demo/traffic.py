@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +17,9 @@ __all__ = ["Answered", "send_bursts"]
 
 MAX_TOKENS = 64
 BURST_EVERY_S = 1.0
-LARGEST_BURST = 12
+LARGEST_BURST = 24
+UNSEEN_EVERY = 4
+"""Every so many messages one is phrased as the model never saw it: what it is unsure of then escalates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +45,7 @@ async def send_bursts(
     pending: set[asyncio.Task[Answered]] = set()
     ends_s = time.monotonic() + duration_s
     generator = random.Random(SEED)
-    supply = iter(messages(SEED, MESSAGES_KNOWN))
+    supply = _mixed()
     while time.monotonic() < ends_s and not should_stop():
         for message in _take(supply, generator.randint(1, LARGEST_BURST)):
             task = asyncio.create_task(_ask(client, message))
@@ -55,6 +57,13 @@ async def send_bursts(
         await asyncio.wait(pending)
     await client.close()
     return answers
+
+
+def _mixed() -> Iterator[ShopMessage]:
+    """Messages of the trained kind, and now and then one that is phrased as none of those."""
+    strange = iter(messages(SEED, MESSAGES_KNOWN, "unseen_phrasings"))
+    for number, message in enumerate(messages(SEED, MESSAGES_KNOWN), start=1):
+        yield next(strange) if number % UNSEEN_EVERY == 0 else message
 
 
 def _client(url: str) -> Any:
