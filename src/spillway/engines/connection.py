@@ -61,9 +61,10 @@ class Exchange:
         return None
 
     async def head(self, timeout_s: float) -> None:
-        """Returns when status and headers have arrived."""
+        """Returns when status and headers have arrived, however slowly they trickle in."""
+        wait = self._until(timeout_s)
         while self.status == 0:
-            await self._wait("head", timeout_s)
+            await self._wait("head", wait())
 
     async def read(self, timeout_s: float = 60.0) -> bytes:
         """All that has arrived and was not read yet, waiting for something; ``b""`` at the end."""
@@ -98,9 +99,10 @@ class Exchange:
             self._is_lingering = False
 
     async def body(self, limit_bytes: int, timeout_s: float = 60.0) -> bytes:
-        """The whole rest of the body; PeerMalformed when it is longer than ``limit_bytes``."""
-        pieces, size = [], 0
-        while piece := await self.read(timeout_s):
+        """The whole rest of the body, within ``timeout_s``; PeerMalformed when it is longer than
+        ``limit_bytes``."""
+        pieces, size, wait = [], 0, self._until(timeout_s)
+        while piece := await self.read(wait()):
             pieces.append(piece)
             size += len(piece)
             if size > limit_bytes:
@@ -113,6 +115,12 @@ class Exchange:
         connection, self._connection = self._connection, None
         if connection is not None and not self.is_complete:
             connection.abort()
+
+    def _until(self, timeout_s: float) -> Callable[[], float]:
+        """What is left of that time: a peer that sends a byte now and then must not renew it."""
+        clock = asyncio.get_running_loop().time
+        end_s = clock() + timeout_s
+        return lambda: max(0.0, end_s - clock())
 
     async def _wait(self, phase: Phase, timeout_s: float) -> None:
         if self._error is not None:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from spillway.clock import Clock
 from spillway.engines.engine import Engine
-from spillway.fleet.breaker import Breaker
+from spillway.fleet.breaker import Breaker, BreakerOpen
 from spillway.fleet.lease import Lease
 from spillway.fleet.outlook import Outlook
 from spillway.fleet.queue import QueueTimeout, SlotQueue
@@ -18,7 +18,7 @@ from spillway.slo.margin import Quantile
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Capability, Choice, ModelFacts, NodeSnapshot, RequestFacts, Side
 
-__all__ = ["Fleet", "Lease", "QueueTimeout", "Upstream"]
+__all__ = ["BreakerOpen", "Fleet", "Lease", "QueueTimeout", "Upstream"]
 
 
 class Upstream:
@@ -92,6 +92,11 @@ class Upstream:
         if is_full and since_s is not None:
             self.on_done(work_s, now_s - since_s)
         self._full_since_s = now_s if is_full else None
+
+    def fill(self) -> None:
+        """Hands out all free slots: the node may have more of them than when the last answer ended."""
+        while self.has_room and self.queue.hand_over():
+            self.in_flight += 1
 
     def work_s(self, facts: RequestFacts, now_s: float) -> float:
         """Node seconds that the request is estimated at; 0 where nothing is known."""
@@ -184,10 +189,11 @@ class Fleet:
         """Counts one more request in flight there until the lease ends.
 
         Waits for a slot of a node that is full, served by deadline; QueueTimeout after ``choice.queue_s``.
+        BreakerOpen where the upstream is to be left alone, also when that became so during the wait.
         """
-        upstream = self.upstreams[choice.upstream]
+        upstream, now_s = self.upstreams[choice.upstream], self._clock.monotonic_s()
+        upstream.breaker.check(now_s)
         self.on_admit(choice.upstream)
-        now_s = self._clock.monotonic_s()
         entry = Entry(facts, choice, now_s)
         entry.work_s = upstream.work_s(facts, now_s)
         if upstream.has_room and not len(upstream.queue):
@@ -195,6 +201,11 @@ class Fleet:
         else:
             await self._queue_up(upstream, entry, now_s, choice.queue_s)
             now_s = self._clock.monotonic_s()
+            try:
+                upstream.breaker.check(now_s)
+            except BreakerOpen:
+                upstream.give_back()  # to the next in the queue, who leaves in the same way
+                raise
         return Lease(upstream, entry, now_s, self.outlook.lengths)
 
     async def _queue_up(self, upstream: Upstream, entry: Entry, now_s: float, patience_s: float) -> None:

@@ -32,6 +32,8 @@ END_GRACE_S = 0.25
 LINGER_S = 0.05
 """How long the pieces of an answer that is held are gathered before they are looked at; its end is not waited
 for."""
+TICK_S = 0.005
+"""Timers may be early by as much."""
 LOAD_POLLS_S = (0.1, 0.2, 0.4, 0.8, 1.0)
 """Pauses between questions to an upstream that loads its model; the last one repeats."""
 
@@ -140,8 +142,7 @@ class LiveAttempt:
                 await self._read_whole(exchange)
                 return
         except WireError as error:
-            self._has_worked = isinstance(error, PeerTimeout)
-            raise AttemptFailed(from_wire(error)) from error
+            raise AttemptFailed(self._broken(error)) from error
         while not self.is_at_end and not self.tee.saw_content:
             await self.pull()
         if not self.tee.saw_content:
@@ -216,8 +217,7 @@ class LiveAttempt:
             block = await exchange.read(patience_s)
         except WireError as error:
             if not tee.has_finished:
-                self._has_worked = self._has_worked or isinstance(error, PeerTimeout)
-                raise AttemptFailed(from_wire(error)) from error
+                raise AttemptFailed(self._broken(error)) from error
             block = b""  # the answer was there, only its end was not: that is told by nobody's fault
         before = tee.text_events
         released = tee.feed(block) if block else tee.finish()
@@ -231,6 +231,19 @@ class LiveAttempt:
             raise AttemptFailed(from_event(tee.error))
         if tee.carries_too_much or self._pending_bytes > MAX_ANSWER_BYTES:
             raise AttemptFailed(nonsense("it sent an event or an answer without an end"))
+
+    def _broken(self, error: WireError) -> Failure:
+        """The failure behind it; one that was only late has begun, and will be billed."""
+        if not isinstance(error, PeerTimeout):
+            return from_wire(error)
+        self._has_worked = True
+        now_s, deadlines = self.run.elapsed_s(), self.choice.deadlines
+        asked_s, silent_s = now_s - self._asked_s, now_s - max(self._asked_s, self._progress_s)
+        most_s = min(deadlines.total_s, self.run.job.decision.total_s - self._asked_s)
+        said = f"its answer was not complete after {asked_s:.3g} s"
+        if asked_s < most_s - TICK_S:
+            said = f"it sent nothing of an answer for {silent_s:.3g} s"
+        return Failure("upstream_timeout", said)
 
     async def finish(self) -> None:
         """Reads to the end; ``pending`` then holds everything."""

@@ -32,11 +32,12 @@ OPENING_S = 0.3
 """Longest time an answer's opening is kept back to be judged: what that finds is rare, and callers wait."""
 
 
-async def pass_on(run: Run, live: LiveAttempt, watch: Watch | None = None) -> None:
+async def pass_on(run: Run, live: LiveAttempt, watch: Watch | None = None) -> bool:
     """Passes events on as they come; the first ones wait until the answer has really begun.
 
     ``watch`` looks at the text on its way; what it turns down before the client has seen anything is asked
-    of somebody else, and later on somebody else continues.
+    of somebody else, and later on somebody else continues. False where the answer was whole before it had
+    shown enough to pass: nothing of it was sent, so that all of it can be judged at no cost.
     """
     client, began_s, seen = run.client, run.elapsed_s(), 0
     try:
@@ -56,7 +57,10 @@ async def pass_on(run: Run, live: LiveAttempt, watch: Watch | None = None) -> No
         if client.has_committed:
             await _leave_seam(run, live, error.failure)
         raise
+    if watch is not None and not client.has_committed:
+        return False
     await _end(run, live)
+    return True
 
 
 def _heed(watch: Watch, live: LiveAttempt, seen: int) -> int:
@@ -190,9 +194,12 @@ class Held:
         return _without_logprobs(self._events)
 
 
-async def hold(run: Run, live: LiveAttempt) -> Held:
-    """The whole answer; AttemptFailed when it breaks or makes no sense."""
-    first_s = run.elapsed_s()
+async def hold(run: Run, live: LiveAttempt, watch: Watch | None = None) -> Held:
+    """The whole answer; AttemptFailed when it breaks or makes no sense, or ``watch`` turns it down."""
+    first_s, seen = run.elapsed_s(), 0
+    while watch is not None and live.streams and not live.is_at_end:
+        await live.pull()
+        seen = _heed(watch, live, seen)
     if live.streams:
         await live.finish()
     held = Held(run, live)

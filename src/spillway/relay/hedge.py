@@ -71,6 +71,7 @@ async def race(
             on_outcome("won" if has_won else "lost")
             if has_won:
                 run.note_event("hedged")
+            _spare(contenders, winner, route)
         return winner.result()
     finally:
         await _dismiss(run, contenders, winner)
@@ -102,6 +103,13 @@ async def _first_to_speak(contenders: dict[Contender, Step], route: Route) -> Co
     failure = first.exception()
     assert failure is not None
     raise failure
+
+
+def _spare(contenders: dict[Contender, Step], winner: Contender, route: Route) -> None:
+    for task, step in contenders.items():
+        has_failed = task.done() and task.exception() is not None
+        if task is not winner and not has_failed:
+            route.spare(step)
 
 
 async def _dismiss(run: Run, contenders: dict[Contender, Step], winner: Contender | None) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from msgspec import structs
+
 from spillway.clock import Clock
 from spillway.engines.failures import Failure, left_alone, no_slot
 from spillway.engines.profiles import Prefill, prefill_of
-from spillway.fleet.registry import Fleet, QueueTimeout
+from spillway.fleet.registry import BreakerOpen, Fleet, QueueTimeout
 from spillway.relay.asking import asking_for
 from spillway.relay.attempt import LiveAttempt
 from spillway.relay.books import Books
@@ -27,6 +29,10 @@ __all__ = ["Relay"]
 
 NO_SLOT = "node_full"
 """The reason of ``routing.reasons`` that applies when the slot a decision counted on did not come free."""
+
+
+LOOPING, CONFIDENCE = "looping", "confidence"
+"""Gates of ``verify`` that are treated apart."""
 
 
 class GateFailed(AttemptFailed):
@@ -71,6 +77,8 @@ class Relay:
         cancelled, the upstream's connection closed, and the request recorded as far as it went.
         """
         run = Run(job, client, self._books, self._clock)
+        if self._hedges is not None:
+            self._hedges.note_request()
         observer = self._observer if self._observer is not None and self._observer.wants(job) else None
         if observer is not None:
             client.keep_copy()
@@ -109,10 +117,10 @@ class Relay:
             run.note_event("escalated")
         live = await self._first_to_speak(run, route, step)
         with live:
-            if not live.asking.is_held:
-                await pass_on(run, live, self._watch(run.job, live))
+            watch = self._watch(run.job, step, live)
+            if not live.asking.is_held and await pass_on(run, live, watch):
                 return
-            held = await hold(run, live)
+            held = await hold(run, live, watch)
             code = self._verdict(run.job, held)
             attempt, bill = live.succeed(code)
             if code is not None:
@@ -121,22 +129,19 @@ class Relay:
 
     async def _first_to_speak(self, run: Run, route: Route, step: Step) -> LiveAttempt:
         """The attempt that has begun to answer: this step's, or that of a hedge beside it."""
-        hedges = self._hedges
-        if hedges is not None and step.kind == "first":
-            hedges.note_request()
-            if run.job.decision.hedge_delay_s is not None:
-                return await race(run, route, step, lambda s: self._speak(run, s), hedges, self._on_hedge)
+        decision, hedges = run.job.decision, self._hedges
+        is_foreseen = decision.hedge_delay_s is not None and step.choice is decision.choices[0]
+        if hedges is not None and is_foreseen and step.kind == "first":
+            return await race(run, route, step, lambda s: self._speak(run, s), hedges, self._on_hedge)
         return await self._speak(run, step)
 
     async def _speak(self, run: Run, step: Step) -> LiveAttempt:
         """Waits for a slot, sends, waits for the first token; a failure is noted and raised."""
-        choice = step.choice
-        upstream, now_s = self._fleet.upstreams[choice.upstream], self._clock.monotonic_s()
-        if upstream.breaker.state(now_s) == "open":
-            raise AttemptFailed(left_alone(upstream.breaker.retry_after_s(now_s)))
-        asking = asking_for(run, step, self._prefill_of(choice), self._verifier is not None)
+        asking = asking_for(run, step, self._prefill_of(step.choice), self._verifier is not None)
         try:
-            lease = await self._fleet.admit(run.job.facts, choice)
+            lease = await self._fleet.admit(run.job.facts, step.choice)
+        except BreakerOpen as ill:
+            raise AttemptFailed(left_alone(ill.retry_after_s)) from ill
         except QueueTimeout as full:
             run.note_event(NO_SLOT)
             raise AttemptFailed(no_slot(full.retry_after_s)) from full
@@ -144,12 +149,22 @@ class Relay:
             await live.begin()
         return live
 
-    def _watch(self, job: Job, live: LiveAttempt) -> Watch | None:
-        return self._verifier.watch(job) if live.asking.is_gated and self._verifier is not None else None
+    def _watch(self, job: Job, step: Step, live: LiveAttempt) -> Watch | None:
+        """What judges the answer on its way. One that is held is only broken off for endless repetition, and
+        only while somebody else can be asked: for all else it might still be the best there is."""
+        if not live.asking.is_gated or self._verifier is None:
+            return None
+        if not live.asking.is_held:
+            return self._verifier.watch(job)
+        can_break_off = LOOPING in job.decision.gates and not step.is_last
+        return self._verifier.watch(_with_gates(job, (LOOPING,))) if can_break_off else None
 
     def _verdict(self, job: Job, held: Held) -> str | None:
-        if not held.live.asking.is_gated or self._verifier is None:
+        asking = held.live.asking
+        if not asking.is_gated or self._verifier is None:
             return None
+        if not asking.is_held:  # its log-probabilities were not asked for
+            job = _with_gates(job, tuple(gate for gate in job.decision.gates if gate != CONFIDENCE))
         return self._verifier.judge(job, held.body)
 
     def _prefill_of(self, choice: Choice) -> Prefill:
@@ -162,6 +177,10 @@ class Relay:
         """An upstream that refuses to go on from a beginning need not be asked that way again."""
         if step.method == "prefill" and failure.status in (400, 422) and not failure.may_fail_over:
             self._fleet.upstreams[step.choice.upstream].engine.refused.add("prefill")
+
+
+def _with_gates(job: Job, gates: tuple[str, ...]) -> Job:
+    return structs.replace(job, decision=structs.replace(job.decision, gates=gates))
 
 
 async def _end_without(run: Run, route: Route, refused: GateFailed | None) -> None:

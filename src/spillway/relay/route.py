@@ -67,10 +67,15 @@ class Route:
 
     def alternate(self) -> Step | None:
         """Who could be asked beside the one that is running; taken out of the choices that are left."""
-        if self._run.started >= self._run.job.decision.max_attempts:
+        most = self._run.job.decision.max_attempts
+        if self._run.started >= most:
             return None
         choice = self._next_choice()
-        return None if choice is None else Step(choice, "hedge", is_last=not self._may_follow())
+        return None if choice is None else Step(choice, "hedge", is_last=self._run.started + 1 >= most)
+
+    def spare(self, step: Step) -> None:
+        """Puts back one that was overtaken: it did nothing wrong, and may be needed if the winner breaks."""
+        self._left.appendleft(step.choice)
 
     @property
     def has_alternates(self) -> bool:
