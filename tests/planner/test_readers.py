@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from spillway.planner.readers import open_usage, propose, read_workload
-from spillway.planner.readers.values import TimeReader, read_money, read_tokens
+from spillway.planner.readers.values import TimeReader, currency_of, read_money, read_tokens
 from spillway.planner.workload import CHUNK_ROWS, ReadReport, Workload, WorkloadError
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC).timestamp()
@@ -223,7 +223,7 @@ def test_bad_rows_are_counted_with_their_lines(tmp_path: Path) -> None:
     assert report.bad.lines == {
         "input tokens is negative": [3, 12],
         "no input tokens": [4],
-        "time is not a date this reader knows": [5],
+        "time is not a date such as 2026-11-24 13:05:00": [5],
         "2 cells where the header has 3": [6],
         "input tokens is not a whole number": [7],
         "no tokens at all": [8],
@@ -266,8 +266,12 @@ def test_disorder_and_zones_are_reported_and_sorted(tmp_path: Path) -> None:
         ("t_s,input_tokens,output_tokens\n1,-2,3\n", "holds no usable request: 1 row.s. not used"),
         ("a,b\n1,2\n", "no column looks like time or input_tokens or output_tokens"),
         ("start_time,end_time,amount_value,amount_currency\n1,2,3,usd\n", "holds costs without tokens"),
-        ("time,prompt,completion,cost,currency\n1,2,3,4,usd\n2,2,3,4,eur\n", "costs in EUR, USD; convert"),
+        ("time,prompt,completion,cost,currency\n1,2,3,4,usd\n2,2,3,4,eur\n",
+         r"costs in EUR \(line 3, some in USD\)"),
+        ("time,prompt,completion,cost\n1,2,3,0.1\n2,2,3,€0.10\n", r"costs in € \(line 3, some in USD\)"),
+        ("time,prompt,completion,cost\n1,2,3,0.10 EUR\n", r"costs in EUR \(line 2\)"),
         ("time,prompt,completion\n5,2,3\n1793620800,2,3\n", "some times are dates"),
+        ("time,prompt,completion\n11/24/2026 13:05,2,3\n", "time is not a date such as 2026-11-24 13:05:00"),
     ],
 )  # fmt: skip
 def test_files_that_cannot_be_planned_with_say_why(text: str, sentence: str, tmp_path: Path) -> None:
@@ -276,6 +280,57 @@ def test_files_that_cannot_be_planned_with_say_why(text: str, sentence: str, tmp
         read(write(tmp_path, "f.csv", text))
     assert "f.csv" in caught.value.message
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (gzip.compress(b"t_s,input_tokens,output_tokens\n" + b"1,2,3\n" * 50_000)[:-40], "ends early"),
+        (b"PK\x03\x04 workbook", "workbook or a zip archive"),
+        (b"PAR1....", "Parquet"),
+        (bytes(range(256)) * 40, "is not text"),
+    ],
+    ids=["cut gzip", "workbook", "parquet", "binary"],
+)
+def test_files_that_are_no_text_say_what_to_do(content: bytes, sentence: str, tmp_path: Path) -> None:
+    """A damaged or binary file ends in one sentence, not in a trace or in its bytes on the terminal."""
+    path = tmp_path / "f.csv"
+    path.write_bytes(content)
+    with pytest.raises(WorkloadError, match=sentence) as caught:
+        read(path)
+    assert caught.value.message.isprintable()
+
+
+def test_text_of_spreadsheets_is_read(tmp_path: Path) -> None:
+    """UTF-16 with its byte order mark, as spreadsheets write it, is text like any other."""
+    path = tmp_path / "f.csv"
+    path.write_bytes("t_s;input_tokens;output_tokens\n1;2;3\n2;2;3\n".encode("utf-16"))
+    workload, _ = read_workload([path])
+    assert len(workload) == 2
+
+
+@pytest.mark.parametrize(
+    ("cell", "currency"),
+    [("0.01", "usd"), ("$0.01", "usd"), ("USD 1,000.50", "usd"), ("1.5 usd", "usd"), ("US$3", "usd"),
+     ("1e-05", "usd"), ("n/a", "usd"), ("", "usd"), (0.5, "usd"), ("€0.01", "€"), ("0.01 EUR", "eur"),
+     ("£2", "£")],
+)  # fmt: skip
+def test_currencies_beside_amounts(cell: object, currency: str) -> None:
+    """A currency is told by what stands beside the number; without one it is dollars."""
+    assert currency_of(cell) == currency
+    if currency == "usd" and cell not in ("n/a", ""):
+        assert read_money(cell) is not None
+
+
+def test_batch_tokens_of_the_usage_are_counted(tmp_path: Path) -> None:
+    """Totals that the usage marks as batch are told apart."""
+    text = (
+        "start_time,end_time,num_model_requests,model,batch,input_tokens,output_tokens\n"
+        "1790812800,1790899200,20,gpt-4o-mini,True,3000,1000\n"
+        "1790812800,1790899200,20,gpt-4o-mini,False,9000,3000\n"
+    )
+    _, (report,) = read_workload([write(tmp_path, "u.csv", text)])
+    assert (report.batch_tokens, report.total_tokens) == (4000, 16_000)
 
 
 def test_missing_file_and_mixed_kinds_are_refused(tmp_path: Path) -> None:

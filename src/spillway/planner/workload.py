@@ -113,6 +113,10 @@ class ReadReport:
     models: list[str] = field(default_factory=list)
     cost_usd: Decimal | None = None
     """Sum of the costs in the file; ``None`` when a row that was used had none."""
+    total_tokens: int = 0
+    """Of all totals that were used; 0 for a file of single requests."""
+    batch_tokens: int = 0
+    """Those of them that went through the provider's batch endpoint."""
     notes: list[str] = field(default_factory=list)
 
     def warnings(self) -> list[str]:

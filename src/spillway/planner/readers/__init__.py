@@ -17,7 +17,7 @@ from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record, Source, open_source
-from spillway.planner.readers.values import TimeReader, read_day, read_money, read_tokens
+from spillway.planner.readers.values import TimeReader, currency_of, read_day, read_money, read_tokens
 from spillway.planner.workload import (
     CHUNK_ROWS,
     Chunk,
@@ -149,7 +149,6 @@ class _Cells:
         self.columns = dict(file.report.columns)
         self.times = TimeReader(file.format.unit_s)
         self._models: dict[str, int] = {name: i for i, name in enumerate(file.report.models)}
-        self._currencies: set[str] = set()
         self._cost_usd = Decimal(0)
         self._has_all_costs = "cost" in self.columns
         self._others = 0
@@ -193,14 +192,17 @@ class _Cells:
             raise ValueError("more cached than input tokens")
         return found
 
-    def money(self, record: Record) -> Decimal | None:
-        """The record's cost in USD; ``WorkloadError`` when the file mixes currencies."""
-        if "currency" in self.columns:
-            self._currencies.add(str(self.cell(record, "currency") or "usd").lower())
-        if not self._currencies <= {"usd"}:
-            names = ", ".join(sorted(self._currencies)).upper()
-            raise WorkloadError(f"{self.report.source} states costs in {names}; convert them to USD first")
-        return read_money(self.cell(record, "cost"))
+    def money(self, record: Record, line: int) -> Decimal | None:
+        """The record's cost in USD; ``WorkloadError`` when it is in another currency."""
+        cell = self.cell(record, "cost")
+        named = str(self.cell(record, "currency") or "").strip().lower() or currency_of(cell)
+        if named != "usd":
+            others = ", some in USD" if self.report.rows else ""
+            raise WorkloadError(
+                f"{self.report.source} states costs in {named.upper()} (line {line}{others}); convert them "
+                "to USD first, or leave the cost column out: the plan uses list prices"
+            )
+        return read_money(cell)
 
     def add_cost(self, amount: Decimal | None) -> None:
         """Sum up a used row's cost; one unknown makes the sum unknown."""
@@ -240,7 +242,7 @@ class _RowReader(_Cells):
             if fresh + out == 0:
                 raise ValueError("no tokens at all")
             cached = self._cached_tokens(record, fresh)
-            amount = self.money(record) if "cost" in self.columns else None
+            amount = self.money(record, line) if "cost" in self.columns else None
         except ValueError as fault:
             self.report.bad.add(str(fault), line)
             return None
@@ -279,11 +281,14 @@ class _TotalReader(_Cells):
             if requests == 0 and fresh + out > 0:
                 raise ValueError("tokens without a request")
             cached = self.cached(record, fresh)
-            amount = self.money(record) if "cost" in self.columns else None
+            amount = self.money(record, line) if "cost" in self.columns else None
         except ValueError as fault:
             self.report.bad.add(str(fault), line)
             return None
         self.report.rows += 1
+        self.report.total_tokens += fresh + out
+        if str(record.get("batch")).lower() in ("true", "1"):
+            self.report.batch_tokens += fresh + out
         self.add_cost(amount)
         name = str(self.cell(record, "model") or "")
         self.model(record)

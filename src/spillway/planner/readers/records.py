@@ -7,8 +7,9 @@ import gzip
 import io
 import json
 import sqlite3
+import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
@@ -25,6 +26,14 @@ MAX_JSON_BYTES = 512 * 1024 * 1024
 LIST_KEYS = ("data", "results", "observations", "generations", "requests", "items", "rows")
 """Keys under which exports wrap their list."""
 
+ARCHIVES: Mapping[bytes, str] = {
+    b"PK\x03\x04": "is a workbook or a zip archive; unpack it, or export it as CSV",
+    b"PAR1": "is a Parquet file; export it as CSV or JSON lines",
+    b"BZh": "is compressed with bzip2; unpack it or use gzip",
+    b"\x28\xb5\x2f\xfd": "is compressed with Zstandard; unpack it or use gzip",
+    b"\xfd7zXZ": "is compressed with xz; unpack it or use gzip",
+}
+"""What people give by mistake, by its first bytes."""
 JSON_CELLS = frozenset({"usage_details", "usageDetails", "metadata", "usage"})
 """CSV columns in which exporters put JSON objects."""
 
@@ -51,17 +60,36 @@ class Source:
         return _sqlite_rows(self.path)
 
 
+@contextmanager
+def _readable(path: Path) -> Iterator[None]:
+    """Faults of the file itself are said in one sentence."""
+    try:
+        yield
+    except (EOFError, zlib.error, gzip.BadGzipFile) as fault:
+        raise WorkloadError(
+            f"{path} is a gzip file that ends early or is damaged ({fault}); copy or export it again"
+        ) from fault
+    except OSError as fault:
+        raise WorkloadError(f"{path} cannot be read: {fault.strerror or fault}") from fault
+
+
 def open_source(path: Path) -> Source:
     """The file's kind and first names, told by its content; ``WorkloadError`` when it is none we read."""
     if not path.is_file():
         raise WorkloadError(f"{path} does not exist or is not a file")
-    with path.open("rb") as raw:
-        if raw.read(16) == b"SQLite format 3\0":
-            return Source(path, "sqlite", _names(_sqlite_rows(path)))
+    with _readable(path), path.open("rb") as raw:
+        first = raw.read(16)
+    if first == b"SQLite format 3\0":
+        return Source(path, "sqlite", _names(_sqlite_rows(path)))
+    for start, what in ARCHIVES.items():
+        if first.startswith(start):
+            raise WorkloadError(f"{path} {what}")
     with _text(path) as lines:
         head = lines.read(65_536).lstrip("\ufeff \t\r\n")
     if not head:
         raise WorkloadError(f"{path} is empty: there is nothing to plan from")
+    if "\0" in head or head.count("\ufffd") > len(head) / 50:
+        raise WorkloadError(f"{path} is not text; give CSV, JSON, JSON lines (also gzipped) or a ledger")
     kind = _kind(head)
     names = _names(Source(path, kind, ()).records())
     if not names and kind == "csv":
@@ -95,12 +123,18 @@ def _flat_names(record: Record, prefix: str = "") -> Iterator[str]:
             yield from _flat_names(cast(Record, value), f"{prefix}{name}.")
 
 
-def _text(path: Path) -> IO[str]:
-    with path.open("rb") as raw:
-        is_gzip = raw.read(2) == b"\x1f\x8b"
-    if is_gzip:
-        return io.TextIOWrapper(gzip.open(path), encoding="utf-8", errors="replace", newline="")
-    return path.open(encoding="utf-8", errors="replace", newline="")
+@contextmanager
+def _text(path: Path) -> Iterator[IO[str]]:
+    """The file as text, unpacked; spreadsheets write UTF-16 and say so in the first two bytes."""
+    with _readable(path):
+        with path.open("rb") as raw:
+            is_gzip = raw.read(2) == b"\x1f\x8b"
+        with gzip.open(path) if is_gzip else path.open("rb") as packed:
+            is_wide = packed.read(2) in (b"\xff\xfe", b"\xfe\xff")
+            packed.seek(0)
+            encoding = "utf-16" if is_wide else "utf-8"
+            with io.TextIOWrapper(packed, encoding=encoding, errors="replace", newline="") as lines:
+                yield lines
 
 
 def _csv_records(path: Path) -> Iterator[tuple[int, Record | str]]:

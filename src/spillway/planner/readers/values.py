@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
-__all__ = ["MAX_TOKENS", "TimeReader", "read_day", "read_money", "read_tokens"]
+__all__ = ["MAX_TOKENS", "TimeReader", "currency_of", "read_day", "read_money", "read_tokens"]
 
 MAX_TOKENS = 2**31 - 1
+DOLLARS = frozenset({"", "$", "usd", "us$", "usd$"})
+BESIDE_NUMBER = re.compile(
+    r"(?i)(?P<before>[^\w\s.,+-]|[a-z]{2,3}\$?)?\s*[\d.,+-]+\s*(?P<after>[^\w\s.,+-]|[a-z]{3})?"
+)
 EPOCH_UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
 """Smallest plausible date in nanoseconds, microseconds, milliseconds and seconds, and the unit's length."""
 
@@ -34,12 +39,24 @@ def read_tokens(cell: object, what: str) -> int:
     return int(number)
 
 
+def currency_of(cell: object) -> str:
+    """The currency that a cell names (``usd`` when it names none): ``€1.20``, ``1.20 EUR``."""
+    if not isinstance(cell, str) or cell.replace(".", "", 1).isdecimal():
+        return "usd"
+    found = BESIDE_NUMBER.fullmatch(cell.strip())
+    name = (found["before"] or found["after"] or "").lower() if found else ""
+    return "usd" if name in DOLLARS else name
+
+
 def read_money(cell: object) -> Decimal | None:
-    """An amount, or ``None`` for an empty cell; a leading dollar sign is fine."""
+    """An amount, or ``None`` for an empty cell; a dollar sign or ``USD`` beside it is fine."""
     if cell is None or cell == "":
         return None
+    text = str(cell).strip()
+    if text[:1] in "$Uu" or text[-1:] in "$Dd":
+        text = re.sub(r"(?i)usd?|\$", "", text).strip()
     try:
-        amount = Decimal(str(cell).strip().lstrip("$").replace(",", ""))
+        amount = Decimal(text.replace(",", ""))
     except InvalidOperation:
         raise ValueError("cost is not a number") from None
     if not amount.is_finite():
@@ -84,7 +101,7 @@ class TimeReader:
         try:
             moment = datetime.fromisoformat(_plain(text))
         except ValueError:
-            raise ValueError("time is not a date this reader knows") from None
+            raise ValueError("time is not a date such as 2026-11-24 13:05:00") from None
         if moment.tzinfo is None:
             self.zones.add("none given, taken as UTC")
             return moment.replace(tzinfo=UTC).timestamp()
