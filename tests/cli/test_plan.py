@@ -151,7 +151,7 @@ def mooncake(folder: Path) -> Path:
     return json_lines(
         folder / "mooncake.jsonl",
         lambda i, moment: {
-            "timestamp": 1000 * i,
+            "timestamp": 60_000 * i,
             "input_length": 900,
             "output_length": 40,
             "hash_ids": [1, i + 2],
@@ -293,17 +293,18 @@ def test_bad_rows_are_shown_with_their_lines(tmp_path: Path, capsys: pytest.Capt
         "time,input_tokens,output_tokens\n"
         "2026-11-02T12:00:00Z,100,10\n2026-11-02T12:02:00Z,-5,10\nnever,100,10\n"
         "2026-11-02T13:01:00+01:00,100,10\n2026-11-02T12:04:00Z,100,10\n"
+        + "".join(f"{moment.isoformat()},100,10\n" for moment in moments())
     )
     said = " ".join(as_json(capsys, path)["warnings"])
     assert "1 row(s) not used: input tokens is negative (line 3)" in said
-    assert "1 row(s) not used: time is not a date this reader knows (line 4)" in said
+    assert "1 row(s) not used: time is not a date such as 2026-11-24 13:05:00 (line 4)" in said
     assert "times in several zones" in said
 
 
 def test_times_out_of_order_are_sorted_and_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Rows in the wrong order are no fault, but no secret either."""
     path = tmp_path / "usage.csv"
-    path.write_text("time,input_tokens,output_tokens\n60,100,10\n0,100,10\n120,100,10\n")
+    path.write_text("time,input_tokens,output_tokens\n60,100,10\n0,100,10\n" + "120,100,10\n" * 20)
     assert "1 row(s) were out of order and have been sorted" in " ".join(as_json(capsys, path)["warnings"])
 
 
@@ -318,7 +319,8 @@ def file_of(text: str) -> Write:
     return write
 
 
-NAMED = "time,input_tokens,output_tokens,model\n0,100,10,{}\n60,100,10,{}\n"
+ROWS = "".join(f"{600 * i},100,10,{{0}}\n{600 * i + 60},100,10,{{1}}\n" for i in range(8))
+NAMED = f"time,input_tokens,output_tokens,model\n{ROWS}"
 GOOD = NAMED.format("gpt-4o-mini", "gpt-4o-mini")
 BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
     "nothing": (None, (), "nothing to plan from"),
@@ -335,7 +337,7 @@ BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
         file_of("time,input_tokens,output_tokens\n2026-11-02T12:00:00Z,1,1\n5,1,1\n"), (),
         "plan them separately"),
     "unknown model": (file_of(NAMED.format("wonder-1", "gpt-4o")), (), "the price of 'wonder-1' is unknown"),
-    "some without a model": (file_of(NAMED.format("gpt-4o", "")), (), "rows without a model"),
+    "some without a model": (file_of(NAMED.format("gpt-4o", "")), (), "8 requests without a model"),
     "unknown cloud": (file_of(NAMED.format("", "")), ("--cloud", "nobody/wonder-1"), "is unknown on"),
     "half a price": (file_of(GOOD), ("--input-usd-per-mtok", 1), "--output-usd-per-mtok"),
     "too large": (file_of(GOOD), ("--model", "qwen3-32b", "--hardware", "rtx-4000-ada", "--quant", "q8"),
@@ -361,6 +363,8 @@ BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
     "no cluster": (file_of(GOOD), ("--backend", "dask"), "--backend dask needs"),
     "unknown backend": (file_of(GOOD), ("--backend", "odd"), "--backend 'odd' is unknown"),
     "resale above all": (file_of(GOOD), ("--residual", "1.5"), "must be between 0 and 0.95"),
+    "a moment": (file_of("time,input_tokens,output_tokens\n5,1,1\n"), (), "says nothing about a month"),
+    "batch above all": (file_of(GOOD), ("--batch-ratio", "3"), "a share between 0 and 1"),
     "no ledger": (None, ("sqlite:///no-such.db",), "does not exist"),
 }  # fmt: skip
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 
@@ -181,17 +182,21 @@ def test_without_a_model_a_default_is_taken_and_said() -> None:
 
 
 def test_cached_tokens_need_their_price() -> None:
-    """A stated price without one for cached tokens charges them in full; an unknown one would be refused."""
+    """A stated price without one for cached tokens does where there are none; else it is refused."""
     cached = workload()
     figures = CloudFigures(DAY, input_usd_per_mtok=D(1), output_usd_per_mtok=D(2))
     cloud, _ = choose_cloud(cached, figures)
-    assert cloud.rates[0].cache_read_usd_per_mtok == 1
+    assert not any("cached" in each.name for each in cloud.assumptions)
     unknown = CloudChoice("x", (Rates(D(1), D(2), None),))
     with_cache = Workload(
         cached.time_s, cached.input_tokens, cached.output_tokens, np.full(8, 10, dtype=np.int32),
         cached.model, cached.models, cached.span_s,
     )  # fmt: skip
     assert unknown.price_usd(with_cache) is None
+    with pytest.raises(ConfigError, match="--cached-usd-per-mtok"):
+        choose_cloud(with_cache, figures)
+    told, _ = choose_cloud(with_cache, replace(figures, cached_usd_per_mtok=D("0.1")))
+    assert any(each.name.startswith("cached input price") for each in told.assumptions)
 
 
 def test_batch_traffic_is_cheaper() -> None:
@@ -201,6 +206,15 @@ def test_batch_traffic_is_cheaper() -> None:
     plain = CloudChoice("x", cloud.rates).price_usd(workload())
     assert plain is not None
     assert cloud.price_usd(workload()) == plain * D("0.75")
+
+
+def test_batch_share_comes_from_the_usage_unless_stated() -> None:
+    """What the usage marks as batch is priced so, and a stated share wins."""
+    figures = CloudFigures(DAY, input_usd_per_mtok=D(1), output_usd_per_mtok=D(2))
+    used, _ = choose_cloud(workload(), figures, D("0.4"))
+    stated, _ = choose_cloud(workload(), replace(figures, batch_ratio=D(0)), D("0.4"))
+    assert (used.batch_ratio, stated.batch_ratio) == (D("0.4"), 0)
+    assert [each.grade for each in used.assumptions if "batch" in each.name] == ["measured"]
 
 
 def test_mean_rates_weigh_by_tokens() -> None:

@@ -116,7 +116,7 @@ def command(
         ),
         cloud=CloudFigures(
             day, cloud, input_usd_per_mtok, output_usd_per_mtok, cached_usd_per_mtok,
-            batch_ratio or Decimal(0), _seconds(cloud_ttft_ms), cloud_tok_s,
+            batch_ratio, _seconds(cloud_ttft_ms), cloud_tok_s,
         ),
         objective=Objective("default", _seconds(slo_ttft_ms), _seconds(slo_total_ms), attainment),
         sizes=_sizes(nodes),

@@ -115,7 +115,12 @@ def _refuse_nonsense(asked: Asked) -> None:
     for name, value in asked.costs.items():
         known = KNOWN[name]
         if not known.least <= value <= known.most:
-            raise ConfigError(f"{known.label} must be between {known.least} and {known.most}, not {value}")
+            has_most = known.most.is_finite()
+            bounds = f"between {known.least} and {known.most}" if has_most else f"at least {known.least}"
+            raise ConfigError(f"{known.label} must be {bounds}, not {value}")
+    batch_ratio = asked.cloud.batch_ratio if asked.cloud else None
+    if batch_ratio is not None and not 0 <= batch_ratio <= 1:
+        raise ConfigError(f"--batch-ratio is a share between 0 and 1, not {batch_ratio}")
     if not any(asked.sizes):
         raise ConfigError("--nodes needs at least one fleet of 1 or more nodes, such as 0-8")
 
@@ -149,7 +154,7 @@ def _cloud(asked: Asked, traffic: Traffic) -> tuple[CloudChoice, list[str]]:
     figures = asked.cloud or CloudFigures(asked.price_day)
     if asked.preset == "article" and figures == CloudFigures(asked.price_day):
         figures = article_cloud(figures)
-    cloud, warnings = choose_cloud(traffic.workload, figures)
+    cloud, warnings = choose_cloud(traffic.workload, figures, traffic.batch_ratio)
     is_as_used = figures.cloud is None and figures.input_usd_per_mtok is None
     return cloud, warnings + (_difference(traffic, cloud) if is_as_used else [])
 

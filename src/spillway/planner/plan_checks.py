@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 
 from spillway.errors import ConfigError
-from spillway.planner.plan_inputs import PlanInputs, Traffic
+from spillway.planner.plan_inputs import PlanInputs, Traffic, percent
 
 __all__ = ["Ceiling", "check_idle", "traffic_warnings"]
 
 LOOKED_AT = 2000
-WEEK_S = 7 * 86_400.0
+DAY_S = 86_400.0
+WEEK_S = 7 * DAY_S
+MUCH_OF_IT, SOME_OF_IT = 0.3, 0.01
+"""Shares from which a gap, or requests without an answer, are worth a word."""
 
 
 @dataclass(frozen=True)
@@ -81,9 +85,42 @@ def traffic_warnings(traffic: Traffic) -> list[str]:
     found = [sentence for report in traffic.reports for sentence in report.warnings()]
     found += [note for note in traffic.workload.notes if note not in found]
     span_s = traffic.workload.span_s
+    found = [*_gap(traffic), *found]
     if traffic.reports and span_s < WEEK_S:
         length = f"{span_s / 86_400:.1f} days" if span_s >= 86_400 else f"{span_s / 3600:.1f} hours"
         found.append(f"the usage covers {length}; a month is taken to go on like that")
     if traffic.reports and len(traffic.workload) < 1000:
         found.append(f"only {len(traffic.workload):,} requests: their mix may not be typical")
-    return found
+    return found + _without_answers(traffic)
+
+
+def _gap(traffic: Traffic) -> list[str]:
+    """That nothing happened for most of the time: a wrong date makes a month of a year's mean."""
+    workload = traffic.workload
+    if not traffic.reports or len(workload) < 2:
+        return []
+    gaps = np.diff(workload.time_s)
+    longest = int(np.argmax(gaps))
+    if gaps[longest] < max(workload.span_s * MUCH_OF_IT, DAY_S):
+        return []
+    start_s = workload.start_wall_s
+    days = f"{gaps[longest] / DAY_S:,.0f} days"
+    when = "" if start_s is None else f" after {_day(start_s + float(workload.time_s[longest]))}"
+    return [
+        f"no request for {days}{when}, {percent(gaps[longest] / workload.span_s)} of the time covered, and "
+        "the plan counts them as idle: remove rows with a wrong date, or give one stretch of steady use"
+    ]
+
+
+def _day(moment_s: float) -> str:
+    return datetime.fromtimestamp(moment_s, UTC).date().isoformat()
+
+
+def _without_answers(traffic: Traffic) -> list[str]:
+    silent = float((traffic.workload.output_tokens == 0).mean())
+    if silent < SOME_OF_IT:
+        return []
+    return [
+        f"{percent(silent)} of the requests have no output tokens (embeddings, most likely); they are "
+        "planned as prompts that the node's model reads"
+    ]

@@ -43,7 +43,8 @@ class CloudFigures:
     input_usd_per_mtok: Decimal | None = None
     output_usd_per_mtok: Decimal | None = None
     cached_usd_per_mtok: Decimal | None = None
-    batch_ratio: Decimal = Decimal(0)
+    batch_ratio: Decimal | None = None
+    """Share of traffic through the batch endpoint; ``None`` for what the usage says, or none."""
     first_token_s: float | None = None
     tok_s: float | None = None
     source: str = "given"
@@ -51,18 +52,18 @@ class CloudFigures:
     grade: PlanGrade = "given"
 
 
-def choose_cloud(workload: Workload, figures: CloudFigures) -> tuple[CloudChoice, list[str]]:
+def choose_cloud(
+    workload: Workload, figures: CloudFigures, batch_used: Decimal = Decimal(0)
+) -> tuple[CloudChoice, list[str]]:
     """The cloud to compare with, and what a person should know of it.
 
-    ``ConfigError`` when a price that is needed is unknown: a saving over it would be made up.
+    ``batch_used`` is the share, 0–1, that the usage says went through the batch endpoint. ``ConfigError``
+    when a price that is needed is unknown: a saving over it would be made up.
     """
     rates, name, said, warnings = _priced(workload, figures)
     latency, timed = _latency(figures)
-    batch = Assumption(
-        "share of traffic through the batch endpoint", figures.batch_ratio, "ratio",
-        "given" if figures.batch_ratio else "guess", "given" if figures.batch_ratio else "none unless stated",
-    )  # fmt: skip
-    choice = CloudChoice(name, rates, latency, figures.batch_ratio, (*said, *timed, batch))
+    batch_ratio, batch = _batch(figures, batch_used)
+    choice = CloudChoice(name, rates, latency, batch_ratio, (*said, *timed, batch))
     if choice.price_usd(workload) is None:
         raise ConfigError(
             f"{name} has no known price for some of the tokens (cached ones, most likely), so nothing can be "
@@ -77,10 +78,9 @@ def _priced(
 ) -> tuple[tuple[Rates, ...], str, tuple[Assumption, ...], list[str]]:
     given = (figures.input_usd_per_mtok, figures.output_usd_per_mtok)
     if given[0] is not None and given[1] is not None:
-        cached = figures.cached_usd_per_mtok
-        rates = Rates(*given, given[0] if cached is None else cached, source=figures.source)
+        rates = Rates(*given, figures.cached_usd_per_mtok, source=figures.source)
         name = figures.cloud or "the cloud at the stated price"
-        return (rates,), name, _shown((name,), (rates,), figures.source, figures.grade), []
+        return (rates,), name, _shown(workload, (name,), (rates,), figures.source, figures.grade), []
     if given != (None, None) or figures.cached_usd_per_mtok is not None:
         raise ConfigError("a price needs both --input-usd-per-mtok and --output-usd-per-mtok")
     names = [figures.cloud] if figures.cloud else [name for name in workload.models if name]
@@ -99,7 +99,7 @@ def _priced(
     if workload.start_wall_s is not None and not figures.cloud:
         warnings += _moved(spans, workload.start_wall_s, figures.price_day)
     day = figures.price_day.isoformat()
-    said = _shown(tuple(by_index), rates_by_index, f"{catalogue_name()}, list price on {day}")
+    said = _shown(workload, tuple(by_index), rates_by_index, f"{catalogue_name()}, list price on {day}")
     return rates_by_index, _name(workload, names), said, warnings
 
 
@@ -148,12 +148,15 @@ def _at_s(spans: Sequence[Span], moment_s: float) -> Rates | None:
 
 
 def _refuse_unknown(workload: Workload, found: Mapping[str, Rates | None], figures: CloudFigures) -> None:
-    unknown = [name for name, rates in found.items() if rates is None]
+    unknown = [repr(name) for name, rates in found.items() if rates is None]
+    nameless = 0
     if not figures.cloud and any(workload.models) and "" in workload.models:
-        unknown.append("rows without a model")
+        nameless = int((workload.model == workload.models.index("")).sum())
+    if nameless:
+        unknown.append(f"{nameless:,} requests without a model")
     if not unknown:
         return
-    shown = ", ".join(repr(name) for name in unknown[:5])
+    shown = ", ".join(unknown[:5])
     more = f" and {len(unknown) - 5} more" if len(unknown) > 5 else ""
     raise ConfigError(
         f"the price of {shown}{more} is unknown on {figures.price_day}, so nothing can be said about "
@@ -181,15 +184,34 @@ def _moved(spans: Mapping[str, Sequence[Span]], used_s: float, day: date) -> lis
     return [f"{name} had another list price on {then}; the plan uses that of {day}" for name in moved]
 
 
+def _batch(figures: CloudFigures, used: Decimal) -> tuple[Decimal, Assumption]:
+    """The share through the batch endpoint: as stated, else as used."""
+    name, stated = "share of traffic through the batch endpoint", figures.batch_ratio
+    if stated is not None:
+        return stated, Assumption(name, stated, "ratio", "given", "given")
+    if used:
+        return used, Assumption(
+            name, round(used, 4), "ratio", "measured", "tokens that the usage marks as batch"
+        )
+    return used, Assumption(name, used, "ratio", "guess", "none unless stated")
+
+
 def _shown(
-    names: Sequence[str], rates: Sequence[Rates], source: str, grade: PlanGrade | None = None
+    workload: Workload,
+    names: Sequence[str],
+    rates: Sequence[Rates],
+    source: str,
+    grade: PlanGrade | None = None,
 ) -> tuple[Assumption, ...]:
-    """Input and output price of up to five models."""
+    """Input and output price of up to five models, and that of cached input where there is any."""
+    has_cached = workload.cached_tokens is not None and bool(workload.cached_tokens.any())
     out = []
     for name, known in list(dict(zip(names, rates, strict=True)).items())[:5]:
         known_by = grade or known.grade
         for what, rate in (("input", known.input_usd_per_mtok), ("output", known.output_usd_per_mtok),
                            ("cached input", known.cache_read_usd_per_mtok)):  # fmt: skip
+            if what == "cached input" and not has_cached:
+                continue
             out.append(Assumption(f"{what} price of {name}", rate, "USD/million tokens", known_by, source))
     return tuple(out)
 

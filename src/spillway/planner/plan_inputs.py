@@ -33,6 +33,7 @@ __all__ = [
     "SlowedPace",
     "Traffic",
     "Value",
+    "percent",
     "stretch",
 ]
 
@@ -77,6 +78,13 @@ class Traffic:
     def requests_per_month(self) -> Decimal:
         """Requests in a twelfth of a year at the workload's mean rate."""
         return self.per_month(Decimal(len(self.workload)))
+
+    @property
+    def batch_ratio(self) -> Decimal:
+        """Share of the tokens that the usage says went through the provider's batch endpoint."""
+        total = sum(report.total_tokens for report in self.reports)
+        batch = sum(report.batch_tokens for report in self.reports)
+        return Decimal(batch) / total if batch else Decimal(0)
 
     def per_month(self, amount: Decimal) -> Decimal:
         """What so much over the workload's span comes to in a month."""
@@ -225,6 +233,11 @@ class PlanInputs:
     assumptions: tuple[Assumption, ...] = ()
     """Those that belong to none of the parts."""
     warnings: tuple[str, ...] = ()
+
+
+def percent(ratio: float) -> str:
+    """The share as people write it: ``36 %``."""
+    return f"{ratio:.0%}".replace("%", " %")
 
 
 def stretch(workload: Workload, most: int) -> Workload:

@@ -11,11 +11,15 @@ from spillway.planner.arrivals import MONTH_DAYS, SHAPES, synthesise
 from spillway.planner.money import HOURS_PER_MONTH
 from spillway.planner.plan_inputs import Assumption, Traffic
 from spillway.planner.readers import read_workload
+from spillway.planner.workload import Workload
 
 __all__ = ["from_numbers", "from_usage"]
 
 MONTH_S = float(HOURS_PER_MONTH) * 3600
 DAYS_PER_MONTH = float(HOURS_PER_MONTH) / 24
+LEAST_REQUESTS = 10
+LEAST_SPAN_S = 60.0
+"""What says nothing about a month's traffic: fewer requests, or a shorter time."""
 
 
 def from_usage(
@@ -32,6 +36,7 @@ def from_usage(
     workload, reports = read_workload(paths, format_name=format_name, columns=columns, shape=shape, seed=seed)
     names = ", ".join(f"{Path(report.source).name} ({report.format})" for report in reports[:3])
     more = f" and {len(reports) - 3} more" if len(reports) > 3 else ""
+    _refuse_too_little(workload, f"{names}{more}")
     traffic = Traffic(workload, f"{names}{more}", tuple(reports))
     grade = workload.grade
     source = f"{names}{more}" if grade == "measured" else "; ".join(workload.notes)
@@ -59,18 +64,27 @@ def from_numbers(
     a_month = requests_per_month * MONTH_DAYS / DAYS_PER_MONTH
     workload = synthesise(a_month, input_tokens, output_tokens, shape, days=DAYS_PER_MONTH, seed=seed)
     kind = SHAPES[shape]
-    described = (
-        f"{requests_per_month:,} requests a month of {input_tokens:,g} + {output_tokens:,g} tokens, "
-        f"shape {shape}"
-    )
+    requests = "1 request" if requests_per_month == 1 else f"{requests_per_month:,} requests"
+    described = f"{requests} a month of {input_tokens:,g} + {output_tokens:,g} tokens, shape {shape}"
     said = (
         Assumption("requests a month", requests_per_month, "requests", "given", source),
         Assumption("input tokens, mean", Decimal(repr(input_tokens)), "tokens", "given", source),
         Assumption("output tokens, mean", Decimal(repr(output_tokens)), "tokens", "given", source),
         Assumption("course of the day", shape, "", kind.grade, kind.source),
-        Assumption("spread of lengths and gaps", "log-normal, bursty", "", "measured", workload.notes[0]),
+        Assumption("spread of lengths and gaps", "log-normal, bursty", "", "derived", workload.notes[0]),
     )
     return Traffic(workload, described, (), said)
+
+
+def _refuse_too_little(workload: Workload, names: str) -> None:
+    """A month's traffic out of a moment would be made up, and with it every saving."""
+    if len(workload) >= LEAST_REQUESTS and workload.span_s >= LEAST_SPAN_S:
+        return
+    count = "1 request" if len(workload) == 1 else f"{len(workload):,} requests"
+    raise WorkloadError(
+        f"{names} holds {count} within {workload.span_s:.0f} s, which says nothing about a month: give a "
+        "longer export, or the month's traffic by --requests-per-month, --input-tokens and --output-tokens"
+    )
 
 
 def _refuse_unknown_shape(shape: str) -> None:
