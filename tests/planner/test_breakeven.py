@@ -99,8 +99,11 @@ def test_residual_value_shortens_the_wait() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"requests_per_month": D(5000)}, r"running the nodes costs \$7.89 a month and saves only \$3.00"),
-        ({"hardware_usd": D(100_000)}, r"over 48 months the nodes save \$28,421 and lose \$100,000 in value"),
+        ({"requests_per_month": D(5000)}, r"running the node costs \$7.89 a month and saves only \$3.00"),
+        (
+            {"hardware_usd": D(100_000)},
+            r"over 48 months the node saves \$28,421 and loses \$100,000 in value",
+        ),
         ({"nodes": 0}, "without a node"),
     ],
 )

@@ -214,16 +214,16 @@ def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
     if case.nodes == 0:
         return "without a node there is nothing to pay back"
     first = months[0]
+    they = "the node" if case.nodes == 1 else "the nodes"
     if first.saved_usd <= 0:
         avoided_usd = first.all_cloud_usd - first.cloud_usd
-        return (
-            f"running the nodes costs {_usd(first.running_usd)} a month "
-            f"and saves only {_usd(avoided_usd)} of cloud"
-        )
+        saves = f"saves only {_usd(avoided_usd)}" if avoided_usd > 0 else "saves nothing"
+        saves += " of cloud"
+        return f"running {they} costs {_usd(first.running_usd)} a month and {saves}"
     saved_usd = sum((month.saved_usd for month in months), ZERO)
-    return (
-        f"over {case.life_months} months the nodes save {_usd(saved_usd)} and lose {_usd(lost_usd)} in value"
-    )
+    life = "1 month" if case.life_months == 1 else f"{case.life_months} months"
+    save, lose = ("saves", "loses") if case.nodes == 1 else ("save", "lose")
+    return f"over {life} {they} {save} {_usd(saved_usd)} and {lose} {_usd(lost_usd)} in value"
 
 
 def _usd(amount: Decimal) -> str:

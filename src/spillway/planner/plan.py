@@ -24,7 +24,14 @@ from spillway.planner.money import Naive
 from spillway.planner.parallel import Workers
 from spillway.planner.plan_checks import Ceiling, check_idle, traffic_warnings
 from spillway.planner.plan_costs import assumptions_of
-from spillway.planner.plan_inputs import DEFAULT_OBJECTIVE, Assumption, PlanGrade, PlanInputs, stretch
+from spillway.planner.plan_inputs import (
+    DEFAULT_OBJECTIVE,
+    Assumption,
+    PlanGrade,
+    PlanInputs,
+    percent,
+    stretch,
+)
 from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
 from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
 from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, loads_of, side_runs
@@ -123,7 +130,9 @@ def make_plan(
         fleets = _fleets(inputs, ran)
         chosen = _cheapest(inputs, fleets)
         shown = chosen if chosen else _least_bad(inputs, fleets)
-        second = pool.run(carry_out, side_runs(inputs, shown), tally.step)
+        more = side_runs(inputs, shown, is_never=not chosen)
+        tally.total = len(first) + len(more)
+        second = pool.run(carry_out, more, tally.step)
     return _finish(inputs, ceiling, fleets, shown, Side(inputs, tuple(second)))
 
 
@@ -131,7 +140,7 @@ class _Tally:
     """Counts finished runs for a progress bar."""
 
     def __init__(self, total: int, say: Progress | None) -> None:
-        self._total = total
+        self.total = total
         self._say = say
         self._done = 0
         if say is not None:
@@ -140,7 +149,7 @@ class _Tally:
     def step(self) -> None:
         self._done += 1
         if self._say is not None:
-            self._say(min(self._done, self._total), self._total)
+            self._say(self._done, self.total)
 
 
 def _world(inputs: PlanInputs) -> World:
@@ -214,7 +223,7 @@ def _finish(
     return Plan(
         inputs=inputs,
         is_worth_it=pays,
-        reason=None if pays else _why_never(fleets, line, found),
+        reason=None if pays else _why_never(line, found),
         recommended_nodes=shown if pays else 0,
         shown_nodes=shown,
         band=found,
@@ -226,7 +235,7 @@ def _finish(
         course=courses(futures),
         sensitivities=tuple(each for each in sensitivities(case, spreads) if each.weight_usd),
         spreads=spreads,
-        would_pay={} if pays else what_would_pay(case),
+        would_pay={} if pays or not line.keeps_objective else what_would_pay(case),
         machines=side.machines(),
         patient=side.patient(line.ran),
         assumptions=assumptions,
@@ -234,11 +243,12 @@ def _finish(
     )
 
 
-def _why_never(fleets: Sequence[FleetLine], line: FleetLine, found: Band) -> str:
+def _why_never(line: FleetLine, found: Band) -> str:
     """Why no fleet is bought, in one sentence."""
     nodes = f"{line.nodes} node{'s' if line.nodes > 1 else ''}"
-    if not any(each.keeps_objective for each in fleets if each.nodes):
-        return f"no fleet keeps the objective: with {nodes} {line.ran.attainment:.0%} of requests are in time"
+    if not line.keeps_objective:
+        in_time = percent(line.ran.attainment)
+        return f"no fleet keeps the objective: with {nodes} {in_time} of requests are in time"
     if line.outcome.reason is not None:
         return f"with {nodes}, {line.outcome.reason}"
     if line.outcome.saved_usd > 0:
@@ -334,13 +344,13 @@ def _warnings(
         )
     if ceiling.in_time_share < 0.5:
         found.append(
-            f"only {ceiling.in_time_share:.0%} of the requests could be in time even on an idle node; "
+            f"only {percent(ceiling.in_time_share)} of the requests could be in time even on an idle node; "
             "the rest stays in the cloud however many nodes there are"
         )
     if not line.keeps_objective:
         found.append(
-            f"with {line.nodes} node(s) only {line.ran.attainment:.0%} of the requests are in time, "
-            f"{inputs.objective.attainment_ratio:.0%} were promised"
+            f"with {line.nodes} node(s) only {percent(line.ran.attainment)} of the requests are in time, "
+            f"{percent(inputs.objective.attainment_ratio)} were promised"
         )
     return found
 
@@ -352,7 +362,7 @@ def _long_prompts(inputs: PlanInputs) -> list[str]:
     if inputs.most_input_tokens is not None or long_share < 0.01:
         return []
     return [
-        f"{long_share:.0%} of the prompts are longer than {usual:,} tokens, which the gateway keeps from "
-        "nodes unless routing.max_local_input_tokens says otherwise; plan with a limit: "
+        f"{percent(long_share)} of the prompts are longer than {usual:,} tokens, which the gateway keeps "
+        "from nodes unless routing.max_local_input_tokens says otherwise; plan with a limit: "
         "--max-local-input-tokens"
     ]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from spillway.planner.breakeven import Case, Month, Outcome, ShareCurve, Spread
-from spillway.planner.plan_inputs import PlanInputs
+from spillway.planner.plan_inputs import PlanInputs, percent
 from spillway.planner.plan_runs import Ran
 
 __all__ = ["Answers", "Course", "Point", "courses", "make_case", "on_one_scale", "share_spread", "spreads_of"]
@@ -96,7 +96,9 @@ def share_spread(now: Ran, slower: Ran, faster: Ran, error_ratio: float) -> Spre
         return Spread(ONE, ONE, ONE, "derived", "nothing is carried")
     low = min(ONE, slower.avoided_share / base)
     high = max(ONE, faster.avoided_share / base)
-    return Spread(low, ONE, high, "derived", f"simulated with the node {error_ratio:.0%} slower and faster")
+    return Spread(
+        low, ONE, high, "derived", f"simulated with the node {percent(error_ratio)} slower and faster"
+    )
 
 
 @dataclass(frozen=True)

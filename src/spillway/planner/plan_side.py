@@ -48,16 +48,25 @@ class Patient:
     outcome: Outcome
 
 
-def loads_of(inputs: PlanInputs) -> tuple[float, ...]:
-    """Loads that the traffic may grow or shrink to within the hardware's life, today's left out."""
+MORE_TRAFFIC = (4.0, 16.0, 64.0)
+"""Loads tried where nothing pays, so that traffic which would is not taken for impossible."""
+
+
+def loads_of(inputs: PlanInputs, *, is_never: bool = False) -> tuple[float, ...]:
+    """Loads that the traffic may grow or shrink to within the hardware's life, today's left out.
+
+    Where nothing pays (``is_never``) much more traffic too.
+    """
     growth, years = inputs.costs["growth_per_year"], inputs.life_months / 12
     least = max(LEAST_GROWTH, float(1 + growth.low) ** years)
     most = min(MOST_GROWTH, float(1 + growth.high) ** years)
     steps = (least, most**0.5, most) if most > 3 else (least, most)
-    return tuple(round(load, 4) for load in steps if abs(load - 1) > 0.05)
+    loads = [round(load, 4) for load in steps if abs(load - 1) > 0.05]
+    top = max(loads, default=1.0)
+    return (*loads, *(load for load in MORE_TRAFFIC if is_never and load > 1.5 * top))
 
 
-def side_runs(inputs: PlanInputs, nodes: int) -> list[Run]:
+def side_runs(inputs: PlanInputs, nodes: int, *, is_never: bool = False) -> list[Run]:
     """All of them; the upper bound first since it takes longest."""
     error = inputs.node.error_ratio
     lengths = inputs.costs["output_factor"]
@@ -65,7 +74,7 @@ def side_runs(inputs: PlanInputs, nodes: int) -> list[Run]:
         Run(nodes, CLAIRVOYANT),
         *(Run(nodes, name) for name in POLICIES if name not in (CLAIRVOYANT, OURS)),
         Run(nodes),
-        *(Run(nodes, load=load) for load in loads_of(inputs)),
+        *(Run(nodes, load=load) for load in loads_of(inputs, is_never=is_never)),
         *(Run(nodes, slower=factor) for factor in (1 + error, 1 / (1 + error))),
         *(Run(nodes, longer=float(length)) for length in (lengths.low, lengths.high)),
         Run(nodes, patience=PATIENCE),
@@ -93,7 +102,8 @@ class Side:
 
     def case(self, whole: Ran) -> Case:
         """The fleet's money with what is known of other loads and lengths; ``whole`` is the longer run."""
-        runs = on_one_scale(whole, self.now, [self._of(load=load) for load in loads_of(self.inputs)])
+        others = [ran for ran in self.ran if ran.run.load != 1.0]
+        runs = on_one_scale(whole, self.now, others)
         return make_case(self.inputs, whole.run.nodes, runs, usd_per_request(self.inputs), self.answers())
 
     def answers(self) -> Answers:

@@ -142,3 +142,32 @@ def test_ticks_are_round() -> None:
 def test_scale_of_nothing() -> None:
     """A range of no length still maps to a finite place."""
     assert Scale(0, 0, 10, 20)(0) == 10
+
+
+def crossed(svg: str) -> list[str]:
+    """Words of a chart that a dotted line runs through."""
+    found = []
+    root = ET.fromstring(svg)
+    marks = [item for item in root.iter() if item.get("class") == "mark"]
+    for words in root.iter():
+        if not words.tag.endswith("text"):
+            continue
+        y = float(words.get("y", "0"))
+        for mark in marks:
+            top, bottom = sorted(float(mark.get(name, "0")) for name in ("y1", "y2"))
+            is_beside = float(words.get("x", "0")) < float(mark.get("x1", "0"))
+            if top == bottom and y - 9 < top < y and not is_beside:
+                found.append(words.text or "")
+    return found
+
+
+@pytest.mark.parametrize("in_time", [percent / 100 for percent in range(2, 101, 7)])
+def test_the_ceiling_runs_through_no_number(in_time: float) -> None:
+    """Wherever the dotted line is, the shares of the bars stay readable."""
+    plan = pays()
+    lines = tuple(
+        replace(line, ran=replace(line.ran, local_share=min(1.0, 0.11 * line.nodes + 0.03)))
+        for line in plan.fleets
+    )
+    moved = replace(plan, fleets=lines, ceiling=replace(plan.ceiling, in_time_share=in_time))
+    assert crossed(charts.share_by_fleet(moved)) == []

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from decimal import Decimal
 
 import pytest
 
 from spillway.planner.report.words import (
+    headline,
     months,
     objective_of,
     paid,
     share,
     short_months,
+    spread_of,
+    suggestions,
     usd,
     value_of,
     whole_usd,
 )
 from spillway.vocabulary import Objective
+from tests.planner.plans import never, pays
 
 
 @pytest.mark.parametrize(
@@ -66,6 +71,52 @@ def test_values() -> None:
     assert value_of(0.27) == "0.27"
     assert value_of(None) == "unknown"
     assert value_of("consumer") == "consumer"
+
+
+def test_uncertain_figures() -> None:
+    """Shares read as percentages with a proper minus, money as dollars, time as hours."""
+    assert spread_of("growth_per_year", Decimal("-0.2")) == "−20 %"
+    assert spread_of("share_factor", Decimal("1.2731")) == "127 %"
+    assert spread_of("usd_per_kwh", Decimal("0.2")) == "$0.20"
+    assert spread_of("maintenance_hours_per_month", Decimal("0.50")) == "0.5 h"
+
+
+def test_a_machine_that_is_there_has_nothing_to_pay_back() -> None:
+    """Hardware that costs nothing is not said to be paid back."""
+    plan = pays()
+    owned = replace(plan, inputs=replace(plan.inputs, node=replace(plan.inputs.node, price_usd=Decimal(0))))
+    assert headline(owned).startswith("Nothing has to be paid back, and it saves $")
+
+
+def test_headline_keeps_to_the_middle_future() -> None:
+    """Months and savings of the headline come from the same futures, with their range."""
+    plan = pays()
+    life = plan.inputs.life_months
+    assert f"saves {usd(plan.band.saved_p50_usd / life)} a month" in headline(plan)
+    assert f"({usd(plan.band.saved_p10_usd / life)} to {usd(plan.band.saved_p90_usd / life)})" in headline(
+        plan
+    )
+
+
+def test_never_always_says_what_would_change_it() -> None:
+    """A no names what alone would make it a yes, or says that nothing would."""
+    plan = never()
+    assert any("would pay" in sentence for sentence in suggestions(plan))
+    hopeless = replace(plan, would_pay=dict.fromkeys(plan.would_pay))
+    assert any("would change that" in sentence for sentence in suggestions(hopeless))
+    late = replace(plan, fleets=tuple(replace(line, keeps_objective=False) for line in plan.fleets))
+    assert any("--attainment" in sentence for sentence in suggestions(late))
+
+
+def test_nothing_is_needed_that_is_there_already() -> None:
+    """A price above today's, or traffic below it, is no condition and is not named as one."""
+    plan = never()
+    now = {
+        "hardware_usd": plan.inputs.node.price_usd * 2,
+        "cloud_usd_per_request": plan.naive.cloud_usd_per_request / 2,
+        "requests_per_month": plan.inputs.traffic.requests_per_month / 2,
+    }
+    assert not any("would pay" in sentence for sentence in suggestions(replace(plan, would_pay=now)))
 
 
 def test_table_dollars() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from spillway.planner.plan import Plan
 from spillway.planner.plan_money import Point
 from spillway.planner.report.svg import Canvas, Scale, ticks
-from spillway.planner.report.words import label_of, months, nodes_of, share, whole_usd
+from spillway.planner.report.words import label_of, months, nodes_of, share, spread_of, whole_usd
 
 __all__ = ["cost_over_time", "day", "share_by_fleet", "short_usd", "tornado"]
 
@@ -16,6 +16,8 @@ WIDTH = 420.0
 HEIGHT = 270.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 14.0, 34.0
 MOST_ROWS = 7
+LETTERS = 16.0
+"""Height of a line of letters with its room, in units of the picture."""
 
 
 def cost_over_time(plan: Plan) -> str:
@@ -95,17 +97,27 @@ def share_by_fleet(plan: Plan) -> str:
         )
         canvas.rect((middle - step * 0.34, top), (step * 0.68, y(0) - top), kind, title)
         if position % every == 0:
-            canvas.text((middle, top - 4), share(line.ran.local_share), "value halo", "middle")
-            canvas.text((middle, y(0) + 15), str(line.nodes), "tick", "middle")
+            where, look = _beside(top, most, y(0), is_shown=line.nodes == plan.shown_nodes)
+            canvas.text((middle, where), share(line.ran.local_share), look, "middle")
+            canvas.text((middle, y(0) + 18), str(line.nodes), "tick", "middle")
             canvas.text(
-                (middle, y(0) + 31),
+                (middle, y(0) + 35),
                 short_usd(float(line.outcome.total_usd_per_month)),
                 "faint-text",
                 "middle",
             )
-    canvas.text((LEFT - 8, y(0) + 15), "nodes", "tick", "end")
-    canvas.text((LEFT - 8, y(0) + 31), "$/mo", "faint-text", "end")
+    canvas.text((LEFT - 8, y(0) + 18), "nodes", "tick", "end")
+    canvas.text((LEFT - 8, y(0) + 35), "$/mo", "faint-text", "end")
     return canvas.done()
+
+
+def _beside(top: float, mark: float, floor: float, *, is_shown: bool) -> tuple[float, str]:
+    """Where a bar's value is written and how: above it, or where the dotted line runs, inside."""
+    if not top - LETTERS < mark < top:
+        return top - 4, "value"
+    if floor - top > LETTERS + 4:
+        return top + LETTERS - 2, "value inside" if is_shown else "value"
+    return mark - 4, "value"
 
 
 def day(plan: Plan) -> str:
@@ -142,7 +154,6 @@ def tornado(plan: Plan) -> str:
     for value in ticks(low, high, 4):
         canvas.line((x(value), TOP), (x(value), bottom), "axis" if value == 0 else "grid")
         canvas.text((x(value), bottom + 16), short_usd(value), "tick", "middle")
-    canvas.line((x(base), TOP), (x(base), bottom), "mark")
     for position in range(len(rows)):
         _tornado_row(canvas, plan, position, x, base)
     return canvas.done()
@@ -157,11 +168,11 @@ def _tornado_row(canvas: Canvas, plan: Plan, position: int, x: Scale, base: floa
         (float(row.at_high_usd), spread.high, "bar more"),
     ):
         left, right = sorted((x(base), x(value)))
-        title = f"{label_of(row.name)} at {figure:.2f}: {whole_usd(value)} saved"
-        canvas.rect((left, top + 16), (right - left, 12), kind, title)
-    canvas.text(
-        (12.0, top + 12), f"{label_of(row.name)}, {spread.low:.2f} to {spread.high:.2f}", "value halo"
-    )
+        title = f"{label_of(row.name)} at {spread_of(row.name, figure)}: {whole_usd(value)} saved"
+        canvas.rect((left, top + 17), (right - left, 12), kind, title)
+    canvas.line((x(base), top + 15), (x(base), top + 31), "mark")
+    said = f"{label_of(row.name)}, {spread_of(row.name, spread.low)} to {spread_of(row.name, spread.high)}"
+    canvas.text((12.0, top + 11), said, "value halo")
 
 
 def _grid(canvas: Canvas, y: Scale, write: Callable[[float], str]) -> None:

@@ -12,7 +12,16 @@ from spillway.errors import ConfigError
 from spillway.planner.plan import Plan
 from spillway.planner.plan_money import Point
 from spillway.planner.report.charts import short_usd
-from spillway.planner.report.words import about, headline, label_of, months, nodes_of, share, verdict
+from spillway.planner.report.words import (
+    about,
+    headline,
+    label_of,
+    months,
+    nodes_of,
+    share,
+    spread_of,
+    verdict,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -108,8 +117,15 @@ def _shares(plan: Plan, axes: Axes) -> None:
     axes.axhline(100 * plan.ceiling.in_time_share, color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
     every = max(1, -(-len(lines) // 12))
     for place, line in list(zip(places, lines, strict=True))[::every]:
+        height, most = 100 * line.ran.local_share, 100 * plan.ceiling.in_time_share
+        is_crossed = height < most < height + 8  # by the dotted line, were it written above
+        is_inside = is_crossed and height > 8
         axes.annotate(
-            share(line.ran.local_share), (place, 100 * line.ran.local_share + 1.5), ha="center", fontsize=8.5
+            share(line.ran.local_share),
+            (place, height - 5 if is_inside else (most if is_crossed else height) + 1.5),
+            ha="center",
+            fontsize=8.5,
+            color="white" if is_inside and line.nodes == plan.shown_nodes else INK,
         )
     axes.set_ylim(0, 108)
     labels = [f"{line.nodes}\n{short_usd(float(line.outcome.total_usd_per_month))}" for line in lines]
@@ -140,9 +156,10 @@ def _tornado(plan: Plan, axes: Axes) -> None:
         for value, colour in ((row.at_low_usd, CLOUD), (row.at_high_usd, LOCAL)):
             axes.barh(place + 0.22, float(value) - base, left=base, height=0.36, color=colour)
         spread = plan.spreads[row.name]
-        said = f"{label_of(row.name)}, {spread.low:.2f} to {spread.high:.2f}"
+        ends = [spread_of(row.name, value) for value in (spread.low, spread.high)]
+        said = f"{label_of(row.name)}, {ends[0]} to {ends[1]}"
+        axes.vlines(base, place - 0.02, place + 0.46, color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
         axes.annotate(said, (0.0, place - 0.12), xycoords=("axes fraction", "data"), fontsize=8.5)
-    axes.axvline(base, color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.3, -0.5)
     axes.xaxis.set_major_formatter(lambda value, _: short_usd(value))

@@ -18,6 +18,7 @@ from spillway.planner.report.words import (
     nodes_of,
     policy_cells,
     share,
+    spread_of,
     suggestions,
     usd,
     verdict,
@@ -137,8 +138,8 @@ def _sensitivity_cells(plan: Plan, each: Sensitivity) -> tuple[str, ...]:
     spread = plan.spreads[each.name]
     return (
         label_of(each.name),
-        f"{spread.low:.2f}",
-        f"{spread.high:.2f}",
+        spread_of(each.name, spread.low),
+        spread_of(each.name, spread.high),
         whole_usd(each.at_low_usd),
         whole_usd(each.at_high_usd),
     )

@@ -28,6 +28,7 @@ __all__ = [
     "policy_cells",
     "share",
     "short_months",
+    "spread_of",
     "suggestions",
     "usd",
     "value_of",
@@ -139,6 +140,15 @@ def label_of(field: str) -> str:
     return known.label if known is not None else field
 
 
+def spread_of(field: str, value: Decimal) -> str:
+    """One end of an uncertain figure, in the unit that people use for it."""
+    known = KNOWN.get("maintenance_hours" if field == "maintenance_hours_per_month" else field)
+    unit = "ratio" if known is None else known.unit
+    if unit.startswith("ratio"):
+        return f"{100 * value:.0f} %".replace("-", "−")
+    return f"${value:.2f}" if unit.startswith("USD") else f"{value.normalize():f} h"
+
+
 def value_of(value: Value) -> str:
     """One assumption's value."""
     if value is None:
@@ -163,11 +173,16 @@ def headline(plan: Plan) -> str:
     if not plan.is_worth_it:
         chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if band.pays_ratio else ""
         return f"{_capital(plan.reason or '')}.{chance}"
-    a_month = plan.shown.outcome.saved_usd / plan.inputs.life_months
-    saves = f"saves {usd(a_month)} a month over {plan.inputs.life_months} months"
+    life = plan.inputs.life_months
+    p10, p50, p90 = (
+        usd(saved / life) for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd)
+    )
+    saves = f"saves {p50} a month over {life} months ({p10} to {p90})"
     if node.rent_usd_per_month:
         return f"It {saves}, rent paid."
     cost = node.price_usd * plan.recommended_nodes
+    if not cost:
+        return f"Nothing has to be paid back, and it {saves}."
     late = months(band.p90) if band.p90 is not None else "never in one future of ten"
     return (
         f"{usd(cost)} of hardware is paid back in {months(band.p50)} "
@@ -256,17 +271,36 @@ def machine_name(line: MachineLine) -> str:
 def _what_would_pay(plan: Plan) -> Iterator[str]:
     if plan.is_worth_it:
         return
-    would = plan.would_pay
-    nodes = nodes_of(plan.shown_nodes)
-    they = "It" if plan.shown_nodes == 1 else "They"
-    if (price := would.get("hardware_usd")) is not None and not plan.inputs.node.rent_usd_per_month:
-        now_usd = usd(plan.inputs.node.price_usd)
-        yield f"{_capital(nodes)} would pay if one cost at most {usd(price)}, not {now_usd}."
-    if (charge := would.get("cloud_usd_per_request")) is not None:
-        now = plan.naive.cloud_usd_per_request
+    nodes, they = nodes_of(plan.shown_nodes), "It" if plan.shown_nodes == 1 else "They"
+    if not plan.shown.keeps_objective:
+        yield (
+            "A faster machine, a smaller model, a longer objective (--slo-ttft-ms, --slo-total-ms) or a "
+            f"lower --attainment than {plan.inputs.objective.attainment_ratio:g} would change that."
+        )
+        return
+    if plan.shown.outcome.break_even_months is not None:
+        paid_back = months(plan.shown.outcome.break_even_months)
+        yield f"At the likeliest figures {they.lower()} would pay, in {paid_back}; in most futures not."
+        return
+    said = list(_what_alone(plan, nodes, they))
+    yield from said
+    if not said:
+        yield (
+            "No price of the machine, and neither traffic nor a cloud price a thousand times as high, would "
+            "change that."
+        )
+
+
+def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
+    """Each figure that alone would make it pay, where that is another than today's."""
+    would, now_usd = plan.would_pay, plan.inputs.node.price_usd
+    if (price := would.get("hardware_usd")) is not None and price < now_usd:
+        yield f"{_capital(nodes)} would pay if one cost at most {usd(price)}, not {usd(now_usd)}."
+    now = plan.naive.cloud_usd_per_request
+    if (charge := would.get("cloud_usd_per_request")) is not None and charge > now:
         yield f"{they} would pay if the cloud charged {usd(charge)} a request, not {usd(now)}."
-    if (count := would.get("requests_per_month")) is not None:
-        now_count = plan.inputs.traffic.requests_per_month
+    now_count = plan.inputs.traffic.requests_per_month
+    if (count := would.get("requests_per_month")) is not None and count > now_count:
         yield f"{they} would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
 
 
