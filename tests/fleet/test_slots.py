@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spillway.engines.openai_compatible import OpenAICompatible
-from spillway.fleet.registry import Fleet, Lease, QueueTimeout, Upstream
+from spillway.fleet.registry import BreakerOpen, Fleet, Lease, QueueTimeout, Upstream
 from spillway.testing.fake_clock import FakeClock
 from spillway.vocabulary import Choice, Objective, RequestFacts
 
@@ -92,6 +92,55 @@ async def test_a_cancelled_caller_gives_back_the_slot_it_was_just_handed() -> No
     assert node.in_flight == 1
     lease.release()
     assert node.in_flight == 0
+
+
+async def test_more_slots_serve_those_who_wait() -> None:
+    """A node that turns out to have more slots serves as many of the queue at once."""
+    fleet, node, _ = fleet_of(1)
+    held = await fleet.admit(facts(), choice())
+    waiting = [asyncio.create_task(fleet.admit(facts(), choice())) for _ in range(3)]
+    await asyncio.sleep(0)
+    node.slots = 3
+    node.fill()
+    leases = [await waiting[0], await waiting[1]]
+    assert (node.in_flight, len(node.queue)) == (3, 1)
+    held.release()
+    leases.append(await waiting[2])
+    for lease in leases:
+        lease.release()
+    assert node.in_flight == 0
+
+
+async def test_nobody_is_sent_to_a_node_that_fell_ill_during_the_wait() -> None:
+    """Those in the queue of a node whose breaker opens leave at once, to be answered elsewhere."""
+    fleet, node, _ = fleet_of(1)
+    held = await fleet.admit(facts(), choice())
+    waiting = [asyncio.create_task(fleet.admit(facts(), choice())) for _ in range(3)]
+    await asyncio.sleep(0)
+    for _ in range(2):
+        node.breaker.fail(node.breaker.generation, 0.0)
+    held.fail(0.0)
+    for task in waiting:
+        with pytest.raises(BreakerOpen) as caught:
+            await task
+        assert caught.value.retry_after_s == pytest.approx(5.0)
+    assert (node.in_flight, len(node.queue)) == (0, 0)
+
+
+async def test_a_half_open_node_gets_one_of_those_who_wait() -> None:
+    """One request tries a node that was ill; the rest of its queue does not go after it."""
+    fleet, node, clock = fleet_of(2)
+    leases = [await fleet.admit(facts(), choice()) for _ in range(2)]
+    waiting = [asyncio.create_task(fleet.admit(facts(), choice())) for _ in range(2)]
+    await asyncio.sleep(0)
+    for _ in range(3):
+        node.breaker.fail(node.breaker.generation, 0.0)
+    clock.advance(6.0)
+    for lease in leases:
+        lease.release()
+    done = await asyncio.gather(*waiting, return_exceptions=True)
+    assert [type(one) for one in done] == [Lease, BreakerOpen]
+    assert node.in_flight == 1
 
 
 @settings(max_examples=60, deadline=None)

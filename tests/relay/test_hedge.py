@@ -127,6 +127,57 @@ async def test_hanging_up_ends_both(stage: SetUp, hedging: dict[str, Any]) -> No
     assert here.in_flight() == 0
 
 
+@BOTH
+async def test_an_overtaken_hedge_may_still_be_needed(
+    stage: SetUp, hedging: dict[str, Any], is_stream: bool
+) -> None:
+    """A first that wins the race and then breaks is continued, or made anew, by the one it overtook."""
+    here: Stage = await stage(relay=hedging, mini="local", cloud="cloud")
+    script(here, "mini", Reply(fault=Fault.HELD, after=4))
+    script(here, "cloud", Fault.SILENT)
+    asking = asyncio.create_task(here.ask(stream=is_stream, hedge_delay_s=0.0))
+    await here.fakes["cloud"].requests()
+    got = await asking
+    assert [a[:2] for a in got.attempts] == [
+        ("cloud", "hedge"),
+        ("mini", "first"),
+        ("cloud", "continuation" if is_stream else "failover"),
+    ]
+    assert got.status == 200
+    assert here.in_flight() == 0
+
+
+async def test_an_overtaken_first_may_still_be_needed(stage: SetUp, hedging: dict[str, Any]) -> None:
+    """A hedge that wins and then breaks is continued by the first, which was only late."""
+    here: Stage = await stage(relay=hedging, mini="local", cloud="cloud")
+    script(here, "mini", Fault.SILENT)
+    script(here, "cloud", Reply(fault=Fault.CUT, after=4))
+    got = await here.ask(stream=True, hedge_delay_s=0.02)
+    assert [a[:2] for a in got.attempts] == [("mini", "first"), ("cloud", "hedge"), ("mini", "continuation")]
+    assert got.is_whole_stream
+
+
+async def test_a_request_counts_once_towards_the_cap(stage: SetUp) -> None:
+    """One that finds its first choice full and goes on to the next does not earn two shares of a hedge."""
+    budget = HedgeBudget(share=0.5)
+    here: Stage = await stage(relay={"hedges": budget}, mini="local", cloud="cloud")
+    node = here.fleet.upstreams["mini"]
+    node.slots = 1
+    node.take()
+    got = await here.ask(hedge_delay_s=5.0)
+    assert got.attempts == [("cloud", "first", None)]
+    assert not budget.take()
+
+
+async def test_only_the_choice_that_was_forecast_is_hedged(stage: SetUp, hedging: dict[str, Any]) -> None:
+    """The time to wait is that of the first choice: whoever takes its place is not overtaken at once."""
+    here: Stage = await stage(relay=hedging, mini="local", cloud="cloud", other="cloud")
+    here.fleet.upstreams["mini"].slots = 1
+    here.fleet.upstreams["mini"].take()
+    script(here, "cloud", Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=0.1))
+    assert (await here.ask(hedge_delay_s=0.01)).attempts == [("cloud", "first", None)]
+
+
 def test_a_budget_saves_no_more_than_its_burst() -> None:
     """Quiet hours do not pile up hedges for a storm."""
     budget = HedgeBudget(share=0.1, burst=2)

@@ -194,6 +194,7 @@ def apply_found(found: Found, node: NodeConfig, upstream: Upstream) -> None:
         upstream.slots = node.slots
     elif found.slots is not None:
         upstream.slots = found.slots
+    upstream.fill()
 
 
 def node_rates_of(node: NodeConfig, config: Config) -> NodeRates:

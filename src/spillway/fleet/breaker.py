@@ -6,7 +6,7 @@ from collections import deque
 
 from spillway.vocabulary import BreakerState
 
-__all__ = ["Breaker"]
+__all__ = ["Breaker", "BreakerOpen"]
 
 LONGEST_COOLDOWN_S = 30.0
 """However often it fails again, it gets another chance after this long (guess)."""
@@ -16,6 +16,14 @@ WINDOW_S = 10.0
 KEPT_RESULTS = 100
 SURE_FAILURES = 10
 """So many failures in a row are no bad luck, however well it went shortly before."""
+
+
+class BreakerOpen(Exception):
+    """The upstream is to be left alone; ``retry_after_s`` is for how long."""
+
+    def __init__(self, retry_after_s: float) -> None:
+        super().__init__("the breaker is open")
+        self.retry_after_s = retry_after_s
 
 
 class Breaker:
@@ -59,6 +67,11 @@ class Breaker:
     def retry_after_s(self, now_s: float) -> float:
         """When to come back while it is open."""
         return max(LEAST_WAIT_S, (self._open_until_s or now_s) - now_s)
+
+    def check(self, now_s: float) -> None:
+        """BreakerOpen unless a request may be sent now."""
+        if self.state(now_s) == "open":
+            raise BreakerOpen(self.retry_after_s(now_s))
 
     def admit(self, now_s: float) -> int:
         """Notes that a request is being sent; returns the generation to report its result with."""
