@@ -90,6 +90,14 @@ def test_rule_1_refuses_a_cloud_model_by_name() -> None:
         plan(facts(is_private=True, model="openai/gpt-4o-mini"), [cloud(), node()])
 
 
+def test_an_alias_that_leads_nowhere_says_where_it_leads() -> None:
+    """The error names the alias and its end, not the alias as the correction of itself."""
+    with pytest.raises(ModelNotFound) as caught:
+        plan(facts(model="fast"), [node(), cloud()], Policy(aliases={"fast": "qwem"}))
+    assert "alias 'fast' leads to 'qwem'" in str(caught.value)
+    assert "did you mean fast" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("model", "expected"),
     [

@@ -113,6 +113,8 @@ def _forced(upstream: str, model: str, nodes: Iterable[NodeSnapshot]) -> list[Pa
 def _advice(name: str, nodes: Sequence[NodeSnapshot], policy: Policy) -> str:
     if not nodes:
         return "no upstream is configured or was found: start a local server or configure a cloud"
+    if (end := policy.aliases.get(name, name)) != name:
+        return f"the alias {name!r} leads to {end!r}, and {_advice(end, nodes, policy)}"
     known = [model.name for node in nodes for model in node.models]
     known += [f"{node.name}/{model.name}" for node in nodes for model in node.models]
     known += ["auto", "local", "cloud", *policy.aliases]
