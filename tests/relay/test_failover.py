@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 from msgspec import structs
@@ -274,3 +275,22 @@ async def test_patience_is_per_upstream(stage: SetUp) -> None:
     hasty = structs.replace(mini, deadlines=Deadlines(first_token_s=0.1))
     got = await here.ask(choices=(hasty, cloud))
     assert got.attempts[0] == ("mini", "first", "upstream_timeout")
+
+
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (Fault.SILENT, "it sent nothing of an answer for 0.4 s"),
+        (Fault.ONLY_COMMENTS, "it sent nothing of an answer for 0.4 s"),
+        (Reply(fault=Fault.STALLED, after=4), "it sent nothing of an answer for 0.3 s"),
+        (Reply(fault=Fault.SLOW_TOKENS, gap_s=0.2), "its answer was not complete after 0.5 s"),
+    ],
+    ids=["silent", "comments", "stalled", "slow"],
+)
+async def test_a_timeout_says_how_long_nothing_came(stage: SetUp, fault: Fault | Reply, said: str) -> None:
+    """The sentence tells the time that was waited, not what was left of it at the last look."""
+    here = await stage(mini="local")
+    script(here, "mini", fault)
+    got = await here.ask(total_s=0.5)
+    assert got.error
+    assert said in re.sub(r"0\.(\d)\d* s", r"0.\1 s", got.error.message)
