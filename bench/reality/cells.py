@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 from bench.reality.drive import Caller, Request, Seen, play, texts_for
 from bench.reality.foresee import Quantiles, capacity_rps, foresee, quantiles_of, seen_quantiles, workload_of
 from bench.reality.mixes import Mix, draw, mean_gap_s
-from bench.reality.quiet import Disturbed, calm, undisturbed
+from bench.reality.quiet import Disturbed, undisturbed
 from bench.reality.scene import Limits, gateway
 from spillway.measuring.prompts import Prompts
 from spillway.measuring.target import Target
@@ -20,25 +20,16 @@ from spillway.planner.profile import Profile
 from spillway.planner.routed import Routed
 from spillway.vocabulary import Objective
 
-__all__ = ["CALM_RATIO", "Cell", "Direct", "Load", "Tries", "through_gateway"]
+__all__ = ["CALM_RATIO", "Cell", "Direct", "Load", "cell_from_json", "through_gateway"]
 
-SECONDS, FEWEST, MOST = 25.0, 50, 150
+SECONDS, FEWEST, MOST = 15.0, 40, 150
 """How long a load should last, and within which numbers of requests."""
 REFERENCE_TOKENS, REFERENCE_TIMES = (64, 24), 5
 """Tokens to read and to write of the request that tells how fast the machine is now, and how often."""
-CALM_RATIO = 0.06
+CALM_RATIO = 0.12
 """Waiting for a core, or speed off by, up to which a run counts as undisturbed."""
-GIVE_UP_RATIO = 0.12
+GIVE_UP_RATIO = 0.25
 """Waiting at which a run is broken off and begun again."""
-
-
-@dataclass(frozen=True)
-class Tries:
-    """How patient to be with a busy machine."""
-
-    most: int = 20
-    calm_s: float = 300.0
-    """Longest wait for a quiet moment before each try."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +68,23 @@ class Cell:
         """The larger of waiting and difference in speed."""
         return max(self.waited_ratio, abs((self.speed_ratio or 1.0) - 1.0))
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether the run says something of the model rather than of the machine's other work."""
+        return self.disturbance <= CALM_RATIO
+
+
+def cell_from_json(fields: dict[str, Any]) -> Cell:
+    """The cell as ``asdict`` wrote it."""
+    told, real = Quantiles(**fields["told"]), Quantiles(**fields["real"])
+    return Cell(**{**fields, "told": told, "real": real, "raw": tuple(map(tuple, fields["raw"]))})
+
 
 class Direct:
     """Loads straight to the engine."""
 
-    def __init__(self, target: Target, pid: int, profile: Profile, tries: Tries) -> None:
-        self._target, self._pid, self._profile, self._tries = target, pid, profile, tries
+    def __init__(self, target: Target, pid: int, profile: Profile) -> None:
+        self._target, self._pid, self._profile = target, pid, profile
         self._prompts = Prompts()
         self._is_learned = False
 
@@ -99,26 +101,14 @@ class Direct:
         other = await self._play([second])
         return Load(mix, rate, requests, other[0].cached_tokens or 0)
 
-    async def cell(self, load: Load) -> Cell:
-        """Predicted first; then the least disturbed of several runs, the first that is calm enough."""
-        workload = workload_of(load.requests, load.cached_tokens)
-        told = foresee(workload, self._profile, None, Objective())
-        best: Cell | None = None
-        for number in range(1, self._tries.most + 1):
-            await calm(self._tries.calm_s)
-            cell = await self._run(load, number == self._tries.most and best is None)
-            if cell is None:
-                continue
-            cell = replace(cell, told=quantiles_of(told.ttft_s.tolist(), told.total_s.tolist()), tries=number)
-            if best is None or cell.disturbance < best.disturbance:
-                best = cell
-            if best.disturbance <= CALM_RATIO:
-                break
-        assert best is not None
-        return best
+    async def cell(self, load: Load, must_end: bool) -> Cell | None:
+        """Predicted, then run; ``None`` when it was broken off because the engine had to wait for others."""
+        told = foresee(workload_of(load.requests, load.cached_tokens), self._profile, None, Objective())
+        cell = await self._run(load, must_end)
+        times = quantiles_of(told.ttft_s.tolist(), told.total_s.tolist())
+        return None if cell is None else replace(cell, told=times)
 
     async def _run(self, load: Load, must_end: bool) -> Cell | None:
-        """One run; ``None`` when it was broken off because the engine had to wait for others."""
         await self._warm(load.requests)
         before = await self._speed()
         began = waits(self._pid)
@@ -126,7 +116,6 @@ class Direct:
         try:
             seen = await undisturbed(self._play(load.requests), self._pid, limit)
         except Disturbed:
-            print(f"disturbed: {load.mix.name}, {load.rate:.0%}", file=sys.stderr, flush=True)
             return None
         waited = waits(self._pid).since(began)
         return cell_of(load, seen, waited, (before + await self._speed()) / 2)
@@ -159,23 +148,15 @@ class Direct:
 
 
 async def through_gateway(
-    folder: Path, twin: Path, profile: Profile, load: Load, limits: Limits, tries: Tries
-) -> Cell:
+    folder: Path, twin: Path, profile: Profile, load: Load, limits: Limits, must_end: bool
+) -> Cell | None:
     """The load through a fresh gateway that knows the profile: above all, the share that stayed local."""
     objective = Objective("default", limits.ttft_ms / 1e3, limits.total_ms / 1e3, 0.95)
     told = foresee(workload_of(load.requests, load.cached_tokens), profile, Routed(objective), objective)
-    best: Cell | None = None
-    for number in range(1, tries.most + 1):
-        await calm(tries.calm_s)
-        cell = await _through(folder, twin, load, limits, number == tries.most and best is None)
-        if cell is not None and (best is None or cell.disturbance < best.disturbance):
-            best = replace(cell, tries=number)
-        if best is not None and best.disturbance <= CALM_RATIO:
-            break
-    assert best is not None
+    cell = await _through(folder, twin, load, limits, must_end)
     local = told.is_local
     times = quantiles_of(told.ttft_s[local].tolist(), told.total_s[local].tolist())
-    return replace(best, told=times, told_share=told.local_share)
+    return None if cell is None else replace(cell, told=times, told_share=told.local_share)
 
 
 async def _through(folder: Path, twin: Path, load: Load, limits: Limits, must_end: bool) -> Cell | None:
@@ -187,7 +168,6 @@ async def _through(folder: Path, twin: Path, load: Load, limits: Limits, must_en
         try:
             seen = await undisturbed(play(caller, load.requests), up.engine_pid, limit)
         except Disturbed:
-            print(f"disturbed: {load.mix.name}, {load.rate:.0%}", file=sys.stderr, flush=True)
             return None
         finally:
             await caller.client.close()

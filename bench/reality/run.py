@@ -2,7 +2,7 @@
 
 ::
 
-    python -m bench.reality.run [--quick] [--blocks 150] [--bench-s 60] [--json FILE] [--only direct|gateway]
+    python -m bench.reality.run [--quick] [--patience-s 3600] [--json FILE] [--only direct|gateway]
 
 The node is the demo model's slow twin on the embedded llama.cpp: one thread, four slots. The measurement of
 ``spillway bench`` makes a profile of it. Then fresh loads (mixes × rates, fixed seeds) are predicted by the
@@ -10,8 +10,8 @@ planner's simulator from arrivals, lengths and profile alone, and run for real: 
 times, and through the gateway with a simulated cloud for the share that stays local.
 
 A run in which the engine had to wait for a core, or was not as fast before and after as when it was measured,
-says more of the machine than of the model: it is repeated up to ``--tries`` times in quieter moments, the
-least disturbed run counts, and how disturbed it was stands in the table. Nothing is left out for being wrong.
+says more of the machine than of the model: it is repeated in quieter moments while patience lasts, the least
+disturbed run counts, and how disturbed it was stands in the table. Nothing is left out for being wrong.
 """
 
 from __future__ import annotations
@@ -19,24 +19,27 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import platform
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import asdict
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
-from bench.reality.cells import Cell, Direct, Tries, through_gateway
+from bench.reality.cells import Cell, Direct, Load, through_gateway
 from bench.reality.mixes import MIXES
 from bench.reality.quiet import calm
+from bench.reality.record import Record
 from bench.reality.scene import Limits, build_twin, node
+from spillway.measuring.ask import Answered
 from spillway.measuring.campaign import Campaign
 from spillway.measuring.campaign import Limits as BenchLimits
 from spillway.measuring.result import profile_of
 from spillway.measuring.target import Target
 from spillway.measuring.waits import waits, watch
+from spillway.measuring.waves import Wave
 from spillway.planner.profile import Profile, profile_to_json, save_profile
 
 RATES = (0.5, 0.8, 1.2)
@@ -44,6 +47,8 @@ RATES = (0.5, 0.8, 1.2)
 LIMITS = Limits(ttft_ms=1500, total_ms=4000)
 TIME_RATIO, SHARE_POINTS = 0.25, 5.0
 """Errors that a prediction should stay within."""
+QUIET_S = 60.0
+"""Longest wait for a quiet moment before one run."""
 COLUMNS = (
     "mix", "rate", "requests", "TTFT p50", "TTFT p95", "total p50", "total p95", "local share", "core wait",
     "speed", "tries",
@@ -53,58 +58,95 @@ COLUMNS = (
 def main() -> None:
     """Runs the comparison and prints its table."""
     given = _arguments()
-    profile, cells = asyncio.run(_compare(given))
-    print(table(cells))
-    if given.json:
-        given.json.write_text(json.dumps(_record(profile, cells), indent=1))
+    print(table(asyncio.run(_compare(given)).cells))
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.reality.run", description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="two mixes, two rates")
-    parser.add_argument("--blocks", type=int, default=150, help="identity blocks that slow the model")
+    parser.add_argument("--blocks", type=int, default=80, help="identity blocks that slow the model")
     parser.add_argument("--bench-s", type=float, default=60.0, help="seconds of the measurement")
-    parser.add_argument("--tries", type=int, default=20, help="runs of a load until one is undisturbed")
-    parser.add_argument("--calm-s", type=float, default=300.0, help="longest wait for a quiet moment")
+    parser.add_argument("--patience-s", type=float, default=3600.0, help="longest wait for quiet moments")
     parser.add_argument("--only", choices=("direct", "gateway"))
-    parser.add_argument("--json", type=Path, help="also write everything there")
+    parser.add_argument("--json", type=Path, help="keep everything there; what it holds already stays")
     return parser.parse_args()
 
 
-async def _compare(given: argparse.Namespace) -> tuple[Profile, list[Cell]]:
+async def _compare(given: argparse.Namespace) -> Record:
     step = 2 if given.quick else 1
     asked = [(mix, rate) for mix in MIXES[::step] for rate in RATES[::step]]
-    tries = Tries(given.tries, given.calm_s)
-    cells: list[Cell] = []
+    record = Record.read(given.json)
     with tempfile.TemporaryDirectory(prefix="spillway-reality-") as name:
         folder = Path(name)
         twin = build_twin(folder, given.blocks)
         async with node(twin) as (target, engine):
-            profile = await _profile(target, engine.pid or 0, given.bench_s, tries)
+            pid = engine.pid or 0
+            if record.profile is None:
+                record.keep(await _profile(target, pid, given.bench_s, given.patience_s))
+            profile = record.profile
+            assert profile is not None
             save_profile(profile, folder / "twin.json")
-            bench = Direct(target, engine.pid or 0, profile, tries)
+            bench = Direct(target, pid, profile)
             loads = [await bench.load(mix, rate) for mix, rate in asked]
-            for load in loads if given.only != "gateway" else ():
-                cells += [_said(await bench.cell(load))]
-        for load in loads if given.only != "direct" else ():
-            cells += [_said(await through_gateway(folder, twin, profile, load, LIMITS, tries))]
-    return profile, cells
+
+            async def through(load: Load, must_end: bool) -> Cell | None:
+                return await through_gateway(folder, twin, profile, load, LIMITS, must_end)
+
+            if given.only != "gateway":
+                await _all(loads, bench.cell, record, given.patience_s, routed=False)
+            if given.only != "direct":
+                await _all(loads, through, record, given.patience_s, routed=True)
+    return record
 
 
-async def _profile(target: Target, pid: int, seconds: float, tries: Tries) -> Profile:
+async def _all(
+    loads: Sequence[Load],
+    run: Callable[[Load, bool], Awaitable[Cell | None]],
+    record: Record,
+    patience_s: float,
+    *,
+    routed: bool,
+) -> None:
+    """Every load has its cell: turn by turn until each ran undisturbed, or patience is over."""
+    ends_s = time.monotonic() + patience_s
+    tries: Counter[tuple[str, float]] = Counter()
+    while True:
+        is_last = time.monotonic() > ends_s
+        left = [load for load in loads if not record.has(load, routed)]
+        for load in left:
+            await calm(0.0 if is_last else QUIET_S)
+            tries[load.mix.name, load.rate] += 1
+            cell = await run(load, is_last)
+            if cell is not None:
+                cell = replace(cell, tries=tries[load.mix.name, load.rate])
+                print(_row(cell), file=sys.stderr, flush=True)
+                record.add(cell)
+        if is_last or not left:
+            return
+
+
+async def _profile(target: Target, pid: int, seconds: float, patience_s: float) -> Profile:
     """The profile as ``spillway bench`` makes it of a model file: disturbed waves are played again."""
-    await calm(tries.calm_s)
     began = waits(pid)
-    measured = await Campaign(target, BenchLimits(duration_s=seconds), disturbance=watch(pid)).run()
+    bench = PatientCampaign(target, BenchLimits(duration_s=seconds), disturbance=watch(pid))
+    bench.ends_s = time.monotonic() + patience_s
+    measured = await bench.run()
     profile = profile_of(measured, target, "twin", datetime.now(UTC).date())
     said = f"waited {waits(pid).since(began):.1%}, {measured.repeated} waves repeated"
     print(f"{said}: {json.dumps(profile_to_json(profile))}", file=sys.stderr, flush=True)
     return profile
 
 
-def _said(cell: Cell) -> Cell:
-    print(_row(cell), file=sys.stderr, flush=True)
-    return cell
+class PatientCampaign(Campaign):
+    """Waits for a quiet moment before each wave while patience lasts; that time does not count."""
+
+    ends_s = 0.0
+
+    async def _play_once(self, wave: Wave) -> list[Answered]:
+        began_s = time.monotonic()
+        await calm(QUIET_S if began_s < self.ends_s else 0.0, looks_s=1.0)
+        self._started_s += time.monotonic() - began_s
+        return await super()._play_once(wave)
 
 
 def table(cells: Sequence[Cell]) -> str:
@@ -142,15 +184,6 @@ def _row(cell: Cell) -> str:
     speed = "" if cell.speed_ratio is None else f"{cell.speed_ratio:.2f}"
     parts = [cell.mix, f"{cell.rate:.0%}", str(cell.requests), *times, share]
     return f"| {' | '.join([*parts, f'{cell.waited_ratio:.0%}', speed, str(cell.tries)])} |"
-
-
-def _record(profile: Profile, cells: Sequence[Cell]) -> dict[str, Any]:
-    return {
-        "measured_on": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": f"{platform.machine()}, {platform.system()}",
-        "profile": profile_to_json(profile),
-        "cells": [asdict(cell) for cell in cells],
-    }
 
 
 if __name__ == "__main__":
