@@ -225,6 +225,8 @@ class PinUnsatisfiable(RequestError):
 class UpstreamFailed(RequestError):
     """The upstream named in it refused, broke or answered nonsense."""
 
+    attempts = 0
+    """Tries that were made until then."""
     status = 502
     type = "upstream_error"
     default_code = "upstream_failed"

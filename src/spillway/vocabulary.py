@@ -119,6 +119,8 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     slo_class: str = "default"
     timeout_s: float | None = None
     """How long all attempts may take by the caller's wish; ``None`` leaves it to configuration."""
+    deadlines: tuple[tuple[str, float], ...] = ()
+    """The caller's own in place of an upstream's: pairs of (field of ``Deadlines``, seconds)."""
     body_bytes: int = 0
     key_name: str | None = None
 

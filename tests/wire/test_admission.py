@@ -123,3 +123,42 @@ async def test_a_callers_timeout_ends_the_wait(start: Start) -> None:
     answer = await ask(running, (("x-spillway-timeout-ms", "200"),))
     assert answer.status == 504
     assert asyncio.get_running_loop().time() - began_s < 0.45
+
+
+async def test_a_callers_timeout_ends_the_wait_for_a_slot(start: Start) -> None:
+    """``x-spillway-timeout-ms`` also bounds the time in the queue of a full node."""
+    running = await with_one_slot(start, Policy(deadlines={"mini": PATIENCE, "openai": PATIENCE}))
+    mini = running.upstreams["mini"]
+    mini.script(HELD)
+    holder = asyncio.create_task(ask(running, LOCAL))
+    await mini.held(1)
+    began_s = asyncio.get_running_loop().time()
+    answer = await ask(running, (*LOCAL, ("x-spillway-timeout-ms", "200")))
+    assert answer.status == 429
+    assert b"\r\nretry-after: " in answer.head
+    assert asyncio.get_running_loop().time() - began_s < 0.45
+    mini.release()
+    assert (await holder).status == 200
+
+
+async def test_a_callers_patience_replaces_the_upstreams(start: Start) -> None:
+    """A caller who waits less for the first token, or longer between tokens, gets what it asks for."""
+    short = Deadlines(first_token_s=5.0, stall_s=0.1, total_s=5.0)
+    running: Running = await start(Policy(deadlines={"mini": short}), mini="local")
+    mini = running.upstreams["mini"]
+    mini.script(Fault.SILENT, Reply(fault=Fault.SLOW_TOKENS, gap_s=0.2))
+    began_s = asyncio.get_running_loop().time()
+    first = await ask(running, (("x-spillway-first-token-timeout-ms", "200"),))
+    assert asyncio.get_running_loop().time() - began_s < 0.45
+    assert first.status == 504
+    assert b"\r\nx-spillway-upstream: mini\r\nx-spillway-attempts: 1" in first.head
+    second = await ask(running, (("x-spillway-stall-timeout-ms", "1000"),))
+    assert second.status == 200
+
+
+async def test_a_patience_of_nothing_is_refused(start: Start) -> None:
+    """A deadline already past is the caller's mistake, and the error names the header."""
+    running: Running = await start(Policy(), mini="local")
+    answer = await ask(running, (("x-spillway-stall-timeout-ms", "0"),))
+    assert answer.status == 400
+    assert json.loads(answer.body)["error"]["param"] == "x-spillway-stall-timeout-ms"

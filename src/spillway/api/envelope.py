@@ -6,7 +6,7 @@ import math
 
 import msgspec
 
-from spillway.errors import MethodNotAllowed, RequestError
+from spillway.errors import MethodNotAllowed, RequestError, UpstreamFailed
 from spillway.relay.commit import Client
 
 __all__ = ["send_error", "send_json"]
@@ -19,6 +19,9 @@ async def send_error(client: Client, error: RequestError, request_id: str) -> No
     extra = []
     if error.retry_after_s is not None:
         extra.append((b"retry-after", b"%d" % math.ceil(error.retry_after_s)))
+    if isinstance(error, UpstreamFailed) and error.upstream is not None:
+        extra.append((b"x-spillway-upstream", error.upstream.encode()))
+        extra.append((b"x-spillway-attempts", b"%d" % error.attempts))
     if isinstance(error, MethodNotAllowed):
         extra.append((b"allow", error.allow.encode()))
     if error.status in (408, 413):

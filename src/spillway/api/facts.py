@@ -271,6 +271,8 @@ def _wishes(headers: dict[bytes, bytes]) -> dict[str, Any]:
     if (slo_class := headers.get(b"x-spillway-slo-class")) is not None:
         wishes["slo_class"] = slo_class.decode("latin-1")
     wishes["timeout_s"] = _limit_s(headers, b"x-spillway-timeout-ms")
+    limits_s = {field: _limit_s(headers, name) for name, field in _DEADLINES.items()}
+    wishes["deadlines"] = tuple((field, limit_s) for field, limit_s in limits_s.items() if limit_s)
     ttft_s = _limit_s(headers, b"x-spillway-slo-ttft-ms")
     total_s = _limit_s(headers, b"x-spillway-slo-total-ms")
     if ttft_s is not None and total_s is not None and total_s < ttft_s:
@@ -283,6 +285,11 @@ def _wishes(headers: dict[bytes, bytes]) -> dict[str, Any]:
     return wishes
 
 
+_DEADLINES = {
+    b"x-spillway-connect-timeout-ms": "connect_s",
+    b"x-spillway-first-token-timeout-ms": "first_token_s",
+    b"x-spillway-stall-timeout-ms": "stall_s",
+}
 _KNOWN_HEADERS = (
     b"x-spillway-pin",
     b"x-spillway-private",
@@ -291,6 +298,7 @@ _KNOWN_HEADERS = (
     b"x-spillway-slo-total-ms",
     b"x-spillway-slo-class",
     b"x-spillway-timeout-ms",
+    *_DEADLINES,
 )
 
 

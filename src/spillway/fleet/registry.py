@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from decimal import Decimal
+from math import inf
 
 from spillway.clock import Clock
 from spillway.engines.engine import Engine
@@ -185,10 +186,11 @@ class Fleet:
         now_s = self._clock.monotonic_s()
         return [upstream.snapshot(now_s, self.outlook) for upstream in self.upstreams.values()]
 
-    async def admit(self, facts: RequestFacts, choice: Choice) -> Lease:
+    async def admit(self, facts: RequestFacts, choice: Choice, most_s: float = inf) -> Lease:
         """Counts one more request in flight there until the lease ends.
 
-        Waits for a slot of a node that is full, served by deadline; QueueTimeout after ``choice.queue_s``.
+        Waits for a slot of a node that is full, served by deadline; QueueTimeout after ``choice.queue_s``, or
+        ``most_s`` when that is less.
         BreakerOpen where the upstream is to be left alone, also when that became so during the wait.
         """
         upstream, now_s = self.upstreams[choice.upstream], self._clock.monotonic_s()
@@ -199,7 +201,7 @@ class Fleet:
         if upstream.has_room and not len(upstream.queue):
             upstream.take()
         else:
-            await self._queue_up(upstream, entry, now_s, choice.queue_s)
+            await self._queue_up(upstream, entry, now_s, min(choice.queue_s, most_s))
             now_s = self._clock.monotonic_s()
             try:
                 upstream.breaker.check(now_s)

@@ -276,5 +276,6 @@ async def give_up(run: Run, choice: Choice, failure: Failure) -> None:
         await run.client.end(failure.body)
         return
     error = failure.to_error(choice.upstream)
+    error.attempts = run.started
     await run.settle("error", error.status, error.code)
     raise error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 
 from msgspec import structs
 
@@ -139,7 +140,7 @@ class Relay:
         """Waits for a slot, sends, waits for the first token; a failure is noted and raised."""
         asking = asking_for(run, step, self._prefill_of(step.choice), self._verifier is not None)
         try:
-            lease = await self._fleet.admit(run.job.facts, step.choice)
+            lease = await self._fleet.admit(run.job.facts, step.choice, run.remaining_s(inf))
         except BreakerOpen as ill:
             raise AttemptFailed(left_alone(ill.retry_after_s)) from ill
         except QueueTimeout as full:

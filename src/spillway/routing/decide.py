@@ -19,6 +19,8 @@ from collections.abc import Callable, Sequence
 from decimal import Decimal
 from zlib import crc32
 
+from msgspec import structs
+
 from spillway.errors import CapabilityMissing, ContextTooLong, NoUpstream, PinUnsatisfiable
 from spillway.routing import reasons
 from spillway.routing.candidates import RETRY_AFTER_S, Candidate, named
@@ -267,7 +269,8 @@ def _plan(
         if (node.name, rank) in taken:
             continue  # a name that means several models of one upstream means the first listed
         taken.add((node.name, rank))
-        choices.append(_choice(candidate, beliefs.get(node.name), policy))
+        deadlines = _patience(facts, policy.deadlines.get(node.name, _DEADLINES))
+        choices.append(_choice(candidate, beliefs.get(node.name), deadlines))
     if choices[0].side == "local":
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
@@ -288,9 +291,12 @@ def _plan(
     )
 
 
-def _choice(candidate: Candidate, belief: Admission | None, policy: Policy) -> Choice:
+def _patience(facts: RequestFacts, deadlines: Deadlines) -> Deadlines:
+    return structs.replace(deadlines, **dict(facts.deadlines)) if facts.deadlines else deadlines
+
+
+def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines) -> Choice:
     node, model, _ = candidate
-    deadlines = policy.deadlines.get(node.name, _DEADLINES)
     if belief is None:
         return Choice(
             node.name,
