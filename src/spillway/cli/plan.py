@@ -58,9 +58,9 @@ def command(
     local_ratio: o.Suitable = 1.0,
     most_input_tokens: o.LocalTokens = None,
     nodes: o.Nodes = "0-8",
-    slo_ttft_ms: o.Ttft = 2000,
-    slo_total_ms: o.Total = 20_000,
-    attainment: o.Attainment = 0.95,
+    slo_ttft_ms: o.Ttft = None,
+    slo_total_ms: o.Total = None,
+    attainment: o.Attainment = None,
     cloud: o.Cloud = None,
     input_usd_per_mtok: o.InputUsd = None,
     output_usd_per_mtok: o.OutputUsd = None,
@@ -77,6 +77,7 @@ def command(
     life_months: o.Life = None,
     residual: o.Residual = None,
     redone: o.Redone = None,
+    config: o.Config = None,
     seed: o.Seed = 0,
     workers: o.Jobs = None,
     backend: o.Backend = None,
@@ -91,11 +92,12 @@ def command(
     Examples: spillway plan usage.csv --html report.html, or spillway plan --preset article
     """
     _refuse_unwritable(html, png)
+    from spillway.cli.plan_config import filled, read_stated, wished
     from spillway.planner.plan_build import Asked, build_inputs
     from spillway.planner.plan_cloud import CloudFigures
     from spillway.planner.plan_node import NodeFigures
-    from spillway.vocabulary import Objective
 
+    stated = read_stated(config, is_preset=preset is not None)
     day = (price_date or datetime.now(UTC)).date()
     asked = Asked(
         price_day=day,
@@ -107,27 +109,29 @@ def command(
         shape=shape,
         format_name=format_name,
         columns=_columns(column_map or ()),
-        node=NodeFigures(
+        node=filled(NodeFigures(
             hardware=hardware, model=model, quant=quant, profile=profile, bandwidth_gb_s=bandwidth_gb_s,
             tflops=tflops, memory_gb=memory_gb, family=family, weights_gb=weights_gb, params_b=params_b,
             kv_bytes_per_token=kv_bytes_per_token, decode_tok_s=decode_tok_s, prefill_tok_s=prefill_tok_s,
             slots=slots, hardware_usd=hardware_usd, rent_usd_per_hour=rent_usd_per_hour, idle_w=idle_w,
             active_w=active_w,
-        ),
+        ), stated.node),
         cloud=CloudFigures(
             day, cloud, input_usd_per_mtok, output_usd_per_mtok, cached_usd_per_mtok,
-            batch_ratio, _seconds(cloud_ttft_ms), cloud_tok_s,
+            batch_ratio, _seconds(cloud_ttft_ms), cloud_tok_s, own=stated.prices, usual=stated.reference,
         ),
-        objective=Objective("default", _seconds(slo_ttft_ms), _seconds(slo_total_ms), attainment),
+        objective=wished(slo_ttft_ms, slo_total_ms, attainment, stated.objective),
         sizes=_sizes(nodes),
         costs=_known(
-            usd_per_kwh=usd_per_kwh, maintenance_hours=maintenance_hours, growth_per_year=growth,
+            usd_per_kwh=stated.usd_per_kwh if usd_per_kwh is None else usd_per_kwh,
+            maintenance_hours=maintenance_hours, growth_per_year=growth,
             cloud_decline_per_year=cloud_decline, residual_ratio=residual, redone_ratio=redone,
         ),
         usd_per_hour=usd_per_hour,
         life_months=life_months,
         suitable_ratio=local_ratio,
-        most_input_tokens=most_input_tokens,
+        most_input_tokens=most_input_tokens or stated.most_input_tokens,
+        notes=stated.notes,
         seed=seed,
         effort=_effort(simulate_requests, draws),
     )  # fmt: skip

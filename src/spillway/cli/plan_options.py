@@ -85,9 +85,11 @@ Suitable = Annotated[
 Nodes = Annotated[str, NODE(help="Fleet sizes: 0-8, or 1,2,4.")]
 
 # The objective.
-Ttft = Annotated[float, OBJECTIVE(help="First token within so long; 0 for no limit.", min=0)]
-Total = Annotated[float, OBJECTIVE(help="Last token within so long; 0 for no limit.", min=0)]
-Attainment = Annotated[float, OBJECTIVE(help="Share of requests to be in time.", min=0.01, max=0.999)]
+Ttft = Annotated[Number, OBJECTIVE(help="First token within so long; 0: no limit; default: 2000.", min=0)]
+Total = Annotated[Number, OBJECTIVE(help="Last token within so long; 0: no limit; default: 20000.", min=0)]
+Attainment = Annotated[
+    Number, OBJECTIVE(help="Share of requests to be in time; default: 0.95.", min=0.01, max=0.999)
+]
 
 # The cloud.
 Cloud = Annotated[Text, CLOUD(help="PROVIDER/MODEL to price everything with; default: as used.")]
@@ -112,6 +114,10 @@ Residual = Annotated[Money, MONEY(help="Resale value at the end, over the price.
 Redone = Annotated[Money, MONEY(help="Share of local answers that the cloud does again.", parser=positive)]
 
 # The work and what comes out of it.
+Config = Annotated[
+    Path | None,
+    WORK(help="Take what it says of prices, electricity, objective and hardware; default: spillway.yaml."),
+]
 Seed = Annotated[int, WORK(help="The same seed, the same plan.", min=0)]
 Jobs = Annotated[Count, WORK("--workers", help="Processes; default: one per processor.", min=1)]
 Backend = Annotated[Text, WORK(help="joblib, dask[:ADDRESS] or ray[:ADDRESS] instead of processes.")]

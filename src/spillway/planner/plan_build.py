@@ -64,6 +64,8 @@ class Asked:
     """Longest prompt a node may get; ``None`` for whatever fits."""
     seed: int = 0
     effort: Effort = field(default_factory=Effort.usual)
+    notes: tuple[str, ...] = ()
+    """What else the plan's reader should know."""
 
 
 def build_inputs(asked: Asked) -> PlanInputs:
@@ -95,7 +97,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         most_input_tokens=asked.most_input_tokens,
         machines=_others(figures, typical),
         assumptions=_assumptions(asked),
-        warnings=tuple(warnings),
+        warnings=(*asked.notes, *warnings),
     )
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 import numpy as np
 
 from spillway.errors import ConfigError
-from spillway.planner.plan_inputs import PlanInputs, Traffic, percent
+from spillway.planner.plan_inputs import PlanInputs, Traffic, length_of, percent
 
 __all__ = ["Ceiling", "check_idle", "traffic_warnings"]
 
@@ -87,8 +87,7 @@ def traffic_warnings(traffic: Traffic) -> list[str]:
     span_s = traffic.workload.span_s
     found = [*_gap(traffic), *found]
     if traffic.reports and span_s < WEEK_S:
-        length = f"{span_s / 86_400:.1f} days" if span_s >= 86_400 else f"{span_s / 3600:.1f} hours"
-        found.append(f"the usage covers {length}; a month is taken to go on like that")
+        found.append(f"the usage covers {length_of(span_s)}; a month is taken to go on like that")
     if traffic.reports and len(traffic.workload) < 1000:
         found.append(f"only {len(traffic.workload):,} requests: their mix may not be typical")
     return found + _without_answers(traffic)

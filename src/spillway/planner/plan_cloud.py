@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -17,9 +17,11 @@ from spillway.planner.simulator import CloudModel
 from spillway.planner.workload import Workload
 from spillway.vocabulary import Rates
 
-__all__ = ["DEFAULT_CLOUD", "CloudFigures", "choose_cloud", "provider_of"]
+__all__ = ["DEFAULT_CLOUD", "OWN_PRICE", "CloudFigures", "choose_cloud", "provider_of"]
 
 DEFAULT_CLOUD = "openai/gpt-4o-mini"
+OWN_PRICE = "your own price"
+"""Source of a price that the owner states."""
 PROVIDERS: tuple[tuple[str, str], ...] = (
     (r"gpt-|chatgpt-|o\d(-|$)|text-embedding-|davinci|babbage", "openai"),
     (r"claude", "anthropic"),
@@ -50,6 +52,10 @@ class CloudFigures:
     source: str = "given"
     """Who stated the price."""
     grade: PlanGrade = "given"
+    own: Mapping[str, Rates] = field(default_factory=dict)
+    """The owner's own prices by ``PROVIDER/MODEL``; they win over the catalogue."""
+    usual: str | None = None
+    """What usage that names no model is priced as; ``None`` for ``DEFAULT_CLOUD``."""
 
 
 def choose_cloud(
@@ -86,13 +92,13 @@ def _priced(
     names = [figures.cloud] if figures.cloud else [name for name in workload.models if name]
     warnings = []
     if not names:
-        names = [DEFAULT_CLOUD]
+        names = [figures.usual or DEFAULT_CLOUD]
         warnings.append(
-            f"the usage names no model: priced as {DEFAULT_CLOUD}; --cloud PROVIDER/MODEL says another"
+            f"the usage names no model: priced as {names[0]}; --cloud PROVIDER/MODEL says another"
         )
-    spans = look_up(names, figures.price_day)
+    spans = look_up([name for name in names if _own(name, figures.own) is None], figures.price_day)
     warnings += _hourly(spans, figures.price_day)
-    found = {name: _at(spans[name], figures.price_day) for name in names}
+    found = {name: _own(name, figures.own) or _at(spans.get(name, ()), figures.price_day) for name in names}
     _refuse_unknown(workload, found, figures)
     by_index = (names[0],) if len(names) == 1 else workload.models
     rates_by_index = tuple(known for name in by_index if (known := found[name]) is not None)
@@ -128,6 +134,12 @@ def provider_of(name: str) -> tuple[str, str] | None:
         return provider, model
     found = next((owner for start, owner in PROVIDERS if re.match(start, name.lower())), None)
     return None if found is None else (found, name)
+
+
+def _own(name: str, own: Mapping[str, Rates]) -> Rates | None:
+    """The owner's price of a model, whether the usage names its provider or not."""
+    pair = provider_of(name)
+    return own.get(name) or (own.get("/".join(pair)) if pair is not None else None)
 
 
 def _noon_s(day: date) -> float:
@@ -207,12 +219,21 @@ def _shown(
     has_cached = workload.cached_tokens is not None and bool(workload.cached_tokens.any())
     out = []
     for name, known in list(dict(zip(names, rates, strict=True)).items())[:5]:
-        known_by = grade or known.grade
+        is_own = known.source == OWN_PRICE
+        known_by = "given" if is_own else grade or known.grade
         for what, rate in (("input", known.input_usd_per_mtok), ("output", known.output_usd_per_mtok),
                            ("cached input", known.cache_read_usd_per_mtok)):  # fmt: skip
             if what == "cached input" and not has_cached:
                 continue
-            out.append(Assumption(f"{what} price of {name}", rate, "USD/million tokens", known_by, source))
+            out.append(
+                Assumption(
+                    f"{what} price of {name}",
+                    rate,
+                    "USD/million tokens",
+                    known_by,
+                    OWN_PRICE if is_own else source,
+                )
+            )
     return tuple(out)
 
 

@@ -33,6 +33,7 @@ __all__ = [
     "SlowedPace",
     "Traffic",
     "Value",
+    "length_of",
     "percent",
     "stretch",
 ]
@@ -233,6 +234,11 @@ class PlanInputs:
     assumptions: tuple[Assumption, ...] = ()
     """Those that belong to none of the parts."""
     warnings: tuple[str, ...] = ()
+
+
+def length_of(span_s: float) -> str:
+    """A stretch of time as people say it: ``0.8 hours``, ``6.2 days``."""
+    return f"{span_s / DAY_S:.1f} days" if span_s >= DAY_S else f"{span_s / 3600:.1f} hours"
 
 
 def percent(ratio: float) -> str:

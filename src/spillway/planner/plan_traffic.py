@@ -9,7 +9,7 @@ from pathlib import Path
 from spillway.errors import WorkloadError
 from spillway.planner.arrivals import MONTH_DAYS, SHAPES, synthesise
 from spillway.planner.money import HOURS_PER_MONTH
-from spillway.planner.plan_inputs import Assumption, Traffic
+from spillway.planner.plan_inputs import Assumption, Traffic, length_of
 from spillway.planner.readers import read_workload
 from spillway.planner.workload import Workload
 
@@ -17,6 +17,8 @@ __all__ = ["from_numbers", "from_usage"]
 
 MONTH_S = float(HOURS_PER_MONTH) * 3600
 DAYS_PER_MONTH = float(HOURS_PER_MONTH) / 24
+WEEK_S = 7 * 86_400.0
+"""A shorter stretch does not hold every kind of hour of a month."""
 LEAST_REQUESTS = 10
 LEAST_SPAN_S = 60.0
 """What says nothing about a month's traffic: fewer requests, or a shorter time."""
@@ -38,8 +40,11 @@ def from_usage(
     more = f" and {len(reports) - 3} more" if len(reports) > 3 else ""
     _refuse_too_little(workload, f"{names}{more}")
     traffic = Traffic(workload, f"{names}{more}", tuple(reports))
-    grade = workload.grade
-    source = f"{names}{more}" if grade == "measured" else "; ".join(workload.notes)
+    grade, source = workload.grade, f"{names}{more}"
+    if grade != "measured":
+        source = "; ".join(workload.notes)
+    elif workload.span_s < WEEK_S:
+        grade, source = "derived", f"{source}, as if every hour were like these {length_of(workload.span_s)}"
     said = (
         Assumption("requests a month", round(float(traffic.requests_per_month)), "requests", grade, source),
         Assumption("input tokens, mean", round(workload.mean_input_tokens, 1), "tokens", "measured", names),

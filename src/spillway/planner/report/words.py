@@ -7,7 +7,7 @@ from decimal import Decimal
 
 from spillway.planner.plan import FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
-from spillway.planner.plan_inputs import Value
+from spillway.planner.plan_inputs import DAY_S, Value, length_of
 from spillway.planner.plan_runs import CLAIRVOYANT
 from spillway.planner.plan_side import MachineLine, PolicyLine
 from spillway.routing import reasons
@@ -168,7 +168,19 @@ def verdict(plan: Plan) -> str:
 
 
 def headline(plan: Plan) -> str:
-    """The answer in one or two sentences."""
+    """The answer in one or two sentences, and the condition it stands under where usage is a mere sample."""
+    return _answer(plan) + _condition(plan)
+
+
+def _condition(plan: Plan) -> str:
+    """Less than a day of usage has no night, or no peak."""
+    traffic = plan.inputs.traffic
+    if not traffic.reports or traffic.workload.span_s >= DAY_S:
+        return ""
+    return f" All this if every hour of the month is like these {length_of(traffic.workload.span_s)}."
+
+
+def _answer(plan: Plan) -> str:
     band, node = plan.band, plan.inputs.node
     if not plan.is_worth_it:
         chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if band.pays_ratio else ""

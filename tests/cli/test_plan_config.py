@@ -1,0 +1,101 @@
+"""``spillway plan`` beside a ``spillway.yaml``: what it takes from there, and what wins over it."""
+
+from __future__ import annotations
+
+import json
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spillway.cli import run
+from spillway.cli.plan_config import Stated, read_stated
+
+NUMBERS = ("--requests-per-month", "600", "--input-tokens", "300", "--output-tokens", "60")
+SMALL = ("--nodes", "0-1", "--workers", "1", "--draws", "20", "--json")
+CONFIG = """
+nodes:
+  - {name: mini, url: "http://127.0.0.1:1", hardware: rtx-4090}
+clouds:
+  - {name: mine, url: "http://127.0.0.1:2/v1", provider: own, models: [model]}
+slo:
+  default: {ttft_ms: 1500, attainment: 0.9}
+routing: {reference: mine/model, max_local_input_tokens: 5000}
+prices:
+  mine/model: {input_usd_per_mtok: 3, output_usd_per_mtok: 12}
+electricity_usd_per_kwh: 0.31
+"""
+
+
+@pytest.fixture(autouse=True)
+def _alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No configuration but the test's own is found."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+
+
+def planned(capsys: pytest.CaptureFixture[str], *options: str) -> dict[str, Any]:
+    """The assumptions by name, and the warnings under ``warnings``."""
+    code = run(["plan", *NUMBERS, *SMALL, *options])
+    out, err = capsys.readouterr()
+    assert (code, err) == (0, "")
+    found = json.loads(out)
+    return {each["name"]: each["value"] for each in found["assumptions"]} | {"warnings": found["warnings"]}
+
+
+def test_configuration_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
+    """Electricity, objective, limit, machine and price come from the file in the folder, and that is said."""
+    Path("spillway.yaml").write_text(CONFIG)
+    found = planned(capsys)
+    assert found["electricity"] == 0.31
+    assert (found["objective: first token"], found["objective: last token"]) == (1500, None)
+    assert found["objective: share of requests in time"] == 0.9
+    assert found["longest prompt a node may get"] == 5000
+    assert found["price of one node"] == 2399
+    assert found["input price of own/model"] == 3
+    assert any(each.startswith("taken from spillway.yaml unless given") for each in found["warnings"])
+
+
+def test_options_win(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is given on the command line is not taken from the file; the rest still is."""
+    Path("spillway.yaml").write_text(CONFIG)
+    found = planned(
+        capsys, "--usd-per-kwh", "0.1", "--slo-total-ms", "9000", "--hardware", "mac-mini-m4",
+        "--cloud", "openai/gpt-4o-mini",
+    )  # fmt: skip
+    assert found["electricity"] == 0.1
+    assert (found["objective: first token"], found["objective: last token"]) == (1500, 9000)
+    assert found["price of one node"] == 999
+    assert found["input price of openai/gpt-4o-mini"] == 0.15
+
+
+def test_without_a_configuration_nothing_changes(capsys: pytest.CaptureFixture[str]) -> None:
+    """No file, no note, the usual figures."""
+    found = planned(capsys)
+    assert (found["objective: first token"], found["objective: last token"]) == (2000, 20_000)
+    assert not any("taken from" in each for each in found["warnings"])
+
+
+def test_a_preset_takes_only_what_is_named(tmp_path: Path) -> None:
+    """The article's figures stay its own beside a configuration, unless that is asked for."""
+    path = tmp_path / "spillway.yaml"
+    path.write_text(CONFIG)
+    assert read_stated(None, is_preset=True) == Stated()
+    assert read_stated(path, is_preset=True).usd_per_kwh == Decimal("0.31")
+
+
+def test_a_price_without_a_speed_is_not_planned_with(tmp_path: Path) -> None:
+    """What a node costs alone is no machine to plan with, and that is said."""
+    path = tmp_path / "c.yaml"
+    path.write_text('nodes: [{name: a, url: "http://127.0.0.1:1", hardware: {price_usd: 900}}]')
+    stated = read_stated(path, is_preset=False)
+    assert stated.node.hardware_usd is None
+    assert "not how fast it is" in stated.notes[0]
+
+
+def test_a_configuration_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file named and missing ends with one sentence."""
+    assert run(["plan", *NUMBERS, "--config", "none.yaml"]) == 2
+    assert "there is no configuration file none.yaml" in capsys.readouterr().err
