@@ -97,8 +97,7 @@ def share_by_fleet(plan: Plan) -> str:
         )
         canvas.rect((middle - step * 0.34, top), (step * 0.68, y(0) - top), kind, title)
         if position % every == 0:
-            where, look = _beside(top, most, y(0), is_shown=line.nodes == plan.shown_nodes)
-            canvas.text((middle, where), share(line.ran.local_share), look, "middle")
+            canvas.text((middle, _above(top, most)), share(line.ran.local_share), "value", "middle")
             canvas.text((middle, y(0) + 18), str(line.nodes), "tick", "middle")
             canvas.text(
                 (middle, y(0) + 35),
@@ -111,13 +110,9 @@ def share_by_fleet(plan: Plan) -> str:
     return canvas.done()
 
 
-def _beside(top: float, mark: float, floor: float, *, is_shown: bool) -> tuple[float, str]:
-    """Where a bar's value is written and how: above it, or where the dotted line runs, inside."""
-    if not top - LETTERS < mark < top:
-        return top - 4, "value"
-    if floor - top > LETTERS + 4:
-        return top + LETTERS - 2, "value inside" if is_shown else "value"
-    return mark - 4, "value"
+def _above(top: float, mark: float) -> float:
+    """Where a bar's value is written: above the bar, or above the dotted line where that would cross it."""
+    return (mark if top - LETTERS < mark < top else top) - 4
 
 
 def day(plan: Plan) -> str:
@@ -172,7 +167,7 @@ def _tornado_row(canvas: Canvas, plan: Plan, position: int, x: Scale, base: floa
         canvas.rect((left, top + 17), (right - left, 12), kind, title)
     canvas.line((x(base), top + 15), (x(base), top + 31), "mark")
     said = f"{label_of(row.name)}, {spread_of(row.name, spread.low)} to {spread_of(row.name, spread.high)}"
-    canvas.text((12.0, top + 11), said, "value halo")
+    canvas.text((17.0, top + 11), said, "value halo")
 
 
 def _grid(canvas: Canvas, y: Scale, write: Callable[[float], str]) -> None:

@@ -118,15 +118,9 @@ def _shares(plan: Plan, axes: Axes) -> None:
     every = max(1, -(-len(lines) // 12))
     for place, line in list(zip(places, lines, strict=True))[::every]:
         height, most = 100 * line.ran.local_share, 100 * plan.ceiling.in_time_share
-        is_crossed = height < most < height + 8  # by the dotted line, were it written above
-        is_inside = is_crossed and height > 8
-        axes.annotate(
-            share(line.ran.local_share),
-            (place, height - 5 if is_inside else (most if is_crossed else height) + 1.5),
-            ha="center",
-            fontsize=8.5,
-            color="white" if is_inside and line.nodes == plan.shown_nodes else INK,
-        )
+        is_crossed = height < most < height + 8  # by the dotted line, were it written just above the bar
+        where = (most if is_crossed else height) + 1.5
+        axes.annotate(share(line.ran.local_share), (place, where), ha="center", fontsize=8.5)
     axes.set_ylim(0, 108)
     labels = [f"{line.nodes}\n{short_usd(float(line.outcome.total_usd_per_month))}" for line in lines]
     axes.set_xticks(list(places)[::every], labels[::every])
