@@ -213,6 +213,8 @@ class NodeSnapshot(Struct, frozen=True):
     """Node seconds beyond which a request spills under overload, so that the many short ones fit."""
     is_loading: bool = False
     """Says that it is loading a model: it will answer, but others sooner."""
+    is_due: bool = False
+    """Idle, and late when last heard of, long enough ago that one request should find out."""
     is_quarantined: bool = False
     """Drifted from its pin in a way that the owner lets exclude it."""
     withheld: frozenset[Capability] = frozenset()

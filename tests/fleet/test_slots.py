@@ -219,3 +219,35 @@ async def test_an_overdue_prompt_makes_the_node_look_late() -> None:
     assert load is not None
     assert load.unread_s > 7.0
     lease.release()
+
+
+async def test_a_node_that_was_slow_once_is_tried_again() -> None:
+    """A first answer that waited for a model to load does not keep an idle node out for ever."""
+    fleet, _, clock = fleet_of(2)
+    patient = facts(objective=Objective("x", ttft_s=1.0))
+
+    async def answer(after_s: float) -> None:
+        lease = await fleet.admit(patient, choice())
+        clock.advance(after_s)
+        lease.first_token()
+        lease.succeed(1)
+
+    def is_due() -> bool:
+        return fleet.snapshots()[0].is_due
+
+    await answer(5.0)
+    clock.advance(29.0)
+    assert not is_due()
+    clock.advance(1.0)
+    assert is_due()
+    held = await fleet.admit(patient, choice())
+    assert not is_due()  # one request finds out
+    clock.advance(5.0)
+    held.release()
+    clock.advance(55.0)
+    assert not is_due()  # and after it was late again, the next one waits longer
+    clock.advance(6.0)
+    assert is_due()
+    await answer(0.1)
+    clock.advance(1000.0)
+    assert not is_due()

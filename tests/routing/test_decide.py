@@ -306,6 +306,17 @@ def test_rule_6_idle_node_may_use_the_whole_objective() -> None:
         assert plan(request, [node(), cloud()])[0] == "mini"
 
 
+def test_rule_6_a_doubtful_node_is_tried_and_hedged_while_the_cloud_is_in_time() -> None:
+    """A node that is due gets the request although its forecast is late, and the cloud is asked in time."""
+    idle = Load(0, 4, 0.0, 0.0, 0, 0, 0.0, 0.0)
+    request = facts(objective=Objective("x", ttft_s=0.19))
+    nodes = [node(pace=PACE, load=idle, is_due=True), cloud(ttft_p95_s=0.1), busy(name="early")]
+    decision = decide(request, NoEvidence(), nodes, Policy(hedges=True))
+    assert decision.choices[0].upstream == "mini"
+    assert reasons.RETRIED in decision.reasons
+    assert decision.hedge_delay_s == pytest.approx(0.09)
+
+
 def test_rule_6_margin_decides_at_the_border() -> None:
     """The learned margin is the share of the objective that a busy node's forecast may use."""
     request = facts(objective=Objective("x", ttft_s=0.3))

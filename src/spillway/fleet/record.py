@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from spillway.slo.doubt import Doubt
 from spillway.slo.forecast import step_s
 from spillway.slo.learner import PaceLearner
 from spillway.slo.margin import Margin, Quantile
@@ -70,6 +71,7 @@ class NodeRecord:
     def __init__(self, profile: LinearPace | None = None, attainment: float = 0.95) -> None:
         self.learner = PaceLearner(profile)
         self.margin = Margin(attainment)
+        self.doubt = Doubt()
         self.ttft_stretch = Quantile()
         self.total_stretch = Quantile()
         self.foreign = 0
@@ -88,6 +90,7 @@ class NodeRecord:
 
     def send(self, entry: Entry, now_s: float) -> None:
         """One more request was sent."""
+        self.doubt.note_sent(now_s)
         entry.sent_s = now_s
         unread = len(self._entries) - self._running
         if not unread:
@@ -152,6 +155,10 @@ class NodeRecord:
             unread_tokens=float(sum(entry.prompt_tokens for entry in (*unread, *waiting))),
         )
 
+    def is_due(self, now_s: float) -> bool:
+        """Whether it is idle, and was late when it was last heard of, some time ago."""
+        return not self._entries and self.doubt.is_due(now_s)
+
     def usual_tokens(self) -> float:
         """Mean expected answer of those on the node now; 0 when it is idle."""
         expected = [entry.usual_tokens for entry in self._entries]
@@ -175,23 +182,29 @@ class NodeRecord:
 
     def _judge(self, entry: Entry, now_s: float) -> None:
         """Compares an answer with what was forecast, and with what was promised."""
-        if entry.ttft_s is None or entry.total_s is None or entry.first_s is None:
+        if entry.first_s is None:
             return
         ttft_s, total_s = entry.first_s - entry.came_s, now_s - entry.came_s
+        objective = entry.objective
+        if objective is not None:
+            self.doubt.learn(_keeps(objective, ttft_s, total_s), now_s)
+        if entry.ttft_s is None or entry.total_s is None:
+            return
         self.ttft_stretch.learn(ttft_s / max(entry.ttft_s, LEAST_FORECAST_S))
         self.total_stretch.learn(total_s / max(entry.total_s, LEAST_FORECAST_S))
-        objective = entry.objective
         if objective is not None:
             self.margin.learn(_keeps(objective, ttft_s, total_s))
 
     def _judge_unfinished(self, entry: Entry, now_s: float) -> None:
         """One that was given up: late already, or it tells nothing."""
         objective, waited_s = entry.objective, now_s - entry.came_s
-        if entry.ttft_s is None or objective is None:
+        if objective is None:
             return
         has_first = entry.first_s is not None
         if not _keeps(objective, 0.0 if has_first else waited_s, waited_s):
-            self.margin.learn(False)
+            self.doubt.learn(False, now_s)
+            if entry.ttft_s is not None:
+                self.margin.learn(False)
 
     def _learn_prefill(self, entry: Entry, seconds: float, pace: LinearPace | None, now_s: float) -> None:
         stepping_s = 0.0

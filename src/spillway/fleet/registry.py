@@ -156,6 +156,7 @@ class Upstream:
             record.total_stretch.value,
             work_limit_s=outlook.limit_s(pace, load.slots),
             is_loading=self.is_loading,
+            is_due=not waiting and record.is_due(now_s),
             is_quarantined=self.is_quarantined,
             withheld=self.withheld,
             drift=self.drift,

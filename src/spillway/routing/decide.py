@@ -184,6 +184,10 @@ def _ailment(candidate: Candidate) -> str | None:
     return None
 
 
+def _objective(facts: RequestFacts, policy: Policy) -> Objective | None:
+    return facts.objective or policy.objectives.get(facts.slo_class)
+
+
 def _most_wait_s(left: list[Candidate], objective: Objective | None) -> float:
     """When whoever waits for a slot has to leave so that a cloud is still in time; for ever without one."""
     clouds = [c.node.ttft_p95_s for c in left if c.node.ttft_p95_s is not None and c.node.side == "cloud"]
@@ -200,7 +204,7 @@ Beliefs = dict[str, Admission]
 def _slo(
     facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
 ) -> tuple[list[Candidate], list[Candidate], Beliefs]:
-    objective = facts.objective or policy.objectives.get(facts.slo_class)
+    objective = _objective(facts, policy)
     most_wait_s = _most_wait_s(left, objective)
     in_time: list[Candidate] = []
     late: list[Candidate] = []
@@ -217,6 +221,8 @@ def _slo(
             )
         if belief.delay is None and not node.is_loading:
             in_time.append(candidate)
+            if node.is_due and reasons.RETRIED not in said:
+                said.append(reasons.RETRIED)
             continue
         late.append(candidate)
         code = reasons.LOADING if belief.delay is None else reasons.DELAYS[belief.delay]
@@ -232,14 +238,15 @@ def _cost(facts: RequestFacts, left: list[Candidate], beliefs: Beliefs) -> list[
 
 
 def _order(facts: RequestFacts, beliefs: Beliefs) -> Callable[[Candidate], tuple[int, int, float, float]]:
-    """Local before cloud; among nodes the earliest first token; an idle unknown one is tried."""
+    """Local before cloud; among nodes the earliest first token; an idle unknown or doubtful one is tried."""
 
     def key(candidate: Candidate) -> tuple[int, int, float, float]:
         node = candidate.node
         if node.side == "local":
             found = beliefs[node.name].forecast
             fullness = (node.in_flight + node.waiting) / (node.slots or 1)
-            return (candidate.rank, 0, fullness if found is None else found.ttft_s, fullness)
+            first_s = 0.0 if node.is_due else fullness if found is None else found.ttft_s
+            return (candidate.rank, 0, first_s, fullness)
         price = _price_usd(facts, candidate)
         return (candidate.rank, 1, float(price is None), float(price or 0))
 
@@ -275,6 +282,7 @@ def _plan(
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
         said.append(reasons.CHEAPEST_CLOUD)
+    most_s = _most_wait_s(left, _objective(facts, policy)) if reasons.RETRIED in said else float("inf")
     has_alternates = len(choices) > 1 and any(choice.side == "local" for choice in choices)
     gates = policy.gates_of(facts) if has_alternates else ()
     return Decision(
@@ -282,7 +290,7 @@ def _plan(
         tuple(said),
         total_s=policy.total_s if facts.timeout_s is None else min(policy.total_s, facts.timeout_s),
         max_attempts=policy.max_attempts,
-        hedge_delay_s=_hedge_delay_s(choices, len(left), policy),
+        hedge_delay_s=_hedge_delay_s(choices, len(left), policy, most_s),
         gates=gates,
         is_held=not facts.is_stream or facts.task in policy.hold_tasks,
         wants_logprobs="confidence" in gates,
@@ -334,12 +342,12 @@ def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines
     )
 
 
-def _hedge_delay_s(choices: Sequence[Choice], in_time: int, policy: Policy) -> float | None:
-    """The predicted p95 of the first token, where a second upstream could overtake."""
+def _hedge_delay_s(choices: Sequence[Choice], in_time: int, policy: Policy, most_s: float) -> float | None:
+    """The predicted p95 of the first token, where a second upstream could overtake; at most ``most_s``."""
     if in_time < 2 or len(choices) < 2 or not policy.hedges:
         return None
     late_s = choices[0].ttft_p95_s
-    return None if late_s is None else max(late_s, LEAST_HEDGE_DELAY_S)
+    return None if late_s is None else max(min(late_s, most_s), LEAST_HEDGE_DELAY_S)
 
 
 _DEADLINES = Deadlines()

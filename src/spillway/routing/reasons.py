@@ -29,6 +29,7 @@ SLO_TTFT: Final = "slo_ttft"
 SLO_TOTAL: Final = "slo_total"
 LOADING: Final = "node_loading"
 WORK: Final = "work_over_limit"
+RETRIED: Final = "node_retried"
 EXPLORED: Final = "explored"
 LOCAL_FIRST: Final = "local_first"
 CHEAPEST_CLOUD: Final = "cheapest_cloud"
@@ -64,6 +65,7 @@ MEANING: Final[dict[str, str]] = {
     SLO_TOTAL: "some node would finish too late",
     LOADING: "some node is loading its model",
     WORK: "under overload requests of less work go local first, and this one is more",
+    RETRIED: "a node that was late and has idled since gets one request, to find out whether it still is",
     EXPLORED: "its task class is not trusted to local nodes; it goes there all the same, to learn",
     LOCAL_FIRST: "a local node can take it, and its hardware is paid for",
     CHEAPEST_CLOUD: "it goes to the cloud with the lowest list price",

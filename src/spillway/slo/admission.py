@@ -61,12 +61,17 @@ def _is_full(node: NodeSnapshot, queue_per_slot: float) -> bool:
 def _delay(
     node: NodeSnapshot, load: Load, objective: Objective, found: Forecast, work: float
 ) -> Delay | None:
-    """An idle node may use the whole objective: nothing but the request itself can make it late."""
+    """An idle node may use the whole objective: nothing but the request itself can make it late.
+
+    One that is due for a test is tried whatever the forecast says.
+    """
     if _is_full(node, HARD_QUEUE_PER_SLOT):
         return "full"
     if work > node.work_limit_s and not is_half_empty(load.in_flight, load.slots):
         return "work"
     allowed = node.margin_ratio if load.in_flight else max(node.margin_ratio, 1.0)
+    if node.is_due:
+        return None
     if objective.ttft_s is not None and found.ttft_s > allowed * objective.ttft_s:
         return "ttft"
     if objective.total_s is not None and found.total_s > allowed * objective.total_s:
