@@ -48,7 +48,7 @@ class Patient:
     outcome: Outcome
 
 
-MORE_TRAFFIC = (4.0, 16.0, 64.0)
+MORE_TRAFFIC = (4.0, 16.0, 64.0, 256.0, 1024.0)
 """Loads tried where nothing pays, so that traffic which would is not taken for impossible."""
 
 
