@@ -294,3 +294,25 @@ async def test_a_timeout_says_how_long_nothing_came(stage: SetUp, fault: Fault |
     got = await here.ask(total_s=0.5)
     assert got.error
     assert said in re.sub(r"0\.(\d)\d* s", r"0.\1 s", got.error.message)
+
+
+TOOLS = [{"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}]
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "exact",
+    [{"response_format": {"type": "json_object"}}, {"tools": TOOLS, "tool_choice": "required"}],
+    ids=["json", "calls"],
+)
+async def test_a_lost_piece_of_a_call_or_of_json_is_not_skipped(
+    stage: SetUp, exact: dict[str, object], is_stream: bool
+) -> None:
+    """A chunk that cannot be read may have held an argument: such answers are made anew where they can be."""
+    here = await stage(mini="local", cloud="cloud")
+    script(here, "mini", Reply(fault=Fault.MALFORMED_EVENT, after=2))
+    got = await here.ask(stream=is_stream, **exact)
+    assert got.attempts == [("mini", "first", "upstream_malformed"), ("cloud", "failover", None)]
+    script(here, "mini", Reply(fault=Fault.MALFORMED_EVENT, after=2))
+    alone = await here.ask(stream=is_stream, choices=here.choices("mini"), **exact)
+    assert alone.attempts == [("mini", "first", None)]

@@ -26,15 +26,15 @@ def asking_for(run: Run, step: Step, prefill: Prefill, has_verifier: bool) -> As
     is_guarded = facts.is_stream and not step.is_last and facts.operation != "embedding"
     is_held = not facts.is_stream or (is_gated and decision.is_held) or (is_guarded and is_structured(job))
     may_continue = is_guarded and not is_held and is_continuable(job)
+    may_call = "tools" in facts.needs or "functions" in job.payload.fields
     asking = Asking(
         choices=expected_choices(job),
         is_held=is_held,
         is_gated=is_gated,
         may_continue=may_continue,
         keeps_text=may_continue or is_gated or (run.keeps_text and facts.is_stream),
-        holds_calls=is_guarded
-        and not is_held
-        and ("tools" in facts.needs or "functions" in job.payload.fields),
+        holds_calls=is_guarded and not is_held and may_call,
+        is_exact=not step.is_last and (may_call or is_structured(job)),
         wants_logprobs=is_gated and is_held and decision.wants_logprobs and not job.payload.value("logprobs"),
     )
     if step.method is not None and run.seam is not None:

@@ -51,6 +51,8 @@ class Asking(Struct):
     """Whether somebody else could go on if it breaks after the client has seen a part."""
     keeps_text: bool = False
     holds_calls: bool = False
+    is_exact: bool = False
+    """Whether a lost piece would make it another answer, and somebody else could give it whole."""
     wants_logprobs: bool = False
     more: dict[str, object] = {}
     """Request fields of a continuation."""
@@ -277,6 +279,9 @@ class LiveAttempt:
             raise AttemptFailed(nonsense("it answered 200 without an answer in it"))
         if not self.tee.is_complete:
             raise AttemptFailed(Failure("upstream_cut", "its stream ended before the answer was finished"))
+        can_begin_anew = bool(self.tee.held) or not self.run.client.has_committed
+        if self.tee.malformed_events and self.asking.is_exact and can_begin_anew:
+            raise AttemptFailed(nonsense("a piece of its answer was no JSON"))
 
     def _note_progress(self) -> None:
         self._progress_s = self.run.elapsed_s()
