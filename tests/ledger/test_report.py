@@ -114,6 +114,18 @@ def test_tasks_and_upstreams_are_groups_too(store: LedgerStore) -> None:
     assert (report.upstreams[1].cost_usd, report.upstreams[1].known_cost_usd) == (None, 0.12)
 
 
+def test_an_attempt_that_was_given_up_did_not_fail(tmp_path: Path) -> None:
+    """An upstream is not blamed for a caller who left, nor for a hedge that was faster."""
+    given_up = [
+        attempt_of(index, usage=None, status=None, error_code=code)
+        for index, code in enumerate(("hedge_lost", "client_closed", "upstream_closed"))
+    ]
+    store = LedgerStore.open(f"sqlite:///{tmp_path / 'given_up.db'}")
+    store.append([_row("a", MORNING_S, LOCAL, None, attempts=given_up, ttft_s=None, result="cancelled")])
+    assert [(use.attempts, use.failed) for use in make_report(store, EVER, "upstream").upstreams] == [(3, 1)]
+    store.close()
+
+
 def test_a_period_ends_before_its_end(store: LedgerStore) -> None:
     """From midnight takes the five, up to midnight only the one before it."""
     assert make_report(store, Period(MORNING_S, UNTIL_S)).total.requests == 5
