@@ -14,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.planner.traces import CASES, Case
+from spillway.planner import compiled
 from spillway.planner.policies import AllLocal, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import Routed
-from spillway.planner.simulator import CloudModel, Result, simulate, upper_bound
+from spillway.planner.simulator import CloudModel, Engine, Result, simulate, upper_bound
 from spillway.routing import Policy as RoutingPolicy
 
 __all__ = ["Row", "compare", "main"]
@@ -64,10 +65,11 @@ def compare(case: Case, data: Path, nodes: int, load: float) -> Row:
     """Every policy on one trace; the cloud always answers as fast as in its median."""
     workload, fleet = case.saturating(data, nodes, load), case.fleet(nodes)
     cloud = CloudModel(spread=0.0).times(workload)
-    bound = upper_bound(workload, fleet, case.objective, cloud, tries=10, reaches=(50, 400))
+    engine: Engine = "compiled" if compiled.can_run() else "interpreted"
+    bound = upper_bound(workload, fleet, case.objective, cloud, 10, engine, reaches=(50, 400))
     best: dict[str, Result | None] = {}
     for name, make in POLICIES.items():
-        runs = [simulate(workload, fleet, policy, case.objective, cloud) for policy in make(case)]
+        runs = [simulate(workload, fleet, policy, case.objective, cloud, engine) for policy in make(case)]
         kept = [run for run in runs if _keeps(run)]
         best[name] = max(kept, key=lambda run: run.local_share, default=None)
     return Row(case, nodes, load, bound, best)

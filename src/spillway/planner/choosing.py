@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from spillway.planner.events import Node
 
-__all__ = ["add_to_tail", "by_load", "least_loaded", "observed", "spare_misses", "tail_s"]
+__all__ = ["add_to_tail", "by_load", "least_loaded", "observed", "rank_of", "spare_misses", "tail_s"]
 
 Values = Any
 """Numbers: a list when interpreted, an array when compiled."""
@@ -84,18 +84,28 @@ def add_to_tail(
     """One more value in a record: ``recent`` in order of coming, ``ranked`` in order of size."""
     base = record * window
     count = min(seen[record], window)
-    if count == window:
-        oldest = recent[base + seen[record] % window]
-        place = 0
-        while ranked[base + place] != oldest:
+    slot = base + seen[record] % window
+    place = base + count
+    if count == window:  # the oldest leaves, and only what lies between it and the new one moves
+        place = rank_of(ranked, base, count, recent[slot])
+        while place < base + count - 1 and ranked[place + 1] < value:
+            ranked[place] = ranked[place + 1]
             place += 1
-        while place < count - 1:
-            ranked[base + place] = ranked[base + place + 1]
-            place += 1
-        count -= 1
-    recent[base + seen[record] % window] = value
+    while place > base and ranked[place - 1] > value:
+        ranked[place] = ranked[place - 1]
+        place -= 1
+    ranked[place] = value
+    recent[slot] = value
     seen[record] += 1
-    while count and ranked[base + count - 1] > value:
-        ranked[base + count] = ranked[base + count - 1]
-        count -= 1
-    ranked[base + count] = value
+
+
+def rank_of(ranked: Values, base: int, count: int, value: float) -> int:
+    """The first place of ``ranked`` from ``base`` on that holds at least ``value``."""
+    low, high = base, base + count
+    while low < high:
+        middle = (low + high) >> 1
+        if ranked[middle] < value:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -2,7 +2,7 @@
 
 The physics (``planner.physics``), the baselines' choices (``planner.choosing``) and the forecast arithmetic
 (``slo``) are the very functions that run interpreted; ``compiled_loop`` adds the loop around them. numba is
-imported only when a run asks for it, and may be missing: then everything runs interpreted (decision 0008).
+imported only when a run asks for it, and may be missing: then everything runs interpreted (decision 0009).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from spillway.planner import physics
+from spillway.planner import choosing, physics
 from spillway.planner.compiled_tasks import Mind, Rules
 from spillway.planner.routed import SPILLS
 from spillway.routing import reasons
@@ -120,23 +120,20 @@ def _delay(
 
 def _see_arrival(mind: Mind, rules: Rules, now_s: float, work_s: float, nodes: int) -> None:
     """``slo.work_limit.WorkLimit.see``, on a ring."""
-    seen = mind.seen[1]
-    mind.times_s[seen % rules.window] = now_s
-    mind.works_s[seen % rules.window] = work_s
-    mind.seen[1] = seen = seen + 1
+    mind.times_s[mind.arrivals[0] % rules.window] = now_s
+    choosing.add_to_tail(mind.arrivals, mind.works_s, mind.ranked_s, rules.window, 0, work_s)
+    seen = mind.arrivals[0]
     if seen % rules.every:
         return
     oldest_s = mind.times_s[seen % rules.window] if seen >= rules.window else mind.times_s[0]
     span_s = now_s - oldest_s
     if span_s > 0.0:
-        count = min(seen, rules.window)
-        sort(mind.works_s, mind.ordered, count)
         filled_s = 0.0
         mind.limit_s[0] = math.inf
-        for k in range(count):
-            filled_s += mind.ordered[k]
+        for k in range(min(seen, rules.window)):
+            filled_s += mind.ranked_s[k]
             if filled_s >= rules.fill * nodes * span_s:
-                mind.limit_s[0] = mind.ordered[k]
+                mind.limit_s[0] = mind.ranked_s[k]
                 break
 
 

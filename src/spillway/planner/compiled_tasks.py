@@ -85,12 +85,16 @@ class Mind(NamedTuple):
     """Usual and long answers."""
     times_s: Floats
     works_s: Floats
+    ranked_s: Floats
+    """Work of the last arrivals, in order of coming and of size."""
     limit_s: Floats
     """One entry: the most work a request may be."""
     ordered: Floats
     """Room to sort in."""
     seen: NDArray[np.int64]
-    """Answers and arrivals seen."""
+    """One entry: answers."""
+    arrivals: NDArray[np.int64]
+    """One entry."""
 
 
 class Task(NamedTuple):
@@ -174,7 +178,9 @@ def _mind(nodes: int, window: int) -> Mind:
         usual=np.array([lengths.USUAL_TOKENS, lengths.LONG_TOKENS]),
         times_s=np.zeros(window),
         works_s=np.zeros(window),
+        ranked_s=np.zeros(window),
         limit_s=np.array([math.inf]),
-        ordered=np.zeros(max(lengths.WINDOW, window)),
-        seen=np.zeros(2, dtype=np.int64),
+        ordered=np.zeros(lengths.WINDOW),
+        seen=np.zeros(1, dtype=np.int64),
+        arrivals=np.zeros(1, dtype=np.int64),
     )
