@@ -38,6 +38,7 @@ __all__ = ["Gate", "Shadow", "ShadowSettings", "ShadowStats"]
 Gate = Callable[[Job, bytes], str | None]
 """The code of the gate that a node's answer fails, like ``relay.Verifier.judge``."""
 
+SIDES = ("local", "cloud")
 NONSENSE_LIMIT = 5
 """A judge that answers nonsense so often in a row is not asked again for ``JUDGE_PAUSE_S``."""
 JUDGE_PAUSE_S = 3600.0
@@ -144,11 +145,16 @@ class Shadow:
             and facts.task is not None
             and not facts.is_private
             and facts.pin is None
+            and not self._is_forced(facts.model)
             and facts.choices == 1
             and facts.body_bytes <= MAX_BODY_BYTES
             and (not settings.tasks or facts.task in settings.tasks)
             and share_of(facts.request_id, "shadow") < settings.share
         )
+
+    def _is_forced(self, name: str) -> bool:
+        """Whether the caller chose the side or the upstream: then nobody else is to see the request."""
+        return name in SIDES or name.partition("/")[0] in self._fleet.upstreams
 
     def _forget(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)

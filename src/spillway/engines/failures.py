@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import time
+from email.utils import parsedate_to_datetime
 from typing import Any
 
 import msgspec
@@ -216,7 +218,15 @@ def _context_of(error: dict[str, Any]) -> int | None:
 
 
 def _seconds(value: bytes | None) -> float | None:
+    """``Retry-After`` as seconds from now: a number, or a date; ``None`` when it is neither."""
+    if value is None:
+        return None
     try:
-        return max(0.0, float(value)) if value is not None else None
+        return max(0.0, float(value))
     except ValueError:
-        return None  # an HTTP date: rare, and only advice
+        pass
+    try:
+        moment = parsedate_to_datetime(value.decode("latin-1"))
+    except ValueError:
+        return None
+    return max(0.0, moment.timestamp() - time.time())
