@@ -192,9 +192,15 @@ def lindley_waits_s(workload: Workload, servers: int) -> float:
     return total_s / len(workload)
 
 
+ERLANG = [(1, 0.5), (1, 0.7), (2, 0.7), (4, 0.7), (8, 0.8)]
+"""Servers and load. Interpreted, one of them will do: both engines agree to the last bit (test_compiled)."""
+
+
 @pytest.mark.slow
-@both_engines
-@pytest.mark.parametrize(("servers", "rho"), [(1, 0.5), (1, 0.7), (2, 0.7), (4, 0.7), (8, 0.8)])
+@pytest.mark.parametrize(
+    ("servers", "rho", "engine"),
+    [(2, 0.7, "interpreted"), *((servers, rho, "auto") for servers, rho in ERLANG)],
+)
 def test_exponential_service_matches_erlang(servers: int, rho: float, engine: Engine) -> None:
     """On c slots every sample waits as the recursion says, and many samples as M/M/c says, within 2 %."""
     ratios = []
