@@ -278,6 +278,8 @@ class Decision(Struct, frozen=True):
     """Node seconds the request would take locally; ``None`` when no node may answer or none is known."""
     local_nodes: int = 0
     """Nodes that rule 6 considered."""
+    spill: Literal["late", "work"] | None = None
+    """Why none of them comes first: all would be late, or one would not but the request is too much work."""
 
 
 class Usage(Struct, frozen=True):

@@ -53,7 +53,7 @@ class Learning:
             self._slow_down()
         for k, node in enumerate(self.nodes):
             self._catch_up(k, node)
-        usual, long = self.lengths.expect(None, None)
+        usual, long = self.lengths.expect(None, None, prompt, cached)
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, objective=OBJECTIVE,
             usual_output_tokens=usual, long_output_tokens=long,
@@ -61,7 +61,7 @@ class Learning:
         snapshots = [self._snapshot(k, node, now_s) for k, node in enumerate(self.nodes)]
         decision = decide(facts, NoEvidence(), [*snapshots, CLOUD], RoutingPolicy())
         if decision.work_s is not None:
-            self.limit.see(now_s, decision.work_s, decision.local_nodes)
+            self.limit.see(now_s, decision.work_s, decision.local_nodes, spill=decision.spill)
         first = decision.choices[0]
         if first.side == "cloud":
             return cloud(0)

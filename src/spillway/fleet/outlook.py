@@ -45,6 +45,8 @@ class Outlook:
         units = [
             self.unit_s(n.pace, n.load.slots) for n in nodes if n.pace is not None and n.load is not None
         ]
-        self.work_limit.see(now_s, decision.work_s, decision.local_nodes, min(units, default=1.0))
+        self.work_limit.see(
+            now_s, decision.work_s, decision.local_nodes, min(units, default=1.0), decision.spill
+        )
         self._prompt_tokens += RATE * (facts.input_tokens - self._prompt_tokens)
         self._output_tokens += RATE * (facts.usual_output_tokens - self._output_tokens)

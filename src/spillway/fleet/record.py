@@ -25,6 +25,7 @@ class Entry:
 
     __slots__ = (
         "batch_area",
+        "cached_tokens",
         "came_s",
         "first_s",
         "is_alone",
@@ -44,6 +45,7 @@ class Entry:
 
     def __init__(self, facts: RequestFacts, choice: Choice, now_s: float) -> None:
         self.prompt_tokens = facts.input_tokens
+        self.cached_tokens = facts.cached_tokens
         self.kind = facts.task
         self.objective = facts.objective
         self.came_s = now_s

@@ -31,7 +31,7 @@ from spillway.planner.events import Node
 from spillway.planner.policies import AllCloud, Policy
 from spillway.planner.runs import Arrivals, Fleet, Played
 from spillway.planner.workload import Floats
-from spillway.slo import forecast, margin
+from spillway.slo import forecast, lengths, margin, work_limit
 from spillway.slo.pace import LinearPace
 
 __all__ = ["cache_folder", "can_run", "play", "prepare"]
@@ -49,7 +49,7 @@ NODE_FIELDS: dict[str, Any] = {
 """The fields of ``events.Node`` that ``physics`` works on."""
 JOB_FIELDS: dict[str, Any] = {
     "arrived_s": float, "prefill_s": float, "first_s": float, "end_s": float, "prompt_tokens": np.int32,
-    "output_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
+    "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
@@ -59,7 +59,7 @@ JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 SOURCES = (
     *(f"planner/{name}.py" for name in ("physics", "choosing", "compiled_loop", "compiled_ours")),
     *(f"planner/{name}.py" for name in ("compiled_tasks", "compiled", "routed")),
-    *(f"slo/{name}.py" for name in ("forecast", "margin", "lengths", "admission")),
+    *(f"slo/{name}.py" for name in ("forecast", "margin", "lengths", "admission", "work_limit")),
 )
 """What the machine code is made from."""
 
@@ -80,8 +80,8 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 
 SHARED = (
     *(f for module in (physics, choosing, compiled_loop, compiled_ours) for f in _functions(module)),
-    *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, forecast.is_half_empty),
-    margin.next_margin,
+    *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, margin.next_margin),
+    *(lengths.octaves, lengths.half_octaves, lengths.usual_of_ranked, work_limit.next_fill),
 )
 """All functions that may be called from machine code."""
 
@@ -125,6 +125,7 @@ def _jobs(arrivals: Arrivals) -> NDArray[np.void]:
     jobs["arrived_s"] = arrivals.time_s
     jobs["prompt_tokens"] = arrivals.prompt_tokens
     jobs["output_tokens"] = arrivals.output_tokens
+    jobs["cached_tokens"] = arrivals.cached_tokens
     jobs["prefill_s"] = arrivals.prefill_s
     jobs["chunks"] = arrivals.chunks
     return jobs

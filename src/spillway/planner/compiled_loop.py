@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from spillway.planner import choosing, physics
-from spillway.planner.compiled_ours import choose_ours, learn_answer
+from spillway.planner.compiled_ours import choose_ours, learn_answer, learn_spilled
 from spillway.planner.compiled_tasks import (
     ALL_CLOUD,
     ALL_LOCAL,
@@ -32,6 +32,8 @@ def run(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Rules
         for n in range(len(nodes)):
             if nodes[n].next_s <= now_s:
                 physics.advance(nodes[n], tables, now_s)
+        if task.kind == OURS:
+            learn_spilled(mind, tables.jobs, choices, now_s)
         choice = choose(nodes, twins, tables, task, mind, rules, i)
         choices[i] = choice
         if choice >= 0:

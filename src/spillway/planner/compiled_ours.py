@@ -12,13 +12,13 @@ import math
 from typing import Any
 
 from spillway.planner import choosing, physics
-from spillway.planner.compiled_tasks import Mind, Rules
-from spillway.planner.routed import SPILLS
+from spillway.planner.compiled_tasks import FRESH_SIZES, SIZES, Mind, Rules
+from spillway.planner.routed import CLOUD_ANSWER_S, SPILLS
 from spillway.routing import reasons
-from spillway.slo import forecast, lengths, margin
+from spillway.slo import forecast, lengths, margin, work_limit
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
 
-__all__ = ["choose_ours", "learn_answer"]
+__all__ = ["choose_ours", "learn_answer", "learn_spilled"]
 
 TTFT, TOTAL = SPILLS.index(reasons.SLO_TTFT), SPILLS.index(reasons.SLO_TOTAL)
 WORK, FULL = SPILLS.index(reasons.WORK), SPILLS.index(reasons.FULL)
@@ -28,19 +28,47 @@ IN_TIME = -1
 
 def learn_answer(mind: Mind, rules: Rules, n: int, job: Any) -> None:
     """An answer of node ``n`` ended: its length, and whether the objective was kept."""
-    seen = mind.seen[0]
-    mind.lengths[seen % len(mind.lengths)] = job.output_tokens
-    mind.seen[0] = seen = seen + 1
-    if seen % lengths.EVERY == 0 or seen == 1 or seen == 2 or seen == 5 or seen == 10:
-        count = min(seen, len(mind.lengths))
-        sort(mind.lengths, mind.ordered, count)
-        total = 0.0
-        for k in range(count):
-            total += mind.ordered[k]
-        mind.usual[0] = total / count
-        mind.usual[1] = mind.ordered[int(lengths.LONG_SHARE * (count - 1))]
+    learn_length(mind, job)
+    mind.answers[n] += 1
     is_in_time = job.first_s - job.arrived_s <= rules.ttft_s and job.end_s - job.arrived_s <= rules.total_s
-    mind.margins[n] = margin.next_margin(mind.margins[n], is_in_time, rules.attainment)
+    mind.margins[n] = margin.next_margin(mind.margins[n], is_in_time, rules.attainment, mind.answers[n])
+
+
+def learn_length(mind: Mind, job: Any) -> None:
+    """One more answer has ended, here or in the cloud."""
+    for kind in kinds_of(job):
+        choosing.add_to_tail(
+            mind.lengths_seen, mind.recent, mind.ranked, lengths.WINDOW, kind, float(job.output_tokens)
+        )
+
+
+def learn_spilled(mind: Mind, jobs: Any, choices: Any, now_s: float) -> None:
+    """Answers that the cloud has given by now tell their lengths."""
+    while jobs[mind.learned[0]].arrived_s + CLOUD_ANSWER_S <= now_s:
+        if choices[mind.learned[0]] < 0:
+            learn_length(mind, jobs[mind.learned[0]])
+        mind.learned[0] += 1
+
+
+def kinds_of(job: Any) -> tuple[int, int, int]:
+    """Places of the records for such prompts, from narrow to wide; the last is that of any request."""
+    size = lengths.half_octaves(max(job.prompt_tokens, 1))
+    fresh = lengths.octaves(max(job.prompt_tokens - job.cached_tokens, 1))
+    return 1 + SIZES + size * FRESH_SIZES + fresh, 1 + size, 0
+
+
+def expected_lengths(mind: Mind, job: Any) -> tuple[float, float]:
+    """``slo.lengths.OutputLengths.expect``: a usual and a long answer."""
+    for kind in kinds_of(job):
+        count = min(mind.lengths_seen[kind], lengths.WINDOW)
+        if count >= lengths.FEW or (kind == 0 and count > 0):
+            base = kind * lengths.WINDOW
+            top = lengths.usual_of_ranked(count)
+            total = 0.0
+            for k in range(top):
+                total += mind.ranked[base + k]
+            return total / top, mind.ranked[base + int(lengths.LONG_SHARE * (count - 1))]
+    return lengths.USUAL_TOKENS, lengths.LONG_TOKENS
 
 
 def choose_ours(nodes: Any, job: Any, steps_s: Any, mind: Mind, rules: Rules) -> int:
@@ -51,18 +79,29 @@ def choose_ours(nodes: Any, job: Any, steps_s: Any, mind: Mind, rules: Rules) ->
         return -1 - CONTEXT
     if job.prompt_tokens > rules.most_input_tokens:
         return -1 - BUDGET
-    usual, long = mind.usual[0], mind.usual[1]
+    usual, long = expected_lengths(mind, job)
     work_s = _work_s(nodes[0], job, steps_s, usual)
-    best, earliest_s, why = -1, math.inf, len(SPILLS)
+    best, earliest_s, why, waits_for_work = -1, math.inf, len(SPILLS), False
     for n in range(len(nodes)):
         first_s, total_s = _forecast(nodes[n], job, steps_s, usual, long)
         delay = _delay(nodes[n], rules, first_s, total_s, work_s, mind.limit_s[0], mind.margins[n])
+        waits_for_work = waits_for_work or delay == WORK
         if delay != IN_TIME:
             why = min(why, delay)
         elif _is_better(nodes, n, best, first_s, earliest_s):
             best, earliest_s = n, first_s
-    _see_arrival(mind, rules, job.arrived_s, work_s, len(nodes))
+    if best < 0:
+        _learn_spill(mind, work_s, waits_for_work, why)
+    _see_arrival(mind, job.arrived_s, work_s, len(nodes))
     return best if best >= 0 else -1 - why
+
+
+def _learn_spill(mind: Mind, work_s: float, waits_for_work: bool, why: int) -> None:
+    """What ``slo.work_limit`` learns from a request that no node took."""
+    if waits_for_work:
+        mind.fill[0] = work_limit.next_fill(mind.fill[0], False)
+    elif why in (TTFT, TOTAL) and work_s <= mind.limit_s[0]:
+        mind.fill[0] = work_limit.next_fill(mind.fill[0], True)
 
 
 def _is_better(nodes: Any, n: int, best: int, first_s: float, earliest_s: float) -> bool:
@@ -110,45 +149,29 @@ def _delay(
         return FULL if node.in_flight >= node.slots * (1.0 + rules.queue_per_slot) else IN_TIME
     if node.in_flight >= node.slots * (1.0 + HARD_QUEUE_PER_SLOT):
         return FULL
-    if work_s > limit_s and not forecast.is_half_empty(node.in_flight, node.slots):
-        return WORK
     allowed = margin if node.in_flight else max(margin, 1.0)
     if first_s > allowed * rules.ttft_s:
         return TTFT
-    return TOTAL if total_s > allowed * rules.total_s else IN_TIME
+    if total_s > allowed * rules.total_s:
+        return TOTAL
+    return WORK if work_s > limit_s else IN_TIME
 
 
-def _see_arrival(mind: Mind, rules: Rules, now_s: float, work_s: float, nodes: int) -> None:
+def _see_arrival(mind: Mind, now_s: float, work_s: float, nodes: int) -> None:
     """``slo.work_limit.WorkLimit.see``, on a ring."""
-    mind.times_s[mind.arrivals[0] % rules.window] = now_s
-    choosing.add_to_tail(mind.arrivals, mind.works_s, mind.ranked_s, rules.window, 0, work_s)
+    window = work_limit.WINDOW
+    mind.times_s[mind.arrivals[0] % window] = now_s
+    choosing.add_to_tail(mind.arrivals, mind.works_s, mind.ranked_s, window, 0, work_s)
     seen = mind.arrivals[0]
-    if seen % rules.every:
+    if seen % work_limit.EVERY:
         return
-    oldest_s = mind.times_s[seen % rules.window] if seen >= rules.window else mind.times_s[0]
+    oldest_s = mind.times_s[seen % window] if seen >= window else mind.times_s[0]
     span_s = now_s - oldest_s
     if span_s > 0.0:
         filled_s = 0.0
         mind.limit_s[0] = math.inf
-        for k in range(min(seen, rules.window)):
+        for k in range(min(seen, window)):
             filled_s += mind.ranked_s[k]
-            if filled_s >= rules.fill * nodes * span_s:
+            if filled_s >= mind.fill[0] * nodes * span_s:
                 mind.limit_s[0] = mind.ranked_s[k]
                 break
-
-
-def sort(values: Any, out: Any, count: int) -> None:
-    """``out`` holds the first so many values in ascending order (Shell's sort; numpy's compiles for 2 s)."""
-    gap = 1
-    while 3 * gap < count:
-        gap = 3 * gap + 1
-    for k in range(count):
-        out[k] = values[k]
-    while gap:
-        for k in range(gap, count):
-            value, place = out[k], k
-            while place >= gap and out[place - gap] > value:
-                out[place] = out[place - gap]
-                place -= gap
-            out[place] = value
-        gap //= 3

@@ -24,17 +24,21 @@ from spillway.planner.workload import Floats
 from spillway.routing import Policy as RoutingPolicy
 from spillway.slo import lengths
 from spillway.slo.margin import Margin
-from spillway.slo.work_limit import WorkLimit
+from spillway.slo.work_limit import FILL, WINDOW
 from spillway.vocabulary import Objective
 
 __all__ = [
-    "ALL_CLOUD", "ALL_LOCAL", "CLAIRVOYANT", "OBSERVED", "OURS", "RESERVATION", "THRESHOLD", "Mind", "Rules",
-    "Run", "Task", "task_of",
+    "ALL_CLOUD", "ALL_LOCAL", "CLAIRVOYANT", "FRESH_SIZES", "OBSERVED", "OURS", "RESERVATION", "SIZES",
+    "THRESHOLD", "Mind", "Rules", "Run", "Task", "task_of",
 ]  # fmt: skip
 
 KINDS = (AllCloud, AllLocal, Threshold, Reservation, ObservedTail, Clairvoyant, Routed)
 ALL_CLOUD, ALL_LOCAL, THRESHOLD, RESERVATION, OBSERVED, CLAIRVOYANT, OURS = range(len(KINDS))
 EMPTY = np.zeros(0, dtype=np.bool_)
+SIZES, FRESH_SIZES = 63, 32
+"""Half octaves and octaves that a count of tokens may have."""
+LENGTH_KINDS = 1 + SIZES + SIZES * FRESH_SIZES
+"""Any request, then by size, then by size and what of it is new."""
 
 
 class Run(NamedTuple):
@@ -69,10 +73,6 @@ class Rules(NamedTuple):
     context_tokens: float
     most_input_tokens: int
     queue_per_slot: float
-    window: int
-    """Arrivals that the work limit looks at, how full they may make the nodes, and how often it looks."""
-    fill: float
-    every: int
 
 
 class Mind(NamedTuple):
@@ -80,21 +80,25 @@ class Mind(NamedTuple):
 
     margins: Floats
     """By node."""
-    lengths: Floats
-    usual: Floats
-    """Usual and long answers."""
+    answers: NDArray[np.int64]
+    """By node."""
+    lengths_seen: NDArray[np.int64]
+    """Answers by kind; the kinds are those of ``slo.lengths`` without task classes."""
+    recent: Floats
+    ranked: Floats
+    """Their lengths by kind, in order of coming and of size."""
     times_s: Floats
     works_s: Floats
     ranked_s: Floats
     """Work of the last arrivals, in order of coming and of size."""
     limit_s: Floats
     """One entry: the most work a request may be."""
-    ordered: Floats
-    """Room to sort in."""
-    seen: NDArray[np.int64]
-    """One entry: answers."""
+    fill: Floats
+    """One entry: how full the nodes may be."""
     arrivals: NDArray[np.int64]
     """One entry."""
+    learned: NDArray[np.int64]
+    """One entry: requests up to which answers of the cloud have been learned."""
 
 
 class Task(NamedTuple):
@@ -126,7 +130,7 @@ def task_of(policy: Policy, node: Node, nodes: int) -> Task | None:
         case Routed():
             objective, settings = policy._objective, policy._policy
     rules = _rules(objective, settings, node)
-    return Task(run, rules, _mind(nodes, rules.window))
+    return Task(run, rules, _mind(nodes))
 
 
 def _hard(policy: Threshold) -> NDArray[np.bool_]:
@@ -156,7 +160,6 @@ def _run(kind: int, nodes: int) -> Run:
 
 def _rules(objective: Objective, settings: RoutingPolicy, node: Node) -> Rules:
     ttft_s, total_s = limits(objective)
-    work = WorkLimit()
     return Rules(
         ttft_s=ttft_s,
         total_s=total_s,
@@ -165,22 +168,21 @@ def _rules(objective: Objective, settings: RoutingPolicy, node: Node) -> Rules:
         context_tokens=node.cache_tokens if math.isinf(node.cache_tokens) else float(int(node.cache_tokens)),
         most_input_tokens=settings.max_local_input_tokens,
         queue_per_slot=settings.queue_per_slot,
-        window=work._recent.maxlen or 0,
-        fill=work._fill,
-        every=work._every,
     )
 
 
-def _mind(nodes: int, window: int) -> Mind:
+def _mind(nodes: int) -> Mind:
     return Mind(
         margins=np.full(nodes, Margin().value),
-        lengths=np.zeros(lengths.WINDOW),
-        usual=np.array([lengths.USUAL_TOKENS, lengths.LONG_TOKENS]),
-        times_s=np.zeros(window),
-        works_s=np.zeros(window),
-        ranked_s=np.zeros(window),
+        answers=np.zeros(nodes, dtype=np.int64),
+        lengths_seen=np.zeros(LENGTH_KINDS, dtype=np.int64),
+        recent=np.zeros(LENGTH_KINDS * lengths.WINDOW),
+        ranked=np.zeros(LENGTH_KINDS * lengths.WINDOW),
+        times_s=np.zeros(WINDOW),
+        works_s=np.zeros(WINDOW),
+        ranked_s=np.zeros(WINDOW),
         limit_s=np.array([math.inf]),
-        ordered=np.zeros(lengths.WINDOW),
-        seen=np.zeros(1, dtype=np.int64),
+        fill=np.array([FILL]),
         arrivals=np.zeros(1, dtype=np.int64),
+        learned=np.zeros(1, dtype=np.int64),
     )

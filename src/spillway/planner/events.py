@@ -44,8 +44,8 @@ class Job:
     """One request on a node."""
 
     __slots__ = (
-        "arrived_s", "chunks", "end_s", "first_s", "is_lost", "next", "next_done", "output_tokens",
-        "prefill_s", "prompt_tokens", "request", "sharers",
+        "arrived_s", "cached_tokens", "chunks", "end_s", "first_s", "is_lost", "next", "next_done",
+        "output_tokens", "prefill_s", "prompt_tokens", "request", "sharers",
     )  # fmt: skip
 
     def __init__(self, request: int, arrived_s: float, prompt: int, output: float, cached: int) -> None:
@@ -56,6 +56,7 @@ class Job:
         self.first_s = self.end_s = 0.0
         self.prompt_tokens = prompt
         self.output_tokens = output
+        self.cached_tokens = cached
         self.chunks = chunks_of(prompt, cached)
         self.sharers = 0
         """Requests on the node when it was sent, itself included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Sequence
 
 from spillway.planner.events import Node
@@ -16,6 +17,8 @@ from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective, RequestFact
 __all__ = ["Routed"]
 
 LOCAL_MODEL = "local-model"
+CLOUD_ANSWER_S = 10.0
+"""When the length of an answer from the cloud is known, after its request came (guess)."""
 CLOUD = NodeSnapshot("cloud", "cloud", (ModelFacts("cloud-model"),))
 SPILLS = (
     reasons.SLO_TTFT, reasons.SLO_TOTAL, reasons.WORK, reasons.FULL, reasons.INPUT_BUDGET,
@@ -44,15 +47,19 @@ class Routed:
         self._models = [(ModelFacts(LOCAL_MODEL, context_tokens=limit),) for limit in limits]
         self._margins = [Margin(self._objective.attainment_ratio) for _ in nodes]
         self._lengths, self._limit = OutputLengths(), WorkLimit()
+        self._spilled: deque[tuple[float, int, int, int]] = deque()
         for node in nodes:
             node.keeps_finished = True
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
         """The first upstream of the decision."""
+        while self._spilled and self._spilled[0][0] + CLOUD_ANSWER_S <= now_s:
+            _, asked, said, held = self._spilled.popleft()
+            self._lengths.learn(None, said, asked, held)
         for node, margin in zip(self._nodes, self._margins, strict=True):
             if node.finished:
                 self._learn(node, margin)
-        usual, long = self._lengths.expect(None, None)
+        usual, long = self._lengths.expect(None, None, prompt, cached)
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, input_grade="reported",
             cached_tokens=cached, objective=self._objective, usual_output_tokens=usual,
@@ -60,10 +67,11 @@ class Routed:
         )  # fmt: skip
         decision = decide(facts, self._evidence, self.snapshots(now_s), self._policy)
         if decision.work_s is not None:
-            self._limit.see(now_s, decision.work_s, decision.local_nodes)
+            self._limit.see(now_s, decision.work_s, decision.local_nodes, spill=decision.spill)
         first = decision.choices[0]
         if first.side == "local":
             return self._index[first.upstream]
+        self._spilled.append((now_s, prompt, output, cached))
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)
         return cloud(said)
 
@@ -84,7 +92,7 @@ class Routed:
         """Take in what ended: answer lengths, and whether the objective was kept."""
         limit_s, whole_s = self._objective.ttft_s, self._objective.total_s
         for job in node.finished:
-            self._lengths.learn(None, job.output_tokens)
+            self._lengths.learn(None, job.output_tokens, job.prompt_tokens, job.cached_tokens)
             first_s = node.first_s[job.request] - job.arrived_s
             total_s = node.end_s[job.request] - job.arrived_s
             margin.learn((limit_s is None or first_s <= limit_s) and (whole_s is None or total_s <= whole_s))

@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
+from typing import Literal
 from zlib import crc32
 
 from msgspec import structs
@@ -296,7 +297,15 @@ def _plan(
         wants_logprobs="confidence" in gates,
         work_s=min((b.work_s for b in beliefs.values() if b.work_s is not None), default=None),
         local_nodes=len(beliefs),
+        spill=_spill(beliefs) if choices[0].side == "cloud" else None,
     )
+
+
+def _spill(beliefs: Beliefs) -> Literal["late", "work"] | None:
+    delays = {belief.delay for belief in beliefs.values()}
+    if "work" in delays:
+        return "work"
+    return "late" if delays & {"ttft", "total"} else None
 
 
 def _patience(facts: RequestFacts, deadlines: Deadlines) -> Deadlines:

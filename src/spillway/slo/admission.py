@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from spillway.slo.forecast import Forecast, forecast, is_half_empty, work_s
+from spillway.slo.forecast import Forecast, forecast, work_s
 from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
 
 __all__ = ["Admission", "Delay", "admission"]
@@ -67,8 +67,6 @@ def _delay(
     """
     if _is_full(node, HARD_QUEUE_PER_SLOT):
         return "full"
-    if work > node.work_limit_s and not is_half_empty(load.in_flight, load.slots):
-        return "work"
     allowed = node.margin_ratio if load.in_flight else max(node.margin_ratio, 1.0)
     if node.is_due:
         return None
@@ -76,7 +74,7 @@ def _delay(
         return "ttft"
     if objective.total_s is not None and found.total_s > allowed * objective.total_s:
         return "total"
-    return None
+    return "work" if work > node.work_limit_s else None
 
 
 def _queue_s(objective: Objective, found: Forecast) -> float:

@@ -15,7 +15,6 @@ from spillway.vocabulary import Load, Pace
 __all__ = [
     "Forecast",
     "forecast",
-    "is_half_empty",
     "step_s",
     "total_s",
     "ttft_s",
@@ -47,14 +46,6 @@ def total_s(first_s: float, output_tokens: float, step_then_s: float) -> float:
 def work_seconds(prompt_s: float, usual_tokens: float, step_share_s: float, cache_s: float) -> float:
     """Seconds of a whole, full node that a request takes: reading, and its part of the steps."""
     return prompt_s + usual_tokens * (step_share_s + cache_s)
-
-
-def is_half_empty(in_flight: float, slots: float) -> bool:
-    """Whether a node has so little to do that a request of much work is better than none.
-
-    On the traces tried this keeps 1 to 9 % more local than a work limit that always holds.
-    """
-    return in_flight < slots / 2.0
 
 
 class Forecast(Struct, frozen=True):

@@ -5,30 +5,36 @@ from __future__ import annotations
 __all__ = ["Margin", "Quantile", "next_margin"]
 
 STEP = 0.02
+FIRST_STEP = 0.1
+"""Added to the step at first: a node of which nothing is known is soon known well enough."""
+FIRST_ANSWERS = 20.0
 LOWEST, HIGHEST = 0.3, 2.0
 
 
-def next_margin(value: float, is_in_time: bool, attainment: float) -> float:
-    """The margin after one more answer: a miss lowers it much, a hit raises it a little.
+def next_margin(value: float, is_in_time: bool, attainment: float, answers: float) -> float:
+    """The margin after one more answer, the ``answers``-th: a miss lowers it much, a hit raises it a little.
 
     It settles where the share of answers in time is one point above ``attainment``, whatever the errors of
     the forecasts look like (a Robbins-Monro search, as adaptive conformal inference uses it).
     """
     target = min(attainment + 0.01, 0.999)
     change = (1.0 - target) if is_in_time else -target
-    return min(max(value + STEP * change, LOWEST), HIGHEST)
+    step = STEP + FIRST_STEP / (1.0 + answers / FIRST_ANSWERS)
+    return min(max(value + step * change, LOWEST), HIGHEST)
 
 
 class Margin:
     """The share of an objective a forecast may use, learned so that ``attainment`` of the answers keep it."""
 
-    def __init__(self, attainment: float = 0.95, start: float = 0.9) -> None:
+    def __init__(self, attainment: float = 0.95, start: float = 0.85) -> None:
         self.value = start
         self._attainment = attainment
+        self._answers = 0
 
     def learn(self, is_in_time: bool) -> None:
         """One more answer."""
-        self.value = next_margin(self.value, is_in_time, self._attainment)
+        self._answers += 1
+        self.value = next_margin(self.value, is_in_time, self._attainment, self._answers)
 
 
 class Quantile:
