@@ -88,13 +88,21 @@ class Plan:
         return sorted({round(self.shortest_tokens * ratio ** (k / 4)) for k in range(5)})
 
     def alone(self) -> list[Wave]:
-        """Single requests of each length, and one whose beginning is known."""
+        """Single requests of each length, and some that go on where the one before them ended.
+
+        Most prompts in daily use are a little text behind much that is cached: a history, instructions.
+        """
         waves = [Wave("read", (Ask(length, self.output_tokens),)) for length in self.lengths]
-        if len(waves) > 1:  # half of the longest is new, half stands in the cache from the wave before
-            half = max(self.longest_tokens // 2, self.shortest_tokens)
-            waves.append(Wave("read", (Ask(half, self.output_tokens),)))
-            waves.append(Wave("cached", (Ask(self.longest_tokens - half, self.output_tokens, 0.0, True),)))
+        for known, tail in self._continuations():
+            waves.append(Wave("read", (Ask(known, self.output_tokens),)))
+            waves.append(Wave("cached", (Ask(tail, self.output_tokens, 0.0, True),)))
         return waves
+
+    def _continuations(self) -> list[tuple[int, int]]:
+        """Pairs of (tokens that are cached, tokens behind them); none where prompts cannot differ enough."""
+        whole, short = self.longest_tokens, self.shortest_tokens
+        pairs = [(whole // 2, whole - whole // 2), (whole - short, short), (whole // 2 - short, short)]
+        return [(known, tail) for known, tail in pairs if known >= 2 * short]
 
     def batch(self, size: int, is_long: bool = False) -> Wave:
         """So many requests at once, with short prompts or middling ones."""
