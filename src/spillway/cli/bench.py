@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from spillway.cli import bench_options as options
+from spillway.cli.bench_options import BenchOptions
+from spillway.cli.options import taking
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -17,83 +18,43 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-def command(
-    url: options.Url = None,
-    predict: options.Predict = False,
-    bandwidth_gb_s: options.BandwidthGbS = None,
-    tflops: options.Tflops = None,
-    memory_gb: options.MemoryGb = None,
-    family: options.Family = None,
-    hardware: options.Hardware = None,
-    weights_gb: options.WeightsGb = None,
-    params_b: options.ParamsB = None,
-    active_params_b: options.ActiveParamsB = None,
-    model: options.Model = None,
-    quant: options.Quant = None,
-    kv_bytes_per_token: options.KvBytesPerToken = None,
-    context: options.Context = 512,
-    prompt_tokens: options.PromptTokens = None,
-    cached_tokens: options.CachedTokens = 0,
-    batch: options.Batch = 1,
-    api_key: options.ApiKey = None,
-    duration: options.Duration = 60.0,
-    max_concurrency: options.MaxConcurrency = 32,
-    name: options.Name = None,
-    save: options.Save = None,
-    force: options.Force = False,
-    slots: options.Slots = 2,
-    context_tokens: options.ContextTokens = 4096,
-    as_json: options.AsJson = False,
-) -> None:
+@taking(BenchOptions)
+def command(options: BenchOptions) -> None:
     """Measure how fast a node is, or say how fast a machine should be.
 
     Example: spillway bench http://127.0.0.1:8080 --duration 60
 
     Example: spillway bench --predict --bandwidth-gb-s 936 --tflops 35.6 --weights-gb 4.92 --json
     """
-    if url is not None and not predict:
-        from spillway.cli.bench_live import LiveOptions, bench_live
+    if options.url is not None and not options.predict:
+        from spillway.cli.bench_live import bench_live
 
-        bench_live(
-            LiveOptions(
-                url,
-                model,
-                api_key,
-                duration,
-                max_concurrency,
-                name,
-                save,
-                force,
-                slots,
-                context_tokens,
-                as_json,
-            )
-        )
-        return
-    if url is not None or not predict:
+        bench_live(options.url, options)
+    elif options.url is None and options.predict:
+        _predict(options)
+    else:
         raise ConfigError("bench needs the URL of a node, or --predict with figures of a machine and a model")
+
+
+def _predict(options: BenchOptions) -> None:
     from spillway.planner.node_model import NodeModel, load_fit
 
-    machine, machine_note = _machine(hardware, bandwidth_gb_s, tflops, memory_gb, family)
-    shape, model_note = _model(model, quant, weights_gb, params_b, active_params_b, kv_bytes_per_token)
+    machine, machine_note = _machine(options)
+    shape, model_note = _model(options)
     node = NodeModel(machine, shape, load_fit())
-    prompt = prompt_tokens or max(context, 1)
-    result = _result(node, batch, context, prompt, min(cached_tokens, prompt - 1))
+    prompt = options.prompt_tokens or max(options.context, 1)
+    result = _result(node, options.batch, options.context, prompt, min(options.cached_tokens, prompt - 1))
     result["assumptions"] = [note for note in (machine_note, model_note) if note]
-    typer.echo(json.dumps(result) if as_json else _text(result))
+    typer.echo(json.dumps(result) if options.as_json else _text(result))
 
 
-def _machine(
-    key: str | None,
-    bandwidth_gb_s: float | None,
-    tflops: float | None,
-    memory_gb: float | None,
-    family: str | None,
-) -> tuple[Machine, str | None]:
+def _machine(options: BenchOptions) -> tuple[Machine, str | None]:
     """The machine asked about, and what had to be assumed of it."""
     from spillway.planner.catalogue import load_machines
     from spillway.planner.node_model import FAMILIES, Machine, infer_family
 
+    key, family = options.hardware, options.family
+    bandwidth_gb_s, tflops, memory_gb = options.bandwidth_gb_s, options.tflops, options.memory_gb
     if key is not None:
         machines = load_machines()
         if key not in machines:
@@ -113,19 +74,14 @@ def _machine(
     return Machine(inferred, bandwidth_gb_s, tflops, memory_gb), note
 
 
-def _model(
-    key: str | None,
-    quant: str | None,
-    weights_gb: float | None,
-    params_b: float | None,
-    active_params_b: float | None,
-    kv_bytes_per_token: float | None,
-) -> tuple[ModelShape, str | None]:
+def _model(options: BenchOptions) -> tuple[ModelShape, str | None]:
     """The model asked about, and what had to be assumed of it."""
     from spillway.planner.catalogue import load_models, shape_from_size
     from spillway.planner.node_model import ModelShape
 
-    kind = _quant(quant)
+    key, kind = options.model, _quant(options.quant)
+    weights_gb, kv_bytes_per_token = options.weights_gb, options.kv_bytes_per_token
+    params_b, active_params_b = options.params_b, options.active_params_b
     if key is not None:
         models = load_models()
         if key not in models:

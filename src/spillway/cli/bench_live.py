@@ -16,39 +16,25 @@ from urllib.parse import urlsplit
 import typer
 
 if TYPE_CHECKING:
+    from spillway.cli.bench_options import BenchOptions
     from spillway.measuring.campaign import Measured
     from spillway.planner.profile import Profile
 
-__all__ = ["LiveOptions", "bench_live"]
+__all__ = ["bench_live"]
 
 SCHEMA = "spillway.bench/1"
 Show = Callable[[float, str], None]
 
 
-@dataclass(frozen=True)
-class LiveOptions:
-    """What the command line asks for."""
+def bench_live(target: str, options: BenchOptions) -> None:
+    """The profile of ``target``, a server's URL or the path of a model file, is saved and shown.
 
-    target: str
-    """A server's URL, or the path of a model file."""
-    model: str | None
-    api_key: str | None
-    duration_s: float
-    max_concurrency: int
-    name: str | None
-    save: Path | None
-    is_forced: bool
-    slots: int
-    context_tokens: int
-    as_json: bool
-
-
-def bench_live(options: LiveOptions) -> None:
-    """The profile is saved and shown; SpillwayError leaves say why it cannot be."""
+    SpillwayError leaves say why it cannot be.
+    """
     from spillway.planner.profile import profile_path, save_profile
 
     with _progress() as show:
-        measured, profile = asyncio.run(_measure(options, show))
+        measured, profile = asyncio.run(_measure(target, options, show))
     path = options.save or profile_path(profile.name, os.environ)
     save_profile(profile, path)
     for warning in profile.warnings:
@@ -58,7 +44,7 @@ def bench_live(options: LiveOptions) -> None:
     )
 
 
-async def _measure(options: LiveOptions, show: Show) -> tuple[Measured, Profile]:
+async def _measure(where: str, options: BenchOptions, show: Show) -> tuple[Measured, Profile]:
     from datetime import UTC, datetime
 
     from spillway.measuring.campaign import Campaign, Limits
@@ -66,12 +52,12 @@ async def _measure(options: LiveOptions, show: Show) -> tuple[Measured, Profile]
     from spillway.measuring.target import find_target
     from spillway.measuring.waits import watch
 
-    limits = Limits(duration_s=options.duration_s, max_concurrency=options.max_concurrency)
-    async with _server(options) as node:
+    limits = Limits(duration_s=options.duration, max_concurrency=options.max_concurrency)
+    async with _server(where, options) as node:
         target = await find_target(node.url, options.model, node.api_key)
         try:
             disturbance = watch(node.pid) if node.pid else None
-            bench = Campaign(target, limits, show, is_forced=options.is_forced, disturbance=disturbance)
+            bench = Campaign(target, limits, show, is_forced=options.force, disturbance=disturbance)
             measured = await bench.run()
         finally:
             await target.close()
@@ -90,15 +76,15 @@ class Node:
 
 
 @asynccontextmanager
-async def _server(options: LiveOptions) -> AsyncIterator[Node]:
+async def _server(where: str, options: BenchOptions) -> AsyncIterator[Node]:
     """The node that runs there, or a model file served meanwhile."""
-    if "://" in options.target:
-        host = urlsplit(options.target).netloc.rpartition("@")[2]
-        yield Node(options.target, options.api_key, host.replace(":", "-") or None)
+    if "://" in where:
+        host = urlsplit(where).netloc.rpartition("@")[2]
+        yield Node(where, options.api_key, host.replace(":", "-") or None)
         return
     from spillway.engines.embedded import EmbeddedEngine
 
-    path = Path(options.target)
+    path = Path(where)
     engine = EmbeddedEngine(path, name=path.stem, slots=options.slots, context_tokens=options.context_tokens)
     await engine.start()
     try:

@@ -1,7 +1,8 @@
-"""The options of ``spillway bench``, one name each, so that the command's signature stays readable."""
+"""The options of ``spillway bench`` as one record."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -9,82 +10,93 @@ import typer
 
 LIVE, FIGURES = "Measuring a node", "With --predict"
 
-Url = Annotated[
-    str | None, typer.Argument(help="The node to measure: its URL, or a GGUF file to serve meanwhile.")
-]
-Predict = Annotated[bool, typer.Option("--predict", help="Estimate from figures, without a node.")]
-BandwidthGbS = Annotated[
-    float | None, typer.Option(help="Memory bandwidth in GB/s.", rich_help_panel=FIGURES, min=1e-3)
-]
-Tflops = Annotated[
-    float | None,
-    typer.Option(
-        help="FP16 TFLOPS of the general units, as spec sheets list it.",
-        rich_help_panel=FIGURES,
-        min=1e-3,
-    ),
-]
-MemoryGb = Annotated[
-    float | None, typer.Option(help="Memory for weights and cache.", rich_help_panel=FIGURES, min=1e-3)
-]
-Family = Annotated[
-    str | None, typer.Option(help="Kind of machine; inferred when left out.", rich_help_panel=FIGURES)
-]
-Hardware = Annotated[
-    str | None, typer.Option(help="Catalogue key instead of figures.", rich_help_panel=FIGURES)
-]
-WeightsGb = Annotated[
-    float | None, typer.Option(help="Size of the model file in GB.", rich_help_panel=FIGURES, min=1e-6)
-]
-ParamsB = Annotated[
-    float | None, typer.Option(help="Billions of parameters.", rich_help_panel=FIGURES, min=1e-6)
-]
-ActiveParamsB = Annotated[
-    float | None,
-    typer.Option(
-        help="Billions one token uses, for a mixture of experts.", rich_help_panel=FIGURES, min=1e-6
-    ),
-]
-Model = Annotated[
-    str | None, typer.Option(help="Model to measure where there are several; or a catalogue key.")
-]
-Quant = Annotated[str | None, typer.Option(help="q4, q8 or f16.", rich_help_panel=FIGURES)]
-KvBytesPerToken = Annotated[
-    float | None, typer.Option(help="Cache of one token.", rich_help_panel=FIGURES, min=0)
-]
-Context = Annotated[
-    int, typer.Option(help="Tokens in each cache while decoding.", rich_help_panel=FIGURES, min=0)
-]
-PromptTokens = Annotated[
-    int | None,
-    typer.Option(help="Prompt length for prefill; the context if left out.", rich_help_panel=FIGURES, min=1),
-]
-CachedTokens = Annotated[
-    int, typer.Option(help="Prompt tokens already in the cache.", rich_help_panel=FIGURES, min=0)
-]
-Batch = Annotated[int, typer.Option(help="Sequences decoded at once.", rich_help_panel=FIGURES, min=1)]
-ApiKey = Annotated[
-    str | None,
-    typer.Option(help="Key the node asks for.", rich_help_panel=LIVE, envvar="SPILLWAY_NODE_KEY"),
-]
-Duration = Annotated[
-    float, typer.Option(help="Seconds the measurement may take.", rich_help_panel=LIVE, min=1)
-]
-MaxConcurrency = Annotated[
-    int, typer.Option(help="Most requests at once.", rich_help_panel=LIVE, min=1, max=256)
-]
-Name = Annotated[
-    str | None, typer.Option(help="Name of the profile; default: where it is.", rich_help_panel=LIVE)
-]
-Save = Annotated[
-    Path | None,
-    typer.Option(help="Where to keep the profile; default: with the configuration.", rich_help_panel=LIVE),
-]
-Force = Annotated[
-    bool, typer.Option("--force", help="Measure although others use the node.", rich_help_panel=LIVE)
-]
-Slots = Annotated[int, typer.Option(help="Slots to serve a GGUF file with.", rich_help_panel=LIVE, min=1)]
-ContextTokens = Annotated[
-    int, typer.Option(help="Context per slot to serve a GGUF file with.", rich_help_panel=LIVE, min=64)
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """What the command line asks for."""
+
+    url: Annotated[
+        str | None, typer.Argument(help="The node to measure: its URL, or a GGUF file to serve meanwhile.")
+    ] = None
+    predict: Annotated[bool, typer.Option("--predict", help="Estimate from figures, without a node.")] = False
+    bandwidth_gb_s: Annotated[
+        float | None, typer.Option(help="Memory bandwidth in GB/s.", rich_help_panel=FIGURES, min=1e-3)
+    ] = None
+    tflops: Annotated[
+        float | None,
+        typer.Option(
+            help="FP16 TFLOPS of the general units, as spec sheets list it.",
+            rich_help_panel=FIGURES,
+            min=1e-3,
+        ),
+    ] = None
+    memory_gb: Annotated[
+        float | None, typer.Option(help="Memory for weights and cache.", rich_help_panel=FIGURES, min=1e-3)
+    ] = None
+    family: Annotated[
+        str | None, typer.Option(help="Kind of machine; inferred when left out.", rich_help_panel=FIGURES)
+    ] = None
+    hardware: Annotated[
+        str | None, typer.Option(help="Catalogue key instead of figures.", rich_help_panel=FIGURES)
+    ] = None
+    weights_gb: Annotated[
+        float | None, typer.Option(help="Size of the model file in GB.", rich_help_panel=FIGURES, min=1e-6)
+    ] = None
+    params_b: Annotated[
+        float | None, typer.Option(help="Billions of parameters.", rich_help_panel=FIGURES, min=1e-6)
+    ] = None
+    active_params_b: Annotated[
+        float | None,
+        typer.Option(
+            help="Billions one token uses, for a mixture of experts.", rich_help_panel=FIGURES, min=1e-6
+        ),
+    ] = None
+    model: Annotated[
+        str | None, typer.Option(help="Model to measure where there are several; or a catalogue key.")
+    ] = None
+    quant: Annotated[str | None, typer.Option(help="q4, q8 or f16.", rich_help_panel=FIGURES)] = None
+    kv_bytes_per_token: Annotated[
+        float | None, typer.Option(help="Cache of one token.", rich_help_panel=FIGURES, min=0)
+    ] = None
+    context: Annotated[
+        int, typer.Option(help="Tokens in each cache while decoding.", rich_help_panel=FIGURES, min=0)
+    ] = 512
+    prompt_tokens: Annotated[
+        int | None,
+        typer.Option(
+            help="Prompt length for prefill; the context if left out.", rich_help_panel=FIGURES, min=1
+        ),
+    ] = None
+    cached_tokens: Annotated[
+        int, typer.Option(help="Prompt tokens already in the cache.", rich_help_panel=FIGURES, min=0)
+    ] = 0
+    batch: Annotated[int, typer.Option(help="Sequences decoded at once.", rich_help_panel=FIGURES, min=1)] = 1
+    api_key: Annotated[
+        str | None,
+        typer.Option(help="Key the node asks for.", rich_help_panel=LIVE, envvar="SPILLWAY_NODE_KEY"),
+    ] = None
+    duration: Annotated[
+        float, typer.Option(help="Seconds the measurement may take.", rich_help_panel=LIVE, min=1)
+    ] = 60.0
+    max_concurrency: Annotated[
+        int, typer.Option(help="Most requests at once.", rich_help_panel=LIVE, min=1, max=256)
+    ] = 32
+    name: Annotated[
+        str | None, typer.Option(help="Name of the profile; default: where it is.", rich_help_panel=LIVE)
+    ] = None
+    save: Annotated[
+        Path | None,
+        typer.Option(
+            help="Where to keep the profile; default: with the configuration.", rich_help_panel=LIVE
+        ),
+    ] = None
+    force: Annotated[
+        bool, typer.Option("--force", help="Measure although others use the node.", rich_help_panel=LIVE)
+    ] = False
+    slots: Annotated[
+        int, typer.Option(help="Slots to serve a GGUF file with.", rich_help_panel=LIVE, min=1)
+    ] = 2
+    context_tokens: Annotated[
+        int, typer.Option(help="Context per slot to serve a GGUF file with.", rich_help_panel=LIVE, min=64)
+    ] = 4096
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False

@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from spillway.cli import evidence_options as options
 from spillway.cli.evidence_log import LogOptions
 from spillway.cli.evidence_log_print import run_log
+from spillway.cli.evidence_options import EvidenceOptions
+from spillway.cli.options import taking
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from spillway.config.schema import Config
     from spillway.evidence.store import Disagreement
     from spillway.evidence.table import EvidenceLine, EvidenceTable
@@ -27,23 +30,8 @@ SHOWN = 20
 SHOWN_CHARACTERS = 600
 
 
-def command(
-    config: options.Config = None,
-    ledger: options.Ledger = None,
-    disagreements: options.Disagreements = False,
-    limit: options.Limit = None,
-    from_log: options.FromLog = None,
-    local: options.Local = None,
-    local_model: options.LocalModel = None,
-    local_key_env: options.LocalKeyEnv = None,
-    reference: options.Reference = None,
-    reference_model: options.ReferenceModel = None,
-    reference_key_env: options.ReferenceKeyEnv = None,
-    judge: options.Judge = False,
-    parallel: options.Parallel = 2,
-    max_usd: options.MaxUsd = 1.0,
-    as_json: options.AsJson = False,
-) -> None:
+@taking(EvidenceOptions)
+def command(options: EvidenceOptions) -> None:
     """Show for each task class and model how good local answers are, how sure that is, and what follows.
 
     With --from-log it says, before anything is bought, what would be safe to keep local.
@@ -54,28 +42,37 @@ def command(
     """
     from spillway.config.load import load_config
 
-    settings = load_config(config, os.environ, needs_variables=False).config
-    url = ledger or settings.ledger
-    if from_log is not None:
-        options = LogOptions(
-            log=from_log,
-            local=_needed(local, "--local URL"),
-            local_model=local_model,
-            local_key_env=local_key_env,
-            reference=_needed(reference or settings.routing.reference, "--reference URL or CLOUD/MODEL"),
-            reference_model=reference_model,
-            reference_key_env=reference_key_env,
-            judges=judge,
-            parallel=parallel,
-            limit=limit,
-            max_usd=max_usd,
-        )
-        run_log(options, settings, as_json)
+    settings = load_config(options.config, os.environ, needs_variables=False).config
+    if options.from_log is not None:
+        run_log(_log_options(options.from_log, options, settings), settings, options.as_json)
         return
-    if disagreements:
-        _show_disagreements(url, limit or SHOWN, as_json)
-        return
-    table = _table(settings, url)
+    if options.local is not None or options.reference is not None:
+        raise ConfigError("--local and --reference belong to --from-log LOG, which is missing")
+    url = options.ledger or settings.ledger
+    if options.disagreements:
+        _show_disagreements(url, options.limit or SHOWN, options.as_json)
+    else:
+        _show(_table(settings, url), settings, options.as_json)
+
+
+def _log_options(log: Path, options: EvidenceOptions, settings: Config) -> LogOptions:
+    reference = options.reference or settings.routing.reference
+    return LogOptions(
+        log=log,
+        local=_needed(options.local, "--local URL"),
+        local_model=options.local_model,
+        local_key_env=options.local_key_env,
+        reference=_needed(reference, "--reference URL or CLOUD/MODEL"),
+        reference_model=options.reference_model,
+        reference_key_env=options.reference_key_env,
+        judges=options.judge,
+        parallel=options.parallel,
+        limit=options.limit,
+        max_usd=options.max_usd,
+    )
+
+
+def _show(table: EvidenceTable, settings: Config, as_json: bool) -> None:
     if as_json:
         import msgspec
 

@@ -6,19 +6,23 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
-from datetime import UTC, datetime
+from dataclasses import fields, replace
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from spillway.cli import plan_options as o
+from spillway.cli.options import taking
+from spillway.cli.plan_options import PlanOptions
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
+    from spillway.cli.plan_config import Stated
     from spillway.planner.plan import Plan
+    from spillway.planner.plan_build import Asked
+    from spillway.planner.plan_cloud import CloudFigures
     from spillway.planner.plan_inputs import Effort
 
 __all__ = ["command"]
@@ -28,118 +32,86 @@ WIDTH = 100
 """Columns where there is no terminal to ask."""
 
 
-def command(
-    usage: o.Usage = None,
-    preset: o.Preset = None,
-    requests_per_month: o.Requests = None,
-    input_tokens: o.InputTokens = None,
-    output_tokens: o.OutputTokens = None,
-    shape: o.Shape = "consumer",
-    column_map: o.Columns = None,
-    format_name: o.Format = None,
-    hardware: o.Hardware = None,
-    model: o.Model = None,
-    quant: o.Quant = None,
-    profile: o.Profile = None,
-    bandwidth_gb_s: o.Bandwidth = None,
-    tflops: o.Tflops = None,
-    memory_gb: o.Memory = None,
-    family: o.Family = None,
-    weights_gb: o.Weights = None,
-    params_b: o.Params = None,
-    kv_bytes_per_token: o.KvBytes = None,
-    decode_tok_s: o.DecodeSpeed = None,
-    prefill_tok_s: o.PrefillSpeed = None,
-    slots: o.Slots = None,
-    hardware_usd: o.HardwareUsd = None,
-    rent_usd_per_hour: o.RentUsd = None,
-    idle_w: o.IdleWatts = None,
-    active_w: o.ActiveWatts = None,
-    local_ratio: o.Suitable = 1.0,
-    most_input_tokens: o.LocalTokens = None,
-    nodes: o.Nodes = "0-8",
-    slo_ttft_ms: o.Ttft = None,
-    slo_total_ms: o.Total = None,
-    attainment: o.Attainment = None,
-    cloud: o.Cloud = None,
-    input_usd_per_mtok: o.InputUsd = None,
-    output_usd_per_mtok: o.OutputUsd = None,
-    cached_usd_per_mtok: o.CachedUsd = None,
-    batch_ratio: o.BatchRatio = None,
-    cloud_ttft_ms: o.CloudTtft = None,
-    cloud_tok_s: o.CloudSpeed = None,
-    price_date: o.PriceDate = None,
-    usd_per_kwh: o.Kwh = None,
-    maintenance_hours: o.Maintenance = None,
-    usd_per_hour: o.HourUsd = None,
-    growth: o.Growth = None,
-    cloud_decline: o.Decline = None,
-    life_months: o.Life = None,
-    residual: o.Residual = None,
-    redone: o.Redone = None,
-    config: o.Config = None,
-    seed: o.Seed = 0,
-    workers: o.Jobs = None,
-    backend: o.Backend = None,
-    simulate_requests: o.Simulate = None,
-    draws: o.Draws = 1000,
-    html: o.Html = None,
-    png: o.Png = None,
-    as_json: o.Json = False,
-) -> None:
+@taking(PlanOptions)
+def command(options: PlanOptions) -> None:
     """Say whether local hardware pays for your traffic, from a replay of that traffic on simulated nodes.
 
     Examples: spillway plan usage.csv --html report.html, or spillway plan --preset article
     """
-    _refuse_unwritable(html, png)
-    from spillway.cli.plan_config import filled, read_stated, wished
-    from spillway.planner.plan_build import Asked, build_inputs
-    from spillway.planner.plan_cloud import CloudFigures
-    from spillway.planner.plan_node import NodeFigures
+    _refuse_unwritable(options.html, options.png)
+    from spillway.cli.plan_config import read_stated
+    from spillway.planner.plan_build import build_inputs
 
-    stated = read_stated(config, is_preset=preset is not None)
-    day = (price_date or datetime.now(UTC)).date()
-    asked = Asked(
-        price_day=day,
-        usage=tuple(usage or ()),
-        preset=preset,
-        requests_per_month=requests_per_month,
-        input_tokens=input_tokens,
-        output_tokens=output_tokens,
-        shape=shape,
-        format_name=format_name,
-        columns=_columns(column_map or ()),
-        node=filled(NodeFigures(
-            hardware=hardware, model=model, quant=quant, profile=profile, bandwidth_gb_s=bandwidth_gb_s,
-            tflops=tflops, memory_gb=memory_gb, family=family, weights_gb=weights_gb, params_b=params_b,
-            kv_bytes_per_token=kv_bytes_per_token, decode_tok_s=decode_tok_s, prefill_tok_s=prefill_tok_s,
-            slots=slots, hardware_usd=hardware_usd, rent_usd_per_hour=rent_usd_per_hour, idle_w=idle_w,
-            active_w=active_w,
-        ), stated.node),
-        cloud=CloudFigures(
-            day, cloud, input_usd_per_mtok, output_usd_per_mtok, cached_usd_per_mtok,
-            batch_ratio, _seconds(cloud_ttft_ms), cloud_tok_s, own=stated.prices, usual=stated.reference,
-        ),
-        objective=wished(slo_ttft_ms, slo_total_ms, attainment, stated.objective),
-        sizes=_sizes(nodes),
-        costs=_known(
-            usd_per_kwh=stated.usd_per_kwh if usd_per_kwh is None else usd_per_kwh,
-            maintenance_hours=maintenance_hours, growth_per_year=growth,
-            cloud_decline_per_year=cloud_decline, residual_ratio=residual, redone_ratio=redone,
-        ),
-        usd_per_hour=usd_per_hour,
-        life_months=life_months,
-        suitable_ratio=local_ratio,
-        most_input_tokens=most_input_tokens or stated.most_input_tokens,
-        notes=stated.notes,
-        seed=seed,
-        effort=_effort(simulate_requests, draws),
-    )  # fmt: skip
+    stated = read_stated(options.config, is_preset=options.preset is not None)
+    asked = _asked(options, stated)
     with _progress() as say:
         from spillway.planner.plan import make_plan
 
-        plan = make_plan(build_inputs(asked), workers=workers, backend=backend, on_progress=say)
-    _hand_over(plan, html, png, as_json=as_json)
+        inputs = build_inputs(asked)
+        plan = make_plan(inputs, workers=options.workers, backend=options.backend, on_progress=say)
+    _hand_over(plan, options.html, options.png, as_json=options.as_json)
+
+
+def _asked(options: PlanOptions, stated: Stated) -> Asked:
+    """The plan asked for: the command line's figures, and where it gives none those of ``spillway.yaml``."""
+    from spillway.cli.plan_config import filled, wished
+    from spillway.planner.plan_build import Asked
+    from spillway.planner.plan_node import NodeFigures
+
+    day = (options.price_date or datetime.now(UTC)).date()
+    names = [field.name for field in fields(NodeFigures) if hasattr(options, field.name)]
+    figures = NodeFigures(**{name: getattr(options, name) for name in names})
+    return Asked(
+        price_day=day,
+        usage=tuple(options.usage or ()),
+        preset=options.preset,
+        requests_per_month=options.requests_per_month,
+        input_tokens=options.input_tokens,
+        output_tokens=options.output_tokens,
+        shape=options.shape,
+        format_name=options.format_name,
+        columns=_columns(options.column_map or ()),
+        node=filled(figures, stated.node),
+        cloud=_cloud(options, stated, day),
+        objective=wished(options.slo_ttft_ms, options.slo_total_ms, options.attainment, stated.objective),
+        sizes=_sizes(options.nodes),
+        costs=_costs(options, stated),
+        usd_per_hour=options.usd_per_hour,
+        life_months=options.life_months,
+        suitable_ratio=options.local_ratio,
+        most_input_tokens=options.most_input_tokens or stated.most_input_tokens,
+        notes=stated.notes,
+        seed=options.seed,
+        effort=_effort(options.simulate_requests, options.draws),
+    )
+
+
+def _cloud(options: PlanOptions, stated: Stated, day: date) -> CloudFigures:
+    from spillway.planner.plan_cloud import CloudFigures
+
+    return CloudFigures(
+        day,
+        options.cloud,
+        options.input_usd_per_mtok,
+        options.output_usd_per_mtok,
+        options.cached_usd_per_mtok,
+        options.batch_ratio,
+        _seconds(options.cloud_ttft_ms),
+        options.cloud_tok_s,
+        own=stated.prices,
+        usual=stated.reference,
+    )
+
+
+def _costs(options: PlanOptions, stated: Stated) -> dict[str, Decimal]:
+    return _known(
+        usd_per_kwh=stated.usd_per_kwh if options.usd_per_kwh is None else options.usd_per_kwh,
+        maintenance_hours=options.maintenance_hours,
+        growth_per_year=options.growth,
+        cloud_decline_per_year=options.cloud_decline,
+        residual_ratio=options.residual,
+        redone_ratio=options.redone,
+    )
 
 
 def _refuse_unwritable(html: Path | None, png: Path | None) -> None:

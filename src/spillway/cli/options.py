@@ -1,0 +1,42 @@
+"""Commands with many options: a dataclass lists them, the command gets one record."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import MISSING, fields
+from functools import wraps
+from typing import Any, TypeVar, get_type_hints
+
+__all__ = ["taking"]
+
+T = TypeVar("T")
+
+
+def taking(kind: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]]:
+    """A decorator: what looks to typer like a function of all fields of ``kind`` is called with one ``kind``.
+
+    ``kind`` is a dataclass whose fields are annotated as typer wants parameters.
+    """
+    hints = get_type_hints(kind, include_extras=True)
+    parameters = [
+        inspect.Parameter(
+            field.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=inspect.Parameter.empty if field.default is MISSING else field.default,
+            annotation=hints[field.name],
+        )
+        for field in fields(kind)  # type: ignore[arg-type]
+    ]
+
+    def decorated(command: Callable[[T], None]) -> Callable[..., None]:
+        @wraps(command)
+        def called(**given: Any) -> None:
+            command(kind(**given))
+
+        called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        called.__annotations__ = {}
+        del called.__wrapped__
+        return called
+
+    return decorated
