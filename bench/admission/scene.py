@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from bench.processes import simulated_cloud, spillway_up
 from spillway.demo.model import verify_demo_model
 from spillway.demo.slow_twin import build_slow_twin
 
@@ -18,7 +15,6 @@ __all__ = ["OBJECTIVE_TOTAL_MS", "OBJECTIVE_TTFT_MS", "SLOTS", "scene"]
 SLOTS = 2
 OBJECTIVE_TTFT_MS = 1500
 OBJECTIVE_TOTAL_MS = 4000
-START_S = 20.0
 
 
 @asynccontextmanager
@@ -26,41 +22,11 @@ async def scene(folder: Path, blocks: int) -> AsyncIterator[str]:
     """The gateway's base URL up to ``/v1`` while all of it runs."""
     twin = folder / "twin.gguf"
     build_slow_twin(verify_demo_model(), twin, blocks)
-    cloud = await _start(
-        "-m", "spillway.demo.cloud", "--port", "0", "--until-stdin-closes", "--messages", "trained:7:20000"
-    )
-    try:
-        cloud_url = json.loads(await _line(cloud, rb"\{"))["url"]
+    async with simulated_cloud("--messages", "trained:7:20000") as cloud_url:
         config = folder / "spillway.yaml"
         config.write_text(_config(twin, cloud_url, folder))
-        gateway = await _start("-m", "spillway", "up", "--config", str(config))
-        try:
-            found = re.search(rb"http://127\.0\.0\.1:\d+/v1", await _line(gateway, rb"http://127"))
-            assert found is not None
-            yield found[0].decode()
-        finally:
-            gateway.terminate()
-            await gateway.wait()
-    finally:
-        if cloud.stdin is not None:
-            cloud.stdin.close()
-        await cloud.wait()
-
-
-async def _start(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-
-
-async def _line(process: asyncio.subprocess.Process, pattern: bytes) -> bytes:
-    """The first line of its output that matches; an error when it ends or stays silent before."""
-    assert process.stdout is not None
-    async with asyncio.timeout(START_S):
-        while line := await process.stdout.readline():
-            if re.search(pattern, line):
-                return line
-    raise RuntimeError("it ended before it was ready")
+        async with spillway_up(config) as up:
+            yield up.url
 
 
 def _config(twin: Path, cloud_url: str, folder: Path) -> str:

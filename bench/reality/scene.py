@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import re
-import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.processes import simulated_cloud, spillway_up
 from bench.reality.quiet import children
 from spillway.demo.model import verify_demo_model
 from spillway.demo.slow_twin import build_slow_twin
@@ -21,7 +18,6 @@ __all__ = ["CONTEXT_TOKENS", "SLOTS", "Gateway", "Limits", "build_twin", "gatewa
 
 SLOTS = 4
 CONTEXT_TOKENS = 512
-START_S = 30.0
 
 
 @dataclass(frozen=True)
@@ -63,39 +59,11 @@ async def node(twin: Path) -> AsyncIterator[tuple[Target, EmbeddedEngine]]:
 @asynccontextmanager
 async def gateway(folder: Path, twin: Path, profile: Path, limits: Limits) -> AsyncIterator[Gateway]:
     """``spillway up`` as a user starts it, before the same engine and a simulated cloud."""
-    cloud = await _start("-m", "spillway.demo.cloud", "--port", "0", "--until-stdin-closes")
-    try:
-        cloud_url = json.loads(await _line(cloud, rb"\{"))["url"]
+    async with simulated_cloud() as cloud_url:
         config = folder / "spillway.yaml"
         config.write_text(_config(twin, cloud_url, folder / "reality.db", profile, limits))
-        up = await _start("-m", "spillway", "up", "--config", str(config))
-        try:
-            found = re.search(rb"http://127\.0\.0\.1:\d+/v1", await _line(up, rb"http://127"))
-            assert found is not None
-            yield Gateway(found[0].decode(), (children(up.pid) or [up.pid])[0])
-        finally:
-            up.terminate()
-            await up.wait()
-    finally:
-        if cloud.stdin is not None:
-            cloud.stdin.close()
-        await cloud.wait()
-
-
-async def _start(*arguments: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
-    )
-
-
-async def _line(process: asyncio.subprocess.Process, pattern: bytes) -> bytes:
-    """The first line of its output that matches; an error when it ends or stays silent before."""
-    assert process.stdout is not None
-    async with asyncio.timeout(START_S):
-        while line := await process.stdout.readline():
-            if re.search(pattern, line):
-                return line
-    raise RuntimeError("it ended before it was ready")
+        async with spillway_up(config) as up:
+            yield Gateway(up.url, (children(up.pid) or [up.pid])[0])
 
 
 def _config(twin: Path, cloud_url: str, ledger: Path, profile: Path, limits: Limits) -> str:

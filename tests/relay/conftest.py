@@ -21,7 +21,7 @@ from spillway.relay.commit import Client
 from spillway.relay.relay import Relay
 from spillway.relay.run import Job
 from spillway.testing.fake_upstream import FakeUpstream, Fault, Reply
-from spillway.testing.raw_client import MESSAGES
+from spillway.testing.raw_client import MESSAGES, event_data
 from spillway.vocabulary import (
     Attempt,
     Bill,
@@ -79,8 +79,7 @@ class Got:
     @property
     def data(self) -> list[str]:
         """The data of every event."""
-        lines = self.body.replace(b"\r\n", b"\n").decode().split("\n")
-        return [line[6:] for line in lines if line.startswith("data: ")]
+        return event_data(self.body)
 
     @property
     def chunks(self) -> list[dict[str, Any]]:

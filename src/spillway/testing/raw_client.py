@@ -13,12 +13,18 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-__all__ = ["MESSAGES", "RawClient", "Wire", "ask", "raw_connection"]
+__all__ = ["MESSAGES", "RawClient", "Wire", "ask", "event_data", "raw_connection"]
 
 MESSAGES = [{"role": "user", "content": "where is my order"}]
 """A conversation for tests that do not care what is asked."""
 WAIT_S = 10.0
 """Silence after which reading fails the test."""
+
+
+def event_data(body: bytes) -> list[str]:
+    """The data of every event of a stream, in order."""
+    lines = body.replace(b"\r\n", b"\n").decode().split("\n")
+    return [line[6:] for line in lines if line.startswith("data: ")]
 
 
 @dataclass(slots=True)
@@ -74,8 +80,7 @@ class Wire:
     @property
     def data(self) -> list[str]:
         """The data of every event, in order."""
-        lines = self.body.replace(b"\r\n", b"\n").decode().split("\n")
-        return [line[6:] for line in lines if line.startswith("data: ")]
+        return event_data(self.body)
 
     @property
     def chunks(self) -> list[dict[str, Any]]:
