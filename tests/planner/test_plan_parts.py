@@ -213,7 +213,7 @@ def test_batch_share_comes_from_the_usage_unless_stated() -> None:
     figures = CloudFigures(DAY, input_usd_per_mtok=D(1), output_usd_per_mtok=D(2))
     used, _ = choose_cloud(workload(), figures, D("0.4"))
     stated, _ = choose_cloud(workload(), replace(figures, batch_ratio=D(0)), D("0.4"))
-    assert (used.batch_ratio, stated.batch_ratio) == (D("0.4"), 0)
+    assert (used.batch_ratio, stated.batch_ratio) == (D("0.4"), D(0))
     assert [each.grade for each in used.assumptions if "batch" in each.name] == ["measured"]
 
 
