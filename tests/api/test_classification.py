@@ -38,3 +38,10 @@ def test_a_file_of_classes_that_is_none_is_told_at_once(tmp_path: Path, text: st
         place.write_text(text)
     with pytest.raises(ConfigError, match=r"tasks\.json"):
         Classifier(place)
+
+
+async def test_a_large_body_is_not_read_twice() -> None:
+    """Beyond half a megabyte nothing is decoded again, not even what would be no JSON."""
+    facts = RequestFacts(request_id="r", operation="chat", model="auto")
+    found = await Classifier().classified(facts, b"x" * 600_000)
+    assert (found.task, found.p_local_ok) == ("other", None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -13,6 +13,13 @@ from spillway.classify import TaskModel, facts_of, load_model, read_own_tasks, r
 from spillway.vocabulary import RequestFacts
 
 __all__ = ["Classifier"]
+
+
+LARGEST_BYTES: Final = 512 * 1024
+"""Reading a larger body once more would hold up the others for more than 2 ms; it is long or full of images,
+and goes by its size and needs."""
+UNREAD: Final = "other"
+"""The class of what was not read: none that is trusted by default."""
 
 
 class Classifier:
@@ -35,6 +42,8 @@ class Classifier:
 
     async def classified(self, facts: RequestFacts, raw: bytes) -> RequestFacts:
         """The facts with task class and the chance that a local answer is good enough."""
+        if len(raw) > LARGEST_BYTES:
+            return msgspec.structs.replace(facts, task=UNREAD)
         if self._model is None:
             if self._loading is None:
                 self.start()
