@@ -78,6 +78,20 @@ async def test_waiting_too_long_ends_with_honest_advice() -> None:
     assert (node.in_flight, len(node.queue)) == (0, 0)
 
 
+async def test_those_who_left_do_not_pile_up() -> None:
+    """While no slot comes free, a thousand callers who gave up leave nothing behind."""
+    fleet, node, _ = fleet_of(1)
+    held = await fleet.admit(facts(), choice())
+    for _ in range(40):
+        callers = [fleet.admit(facts(), choice(0.0)) for _ in range(25)]
+        assert all(
+            isinstance(end, QueueTimeout) for end in await asyncio.gather(*callers, return_exceptions=True)
+        )
+    assert len(node.queue._heap) < 100
+    held.release()
+    assert node.in_flight == 0
+
+
 async def test_a_cancelled_caller_gives_back_the_slot_it_was_just_handed() -> None:
     """Cancelled between being handed a slot and using it: the next in the queue gets it."""
     fleet, node, _ = fleet_of(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 
 from spillway.fleet.record import Entry
 
@@ -17,6 +17,10 @@ class QueueTimeout(Exception):
     def __init__(self, retry_after_s: float | None = None) -> None:
         super().__init__("no slot came free in time")
         self.retry_after_s = retry_after_s
+
+
+SLACK = 64
+"""Places of those who left that may be kept."""
 
 
 class SlotQueue:
@@ -60,6 +64,7 @@ class SlotQueue:
             self._waiting.pop(entry, None)
             if not future.done():
                 future.cancel()
+            self._forget_the_gone()
 
     def hand_over(self) -> bool:
         """Gives one free slot to whoever is most urgent; False when nobody waits."""
@@ -70,6 +75,12 @@ class SlotQueue:
                 future.set_result(None)
                 return True
         return False
+
+    def _forget_the_gone(self) -> None:
+        """Those who left are passed over when a slot comes free; where none does, they must not pile up."""
+        if len(self._heap) > 2 * len(self._waiting) + SLACK:
+            self._heap = [waiting for waiting in self._heap if not waiting[2].done()]
+            heapify(self._heap)
 
 
 def _was_granted(future: asyncio.Future[None]) -> bool:
