@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import pytest
 
 from spillway.planner import compiled, compiled_loop, physics
 from spillway.planner.catalogue import load_machines, load_models
-from spillway.planner.events import Job, Node
+from spillway.planner.events import Fates, Job, Node
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.policies import (
     AllCloud,
@@ -51,8 +50,9 @@ POLICIES: dict[str, Make] = {
         objective, workload.input_tokens > 3000, 0.05, packs=True
     ),
     "ours": lambda objective, workload: Routed(objective),
+    "ours without hedges": lambda objective, workload: Routed(objective, hedge_share=0.0),
     "ours with settings": lambda objective, workload: Routed(
-        objective, RoutingPolicy(max_local_input_tokens=1500, queue_per_slot=2.0)
+        objective, RoutingPolicy(max_local_input_tokens=1500, queue_per_slot=2.0), hedge_share=0.5
     ),
 }
 
@@ -85,6 +85,7 @@ def assert_same(one: Result, two: Result) -> None:
     assert (one.node == two.node).all()
     assert (one.ttft_s == two.ttft_s).all()
     assert (one.total_s == two.total_s).all()
+    assert (one.is_doubled == two.is_doubled).all()
     assert one.busy_s == two.busy_s
     assert one.area_s == two.area_s
     assert one.spills == two.spills
@@ -143,7 +144,7 @@ def test_the_drawn_workloads_reach_every_reason() -> None:
             seen[name] |= {"local"} if found.local_share else set()
     assert seen["ours"] | seen["ours with settings"] == {
         *("local", "slo_ttft", "slo_total", "work_over_limit", "node_full"),
-        *("context_too_small", "input_over_local_budget"),
+        *("context_too_small", "input_over_local_budget", "hedged"),
     }
     assert seen["clairvoyant with misses"] == {"local", "late", "long", "context"}
     assert seen["observed-p95"] == {"local", "slow", "context"}
@@ -153,8 +154,8 @@ def test_the_drawn_workloads_reach_every_reason() -> None:
 
 def test_rows_have_the_fields_of_their_objects() -> None:
     """What the physics works on has the same fields whether it is an object or a row of an array."""
-    interpreted_only = {"pace", "first_s", "end_s", "tables", "finished", "keeps_finished", "lost"}
-    fields = set(vars(Node(NODE, 1, array("d"), array("d")))) - interpreted_only
+    interpreted_only = {"pace", "fates", "tables", "finished", "keeps_finished", "lost"}
+    fields = set(vars(Node(NODE, 1, Fates.of(0)))) - interpreted_only
     assert fields == set(compiled.NODE_FIELDS)
     assert set(Job.__slots__) - {"request"} == set(compiled.JOB_FIELDS)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from array import array
 from dataclasses import dataclass
 from heapq import heappop, heappush
 
@@ -14,7 +13,7 @@ from hypothesis import strategies as st
 
 from spillway.planner import compiled, queueing
 from spillway.planner.catalogue import load_machines, load_models
-from spillway.planner.events import Node, Pace
+from spillway.planner.events import Fates, Node, Pace
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.policies import AllLocal
 from spillway.planner.simulator import Engine, Fleet, Result, simulate
@@ -129,7 +128,7 @@ def test_what_no_cache_holds_goes_to_the_cloud() -> None:
 def test_a_node_without_slots_is_refused() -> None:
     """A node needs a slot."""
     with pytest.raises(ValueError, match="slot"):
-        Node(Steady(), 0, array("d"), array("d"))
+        Node(Steady(), 0, Fates.of(0))
 
 
 @both_engines

@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from spillway.relay.hedge import HedgeBudget
+from spillway.slo.hedges import HedgeBudget
 from spillway.testing.fake_upstream import Fault, Reply
 
 from .conftest import SetUp, Stage, script

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from spillway.relay.hedge import HedgeBudget, HedgeOutcome
+from spillway.relay.hedge import HedgeOutcome
+from spillway.slo.hedges import HedgeBudget
 from spillway.testing.fake_upstream import Fault, Reply
 
 from .conftest import SetUp, Stage, script

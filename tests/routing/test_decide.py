@@ -353,6 +353,19 @@ def test_rule_8_says_how_long_to_wait_and_when_to_hedge() -> None:
     assert pinned.hedge_delay_s is None
 
 
+def test_rule_8_hedges_with_a_cloud_only_when_waiting_longer_would_make_it_late_too() -> None:
+    """Past the predicted p95 there may be time left: the paid second attempt begins when it must."""
+    request = facts(objective=Objective("x", ttft_s=3.0))
+    for cloud_s, began_s in ((0.5, 2.5), (2.9, None), (3.5, None)):
+        nodes = [busy(ttft_stretch=1.5), cloud(ttft_p95_s=cloud_s)]
+        decision = decide(request, NoEvidence(), nodes, Policy(hedges=True))
+        late_s = decision.choices[0].ttft_p95_s
+        assert decision.hedge_delay_s == pytest.approx(late_s if began_s is None else began_s)
+    several = [busy(name="one"), busy(name="two"), cloud(ttft_p95_s=0.5)]
+    decision = decide(request, NoEvidence(), several, Policy(hedges=True))
+    assert decision.hedge_delay_s == pytest.approx(decision.choices[0].ttft_p95_s)
+
+
 def test_rule_8_leaves_the_queue_while_the_cloud_is_still_in_time() -> None:
     """Waiting for a slot ends early enough for a cloud whose first tokens take half a second."""
     request = facts(objective=Objective("x", ttft_s=3.0))

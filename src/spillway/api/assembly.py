@@ -28,9 +28,9 @@ from spillway.fleet.registry import Fleet, Upstream
 from spillway.ledger.drift import record_drift
 from spillway.ledger.prices import default_cache_folder
 from spillway.ledger.writer import LedgerWriter
-from spillway.relay.hedge import HedgeBudget
 from spillway.relay.relay import Relay
 from spillway.routing import reasons
+from spillway.slo.hedges import HedgeBudget
 from spillway.slo.pace import LinearPace
 from spillway.telemetry.metrics import Metrics
 from spillway.vocabulary import ModelFacts

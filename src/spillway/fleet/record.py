@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spillway.slo.doubt import Doubt
-from spillway.slo.forecast import step_s
+from spillway.slo.forecast import LEAST_FORECAST_S, step_s
 from spillway.slo.learner import PaceLearner
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.pace import LinearPace, chunks_of
@@ -15,9 +15,6 @@ ASSUMED_SLOTS = 4
 """Sequences a node is taken to serve at once while it does not say (guess)."""
 LEAST_STEP_SHARE = 0.2
 """Least part of the time between tokens that is taken to be decoding, whatever was read meanwhile."""
-
-
-LEAST_FORECAST_S = 1e-4
 
 
 class Entry:
@@ -65,6 +62,12 @@ class Entry:
         self.running_at_start = 0
         self.batch_area = 0.0
         self.read_s = 0.0
+
+    def due_s(self, otherwise_s: float) -> float:
+        """When its first token, or else its last, is due (monotonic); ``otherwise_s`` without an objective."""
+        objective = self.objective
+        limit_s = None if objective is None else objective.ttft_s or objective.total_s
+        return otherwise_s if limit_s is None else self.came_s + limit_s
 
 
 class NodeRecord:
@@ -134,6 +137,11 @@ class NodeRecord:
         entry.is_finished = True
         self._judge(entry, now_s)
         self.leave(entry, now_s)
+
+    def note_left(self, entry: Entry) -> None:
+        """It left the queue, for with a slot any later it would have been late."""
+        if entry.objective is not None and entry.ttft_s is not None:
+            self.margin.learn(False)
 
     def load(self, now_s: float, slots: int | None, waiting: tuple[Entry, ...] = ()) -> Load:
         """What is on the node now; requests that wait in the gateway count as unread."""

@@ -216,8 +216,10 @@ class Fleet:
         if len(upstream.queue) >= HARD_QUEUE_PER_SLOT * (upstream.slots or 1):
             raise QueueTimeout(upstream.free_in_s(now_s))
         try:
-            await upstream.queue.wait(entry, now_s + patience_s, patience_s)
+            await upstream.queue.wait(entry, entry.due_s(now_s + patience_s), patience_s)
         except QueueTimeout:
+            if upstream.record is not None:
+                upstream.record.note_left(entry)
             raise QueueTimeout(upstream.free_in_s(self._clock.monotonic_s())) from None
 
     async def close(self) -> None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from spillway.planner.events import Node
+from spillway.planner.events import Fates, Node
 from spillway.planner.profile import FitErrors
 from spillway.slo.pace import LinearPace
 
@@ -30,8 +29,8 @@ class Sent:
 def foretell(pace: LinearPace, slots: int, wave: Sequence[Sent]) -> list[tuple[float, float | None]]:
     """Pairs of (TTFT, ITL) in seconds, in the wave's order."""
     count = len(wave)
-    first_s, end_s = array("d", bytes(8 * count)), array("d", bytes(8 * count))
-    node = Node(pace, slots, first_s, end_s)
+    fates = Fates.of(count)
+    node = Node(pace, slots, fates)
     for i in sorted(range(count), key=lambda i: wave[i].sent_s):
         sent = wave[i]
         node.advance(sent.sent_s)
@@ -39,8 +38,8 @@ def foretell(pace: LinearPace, slots: int, wave: Sequence[Sent]) -> list[tuple[f
     node.advance(1e300)
     return [
         (
-            first_s[i] - sent.sent_s,
-            (end_s[i] - first_s[i]) / (sent.output_tokens - 1) if sent.output_tokens > 1 else None,
+            fates.first_s[i] - sent.sent_s,
+            (fates.end_s[i] - fates.first_s[i]) / (sent.output_tokens - 1) if sent.output_tokens > 1 else None,
         )
         for i, sent in enumerate(wave)
     ]

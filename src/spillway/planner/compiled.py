@@ -12,7 +12,6 @@ import inspect
 import os
 import shutil
 import sys
-from array import array
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -27,18 +26,19 @@ from numpy.typing import NDArray
 
 from spillway.planner import choosing, compiled_loop, compiled_ours, physics
 from spillway.planner.compiled_tasks import task_of
-from spillway.planner.events import Node
+from spillway.planner.events import Fates, Node
+from spillway.planner.physics import UNKNOWN
 from spillway.planner.policies import AllCloud, Policy
-from spillway.planner.runs import Arrivals, Fleet, Played
+from spillway.planner.runs import Arrivals, Fleet, Played, p95_of
 from spillway.planner.workload import Floats
-from spillway.slo import forecast, lengths, margin, work_limit
+from spillway.slo import forecast, hedges, lengths, margin, work_limit
 from spillway.slo.pace import LinearPace
 
 __all__ = ["cache_folder", "can_run", "play", "prepare"]
 
 NODE_FIELDS: dict[str, Any] = {
     "base": np.int64, "slots": np.int64, "cache_tokens": float, "context_s": float, "now_s": float,
-    "next_s": float, "in_flight": np.int64, "busy_s": float, "area_s": float, "usual_service_s": float,
+    "next_s": float, "event_s": float, "timer_s": float, "in_flight": np.int64, "busy_s": float, "area_s": float, "usual_service_s": float,
     "usual_first_s": float, "head": np.int64, "tail": np.int64, "first_waiting": np.int64,
     "queued": np.int64, "waiting": np.int64, "queued_s": float, "queued_chunks": float,
     "queued_tokens": float, "reading": np.int64, "reading_tokens": np.int64, "left_s": float,
@@ -50,7 +50,8 @@ NODE_FIELDS: dict[str, Any] = {
 JOB_FIELDS: dict[str, Any] = {
     "arrived_s": float, "prefill_s": float, "first_s": float, "end_s": float, "prompt_tokens": np.int32,
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
-    "next": np.int32, "next_done": np.int32, "is_lost": np.bool_,
+    "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
+    "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
@@ -59,7 +60,7 @@ JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 SOURCES = (
     *(f"planner/{name}.py" for name in ("physics", "choosing", "compiled_loop", "compiled_ours")),
     *(f"planner/{name}.py" for name in ("compiled_tasks", "compiled", "routed")),
-    *(f"slo/{name}.py" for name in ("forecast", "margin", "lengths", "admission", "work_limit")),
+    *(f"slo/{name}.py" for name in ("forecast", "margin", "lengths", "admission", "work_limit", "hedges")),
 )
 """What the machine code is made from."""
 
@@ -71,6 +72,7 @@ class TableArrays(NamedTuple):
     due: Floats
     who: NDArray[np.int64]
     steps_s: Floats
+    hedges: Floats
 
 
 def _functions(module: ModuleType) -> list[Callable[..., Any]]:
@@ -80,7 +82,8 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 
 SHARED = (
     *(f for module in (physics, choosing, compiled_loop, compiled_ours) for f in _functions(module)),
-    *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, margin.next_margin),
+    *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, forecast.patience_s),
+    *(margin.next_margin, margin.next_quantile, hedges.saved_after),
     *(lengths.octaves, lengths.half_octaves, lengths.usual_of_ranked, work_limit.next_fill),
 )
 """All functions that may be called from machine code."""
@@ -97,30 +100,37 @@ def prepare() -> None:
     if can_run():
         pace = LinearPace(step_base_s=1.0)
         zeros = np.zeros(0, dtype=np.int32)
-        play(Arrivals(np.zeros(0), zeros, zeros, zeros, np.zeros(0), zeros), Fleet(pace, 1, 1), AllCloud())
+        nothing = Arrivals(np.zeros(0), zeros, zeros, zeros, np.zeros(0), zeros)
+        play(nothing, Fleet(pace, 1, 1), AllCloud(), np.zeros(0))
 
 
-def play(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played | None:
-    """The run's choices and times; ``None`` for a policy that has no compiled form, and then nothing ran."""
-    node = Node(fleet.pace, fleet.slots, array("d"), array("d"), fleet.cache_tokens)
-    task = task_of(policy, node, fleet.nodes)
+def play(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats) -> Played | None:
+    """The run's choices and times; ``None`` for a policy that has no compiled form, and then nothing ran.
+
+    ``cloud_s`` is what the cloud would take to the first token of each request.
+    """
+    node = Node(fleet.pace, fleet.slots, Fates.of(0), fleet.cache_tokens)
+    task = task_of(policy, node, fleet.nodes, p95_of(cloud_s))
     if task is None:
         return None
-    jobs, nodes = _jobs(arrivals), _rows(node, fleet.nodes)
+    jobs, nodes = _jobs(arrivals, cloud_s), _rows(node, fleet.nodes)
     size = (fleet.nodes + 1) * fleet.slots
-    tables = TableArrays(jobs, np.zeros(size), np.zeros(size, dtype=np.int64), np.array(node.pace.steps_s))
+    steps_s = np.array(node.pace.steps_s)
+    tables = TableArrays(jobs, np.zeros(size), np.zeros(size, dtype=np.int64), steps_s, np.zeros(1))
     choices = np.zeros(len(jobs), dtype=np.int16)
     _loop()(nodes, _rows(node, 1), tables, task.run, task.mind, task.rules, choices)
     return Played(
         choices,
         jobs["first_s"],
         jobs["end_s"],
+        jobs["asked_s"],
+        jobs["fate"],
         tuple(nodes["busy_s"].tolist()),
         tuple(nodes["area_s"].tolist()),
     )
 
 
-def _jobs(arrivals: Arrivals) -> NDArray[np.void]:
+def _jobs(arrivals: Arrivals, cloud_s: Floats) -> NDArray[np.void]:
     jobs = np.zeros(len(arrivals.time_s), dtype=JOB_ROW)
     jobs["arrived_s"] = arrivals.time_s
     jobs["prompt_tokens"] = arrivals.prompt_tokens
@@ -128,6 +138,9 @@ def _jobs(arrivals: Arrivals) -> NDArray[np.void]:
     jobs["cached_tokens"] = arrivals.cached_tokens
     jobs["prefill_s"] = arrivals.prefill_s
     jobs["chunks"] = arrivals.chunks
+    jobs["leaves_s"] = jobs["hedge_s"] = np.inf
+    jobs["asked_s"] = UNKNOWN
+    jobs["cloud_s"] = cloud_s
     return jobs
 
 

@@ -9,7 +9,13 @@ from __future__ import annotations
 from typing import Any
 
 from spillway.planner import choosing, physics
-from spillway.planner.compiled_ours import choose_ours, learn_answer, learn_spilled
+from spillway.planner.compiled_ours import (
+    choose_ours,
+    learn_answer,
+    learn_given_up,
+    learn_kept,
+    learn_spilled,
+)
 from spillway.planner.compiled_tasks import (
     ALL_CLOUD,
     ALL_LOCAL,
@@ -21,6 +27,7 @@ from spillway.planner.compiled_tasks import (
     Rules,
     Run,
 )
+from spillway.slo import hedges
 
 __all__ = ["run"]
 
@@ -36,6 +43,8 @@ def run(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Rules
             learn_spilled(mind, tables.jobs, choices, now_s)
         choice = choose(nodes, twins, tables, task, mind, rules, i)
         choices[i] = choice
+        if task.kind == OURS:
+            tables.hedges[0] = hedges.saved_after(tables.hedges[0], rules.hedge_share, hedges.BURST)
         if choice >= 0:
             physics.submit(nodes[choice], tables, i)
     for n in range(len(nodes)):
@@ -74,7 +83,13 @@ def learn(nodes: Any, tables: Any, task: Run, mind: Mind, rules: Rules) -> None:
             job = tables.jobs[node.first_done]
             node.first_done = job.next_done
             node.done -= 1
-            if task.kind == OURS:
+            if job.fate == physics.OVERTAKEN:
+                learn_given_up(mind, rules, n, job)
+            elif job.fate == physics.LEFT:
+                learn_kept(mind, rules, n, not rules.has_objective)
+            elif job.fate == physics.OVERTAKEN_WAITING:
+                pass  # the node never had it
+            elif task.kind == OURS:
                 learn_answer(mind, rules, n, job)
             else:
                 add_to(task, 2 * n, job.first_s - job.arrived_s)

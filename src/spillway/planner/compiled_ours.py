@@ -17,8 +17,9 @@ from spillway.planner.routed import CLOUD_ANSWER_S, SPILLS
 from spillway.routing import reasons
 from spillway.slo import forecast, lengths, margin, work_limit
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
+from spillway.slo.hedges import LEAST_DELAY_S
 
-__all__ = ["choose_ours", "learn_answer", "learn_spilled"]
+__all__ = ["choose_ours", "learn_answer", "learn_given_up", "learn_spilled"]
 
 TTFT, TOTAL = SPILLS.index(reasons.SLO_TTFT), SPILLS.index(reasons.SLO_TOTAL)
 WORK, FULL = SPILLS.index(reasons.WORK), SPILLS.index(reasons.FULL)
@@ -29,8 +30,24 @@ IN_TIME = -1
 def learn_answer(mind: Mind, rules: Rules, n: int, job: Any) -> None:
     """An answer of node ``n`` ended: its length, and whether the objective was kept."""
     learn_length(mind, job)
+    first_s, total_s = job.first_s - job.arrived_s, job.end_s - job.arrived_s
+    ratio = first_s / max(job.told_s, forecast.LEAST_FORECAST_S)
+    mind.stretches[n] = margin.next_quantile(
+        mind.stretches[n], ratio, margin.QUANTILE, margin.QUANTILE_STEP
+    )
+    learn_kept(mind, rules, n, first_s <= rules.ttft_s and total_s <= rules.total_s)
+
+
+def learn_given_up(mind: Mind, rules: Rules, n: int, job: Any) -> None:
+    """One that was sent to node ``n`` was overtaken: it was late already, or it tells nothing."""
+    waited_s = job.end_s - job.arrived_s
+    if waited_s > rules.ttft_s or waited_s > rules.total_s:
+        learn_kept(mind, rules, n, False)
+
+
+def learn_kept(mind: Mind, rules: Rules, n: int, is_in_time: bool) -> None:
+    """``slo.margin.Margin.learn``."""
     mind.answers[n] += 1
-    is_in_time = job.first_s - job.arrived_s <= rules.ttft_s and job.end_s - job.arrived_s <= rules.total_s
     mind.margins[n] = margin.next_margin(mind.margins[n], is_in_time, rules.attainment, mind.answers[n])
 
 
@@ -45,7 +62,7 @@ def learn_length(mind: Mind, job: Any) -> None:
 def learn_spilled(mind: Mind, jobs: Any, choices: Any, now_s: float) -> None:
     """Answers that the cloud has given by now tell their lengths."""
     while jobs[mind.learned[0]].arrived_s + CLOUD_ANSWER_S <= now_s:
-        if choices[mind.learned[0]] < 0:
+        if choices[mind.learned[0]] < 0 or jobs[mind.learned[0]].fate != physics.ANSWERED:
             learn_length(mind, jobs[mind.learned[0]])
         mind.learned[0] += 1
 
@@ -72,7 +89,10 @@ def expected_lengths(mind: Mind, job: Any) -> tuple[float, float]:
 
 
 def choose_ours(nodes: Any, job: Any, steps_s: Any, mind: Mind, rules: Rules) -> int:
-    """The node's index, or -1 less the place of the reason in ``routed.SPILLS``."""
+    """The node's index, or -1 less the place of the reason in ``routed.SPILLS``.
+
+    Of a request that a node is chosen for, it says how long it may wait there.
+    """
     for n in range(len(nodes)):
         physics.flow(nodes[n], job.arrived_s)
     if job.prompt_tokens > rules.context_tokens:
@@ -81,19 +101,42 @@ def choose_ours(nodes: Any, job: Any, steps_s: Any, mind: Mind, rules: Rules) ->
         return -1 - BUDGET
     usual, long = expected_lengths(mind, job)
     work_s = _work_s(nodes[0], job, steps_s, usual)
-    best, earliest_s, why, waits_for_work = -1, math.inf, len(SPILLS), False
+    best, earliest_s, why, waits_for_work, in_time = -1, math.inf, len(SPILLS), False, 0
     for n in range(len(nodes)):
-        first_s, total_s = _forecast(nodes[n], job, steps_s, usual, long)
+        first_s, total_s, alone_s = _forecast(nodes[n], job, steps_s, usual, long)
         delay = _delay(nodes[n], rules, first_s, total_s, work_s, mind.limit_s[0], mind.margins[n])
+        in_time += delay == IN_TIME
         waits_for_work = waits_for_work or delay == WORK
         if delay != IN_TIME:
             why = min(why, delay)
         elif _is_better(nodes, n, best, first_s, earliest_s):
             best, earliest_s = n, first_s
+            _be_patient(job, rules, first_s, total_s, alone_s, first_s * mind.stretches[n])
+    if in_time > 1:
+        job.hedge_s = math.inf  # the other node would be asked, and the simulator knows no such hedges
     if best < 0:
         _learn_spill(mind, work_s, waits_for_work, why)
     _see_arrival(mind, job.arrived_s, work_s, len(nodes))
     return best if best >= 0 else -1 - why
+
+
+def _be_patient(
+    job: Any, rules: Rules, first_s: float, total_s: float, alone_s: float, late_s: float
+) -> None:
+    """``slo.admission`` and rule 8: when it leaves the queue, and when a cloud is asked too."""
+    queue_s = rules.most_queue_s
+    if rules.has_objective:
+        patience_s = min(
+            forecast.patience_s(rules.ttft_s, first_s, first_s, alone_s),
+            forecast.patience_s(rules.total_s, total_s, first_s, alone_s),
+        )
+        queue_s = min(max(0.0, patience_s), rules.most_queue_s)
+    job.leaves_s = job.arrived_s + queue_s
+    job.told_s = first_s
+    job.hedge_s = math.inf
+    if rules.hedge_share > 0.0:
+        delay_s = max(late_s, rules.spare_s) if rules.spare_s < math.inf else late_s
+        job.hedge_s = job.arrived_s + max(delay_s, LEAST_DELAY_S)
 
 
 def _learn_spill(mind: Mind, work_s: float, waits_for_work: bool, why: int) -> None:
@@ -118,7 +161,7 @@ def _step_s(node: Any, steps_s: Any, batch: int, held_tokens: float) -> float:
     return physics.decode_step_s(steps_s, node.context_s, batch, held_tokens / batch) if batch else 0.0
 
 
-def _forecast(node: Any, job: Any, steps_s: Any, usual: float, long: float) -> tuple[float, float]:
+def _forecast(node: Any, job: Any, steps_s: Any, usual: float, long: float) -> tuple[float, float, float]:
     """``slo.forecast.forecast``, term by term."""
     unread = physics.unread(node)
     now_s = _step_s(node, steps_s, node.running, node.context)
@@ -128,7 +171,8 @@ def _forecast(node: Any, job: Any, steps_s: Any, usual: float, long: float) -> t
     )
     batch = min(node.running + unread + 1, node.slots)
     held = node.context + physics.unread_tokens(node) + job.prompt_tokens + (unread + 1) * usual / 2
-    return first_s, forecast.total_s(first_s, long, _step_s(node, steps_s, batch, held))
+    alone_s = forecast.ttft_s(0.0, 0.0, job.prefill_s, job.chunks, now_s)
+    return first_s, forecast.total_s(first_s, long, _step_s(node, steps_s, batch, held)), alone_s
 
 
 def _work_s(node: Any, job: Any, steps_s: Any, usual: float) -> float:
@@ -142,7 +186,13 @@ def _work_s(node: Any, job: Any, steps_s: Any, usual: float) -> float:
 
 
 def _delay(
-    node: Any, rules: Rules, first_s: float, total_s: float, work_s: float, limit_s: float, margin: float
+    node: Any,
+    rules: Rules,
+    first_s: float,
+    total_s: float,
+    work_s: float,
+    limit_s: float,
+    margin: float,
 ) -> int:
     """``slo.admission``'s judgement as the place of its reason in ``routed.SPILLS``."""
     if not rules.has_objective:

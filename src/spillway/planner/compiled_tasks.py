@@ -22,10 +22,11 @@ from spillway.planner.policies import (
 from spillway.planner.routed import Routed
 from spillway.planner.workload import Floats
 from spillway.routing import Policy as RoutingPolicy
+from spillway.routing.decide import ASKING_S
 from spillway.slo import lengths
-from spillway.slo.margin import Margin
+from spillway.slo.margin import Margin, Quantile
 from spillway.slo.work_limit import FILL, WINDOW
-from spillway.vocabulary import Objective
+from spillway.vocabulary import Deadlines, Objective
 
 __all__ = [
     "ALL_CLOUD", "ALL_LOCAL", "CLAIRVOYANT", "FRESH_SIZES", "OBSERVED", "OURS", "RESERVATION", "SIZES",
@@ -73,6 +74,11 @@ class Rules(NamedTuple):
     context_tokens: float
     most_input_tokens: int
     queue_per_slot: float
+    spare_s: float
+    """When a cloud has to be asked so that it is still in time; infinite where it cannot be."""
+    most_queue_s: float
+    """How long anybody waits for a slot at most."""
+    hedge_share: float
 
 
 class Mind(NamedTuple):
@@ -82,6 +88,8 @@ class Mind(NamedTuple):
     """By node."""
     answers: NDArray[np.int64]
     """By node."""
+    stretches: Floats
+    """By node: what 95 of 100 first tokens took at most, over their forecasts."""
     lengths_seen: NDArray[np.int64]
     """Answers by kind; the kinds are those of ``slo.lengths`` without task classes."""
     recent: Floats
@@ -109,12 +117,12 @@ class Task(NamedTuple):
     mind: Mind
 
 
-def task_of(policy: Policy, node: Node, nodes: int) -> Task | None:
+def task_of(policy: Policy, node: Node, nodes: int, cloud_p95_s: float) -> Task | None:
     """What to tell the loop of ``policy`` on so many such nodes; ``None`` when it has no compiled form."""
     kind = next((place for place, known in enumerate(KINDS) if type(policy) is known), None)
     if kind is None:
         return None
-    run, objective, settings = _run(kind, nodes), Objective(), RoutingPolicy()
+    run, objective, settings, hedge_share = _run(kind, nodes), Objective(), RoutingPolicy(), 0.0
     match policy:
         case Threshold():
             run = run._replace(bound=policy.max_input_tokens, is_refused=_hard(policy))
@@ -128,8 +136,8 @@ def task_of(policy: Policy, node: Node, nodes: int) -> Task | None:
             run = run._replace(late_share=policy.late_share, is_refused=refused, sign=sign)
             objective = policy.objective
         case Routed():
-            objective, settings = policy._objective, policy._policy
-    rules = _rules(objective, settings, node)
+            objective, settings, hedge_share = policy._objective, policy._policy, policy._hedge_share
+    rules = _rules(objective, settings, node, cloud_p95_s, hedge_share)
     return Task(run, rules, _mind(nodes))
 
 
@@ -158,8 +166,11 @@ def _run(kind: int, nodes: int) -> Run:
     )
 
 
-def _rules(objective: Objective, settings: RoutingPolicy, node: Node) -> Rules:
+def _rules(
+    objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_s: float, hedge_share: float
+) -> Rules:
     ttft_s, total_s = limits(objective)
+    spare_s = ttft_s - cloud_p95_s - ASKING_S
     return Rules(
         ttft_s=ttft_s,
         total_s=total_s,
@@ -168,6 +179,9 @@ def _rules(objective: Objective, settings: RoutingPolicy, node: Node) -> Rules:
         context_tokens=node.cache_tokens if math.isinf(node.cache_tokens) else float(int(node.cache_tokens)),
         most_input_tokens=settings.max_local_input_tokens,
         queue_per_slot=settings.queue_per_slot,
+        spare_s=spare_s if spare_s > 0.0 else math.inf,
+        most_queue_s=Deadlines().first_token_s,
+        hedge_share=hedge_share,
     )
 
 
@@ -175,6 +189,7 @@ def _mind(nodes: int) -> Mind:
     return Mind(
         margins=np.full(nodes, Margin().value),
         answers=np.zeros(nodes, dtype=np.int64),
+        stretches=np.full(nodes, Quantile().value),
         lengths_seen=np.zeros(LENGTH_KINDS, dtype=np.int64),
         recent=np.zeros(LENGTH_KINDS * lengths.WINDOW),
         ranked=np.zeros(LENGTH_KINDS * lengths.WINDOW),

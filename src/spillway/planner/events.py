@@ -18,7 +18,21 @@ from spillway.planner.physics import NONE, UNKNOWN
 from spillway.slo.pace import chunks_of
 from spillway.vocabulary import Load, Pace
 
-__all__ = ["Job", "Load", "Node", "Pace", "Tables", "TabulatedPace"]
+__all__ = ["FOR_EVER", "Fates", "Job", "Load", "Node", "Pace", "Patience", "Tables", "TabulatedPace"]
+
+
+class Patience(NamedTuple):
+    """When a request that has no first token is taken elsewhere, in seconds after it came."""
+
+    leaves_s: float = math.inf
+    """It leaves the queue when no slot came free by then."""
+    hedge_s: float = math.inf
+    """A cloud is asked too, within the budget, and whoever speaks first answers."""
+    told_s: float = 0.0
+    """The forecast of its first token, to learn from."""
+
+
+FOR_EVER = Patience()
 
 
 class TabulatedPace:
@@ -44,8 +58,9 @@ class Job:
     """One request on a node."""
 
     __slots__ = (
-        "arrived_s", "cached_tokens", "chunks", "end_s", "first_s", "is_lost", "next", "next_done",
-        "output_tokens", "prefill_s", "prompt_tokens", "request", "sharers",
+        "arrived_s", "asked_s", "cached_tokens", "chunks", "cloud_s", "end_s", "fate", "first_s", "hedge_s",
+        "is_lost", "leaves_s", "next", "next_done", "output_tokens", "prefill_s", "prompt_tokens", "request",
+        "sharers", "told_s",
     )  # fmt: skip
 
     def __init__(self, request: int, arrived_s: float, prompt: int, output: float, cached: int) -> None:
@@ -64,6 +79,15 @@ class Job:
         """The one behind it in the queue, and the one that ended after it."""
         self.is_lost = False
         """Sure to miss its objective; only a clairvoyant knows."""
+        self.leaves_s = self.hedge_s = math.inf
+        """When it leaves the queue, and when a cloud is asked too."""
+        self.told_s = 0.0
+        """Seconds to its first token as forecast."""
+        self.cloud_s = 0.0
+        """Seconds a cloud takes to its first token."""
+        self.asked_s = UNKNOWN
+        """When a cloud was asked."""
+        self.fate = physics.ANSWERED
 
 
 class Tables(NamedTuple):
@@ -77,29 +101,48 @@ class Tables(NamedTuple):
     """Whose they are, in step with ``due``."""
     steps_s: list[float]
     """Seconds of a step by sequences in it, with empty caches."""
+    hedges: list[float]
+    """One entry: requests that may still be sent twice; shared by all nodes."""
+
+
+class Fates(NamedTuple):
+    """What became of each request of a run: arrays by request, shared by all nodes, filled when one ends."""
+
+    first_s: array[float]
+    end_s: array[float]
+    asked_s: array[float]
+    """When a cloud was asked after all, or too; below 0 where none was."""
+    fate: array[int]
+
+    @classmethod
+    def of(cls, count: int) -> Fates:
+        """For so many requests of which nothing is known yet."""
+        zeros = bytes(8 * count)
+        asked_s = array("d", [UNKNOWN]) * count
+        return cls(array("d", zeros), array("d", zeros), asked_s, array("b", bytes(count)))
 
 
 class Node:
     """One node in simulated time.
 
-    While a prompt is read, decode steps alternate with its chunks, so both slow down. Requests wait in order
-    for a slot and for room in the cache; prompts are read one after another. ``first_s`` and ``end_s`` are
-    arrays shared by all nodes of a run, filled by request index when a request ends.
+    While a prompt is read, decode steps alternate with its chunks, so both slow down. Requests wait for a slot
+    and for room in the cache, the one that must leave first first; prompts are read one after another.
     """
 
     def __init__(
         self,
         pace: Pace,
         slots: int,
-        first_s: array[float],
-        end_s: array[float],
+        fates: Fates,
         cache_tokens: float = math.inf,
+        hedges: list[float] | None = None,
     ) -> None:
         if slots < 1:
             raise ValueError("a node needs at least one slot")
         self.pace = TabulatedPace(pace, slots)
-        self.first_s, self.end_s = first_s, end_s
-        self.tables = Tables({}, [0.0] * slots, [NONE] * slots, self.pace.steps_s)
+        self.fates = fates
+        budget = [0.0] if hedges is None else hedges
+        self.tables = Tables({}, [0.0] * slots, [NONE] * slots, self.pace.steps_s, budget)
         self.finished: list[Job] = []
         """Jobs done since somebody last emptied the list; only kept when ``keeps_finished``."""
         self.keeps_finished = False
@@ -112,7 +155,11 @@ class Node:
         self.context_s = self.pace.context_s
         self.now_s = 0.0
         self.next_s = math.inf
-        """When the next event happens on this node by itself."""
+        """When the next event happens."""
+        self.event_s = math.inf
+        """When the node does something by itself."""
+        self.timer_s = math.inf
+        """When the time of a request without a first token may be up."""
         self.in_flight = 0
         self.busy_s = 0.0
         self.area_s = 0.0
@@ -153,9 +200,23 @@ class Node:
         """Whether the cache could hold the request if it were alone."""
         return prompt_tokens + output_tokens <= self.cache_tokens
 
-    def submit(self, now_s: float, index: int, prompt: int, output: float, cached: int) -> None:
-        """Take one more request; ``advance(now_s)`` must have been called before."""
+    def submit(
+        self,
+        now_s: float,
+        index: int,
+        prompt: int,
+        output: float,
+        cached: int,
+        patience: Patience = FOR_EVER,
+        cloud_s: float = 0.0,
+    ) -> None:
+        """Take one more request; ``advance(now_s)`` must have been called before.
+
+        ``cloud_s`` is what a cloud would take to its first token.
+        """
         job = Job(index, now_s, prompt, output, cached)
+        job.leaves_s, job.hedge_s = now_s + patience.leaves_s, now_s + patience.hedge_s
+        job.told_s, job.cloud_s = patience.told_s, cloud_s
         job.prefill_s = self.pace.prefill_s(prompt, cached)
         job.is_lost = index in self.lost
         self.tables.jobs[index] = job
@@ -166,7 +227,9 @@ class Node:
         physics.advance(self, self.tables, now_s)
         while self.done:
             job = self.tables.jobs.pop(self.first_done)
-            self.first_s[job.request], self.end_s[job.request] = job.first_s, job.end_s
+            first_s, end_s, asked_s, fate = self.fates
+            first_s[job.request], end_s[job.request] = job.first_s, job.end_s
+            asked_s[job.request], fate[job.request] = job.asked_s, job.fate
             if self.keeps_finished:
                 self.finished.append(job)
             self.first_done = job.next_done
@@ -176,8 +239,8 @@ class Node:
         """A twin to try things on; jobs are shared, and no time that has happened is ever overwritten."""
         twin = object.__new__(Node)
         twin.__dict__.update(self.__dict__)
-        jobs, due, who, steps_s = self.tables
-        twin.tables = Tables(jobs.copy(), due.copy(), who.copy(), steps_s)
+        jobs, due, who, steps_s, hedges = self.tables
+        twin.tables = Tables(jobs.copy(), due.copy(), who.copy(), steps_s, hedges)
         return twin
 
     def load(self, now_s: float) -> Load:

@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from spillway.slo.hedges import ONE
+
 if TYPE_CHECKING:
-    from spillway.planner.events import Node, Tables
+    from spillway.planner.events import Job, Node, Tables
 
 __all__ = [
-    "NONE", "UNKNOWN", "admit", "advance", "blend", "count_late", "decode_step_s", "ends_before", "finish",
-    "flow", "plan", "pop", "push", "read", "start_reading", "step", "submit", "unread", "unread_chunks",
-    "unread_s", "unread_tokens", "write",
+    "ANSWERED", "LEFT", "NONE", "OVERTAKEN", "OVERTAKEN_WAITING", "UNKNOWN", "admit", "advance", "alarm", "blend",
+    "count_late", "decode_step_s", "drop_reading", "ends_before", "finish", "flow", "hand_out",
+    "overtaken_s", "plan", "pop", "push", "read", "start_reading", "step", "submit", "unlink", "unread", "unread_chunks", "unread_s",
+    "unread_tokens", "wind", "write",
 ]  # fmt: skip
 
 LEARNING_RATE = 0.1
@@ -25,6 +28,9 @@ NONE = -1
 """No request."""
 UNKNOWN = -1.0
 """No time yet."""
+ANSWERED, LEFT, OVERTAKEN_WAITING, OVERTAKEN = range(4)
+"""How a request ended on the node: answered, gone from the queue in time for a cloud, or a cloud that had
+been asked too spoke first, while it waited or while its prompt was read."""
 
 
 def decode_step_s(steps_s: list[float], context_s: float, batch: int, context_tokens: float) -> float:
@@ -72,6 +78,8 @@ def submit(node: Node, tables: Tables, i: int) -> None:
     node.queued_s += job.prefill_s
     node.queued_chunks += job.chunks
     node.queued_tokens += job.prompt_tokens
+    node.timer_s = min(node.timer_s, job.leaves_s, job.hedge_s)
+    node.next_s = min(node.next_s, node.timer_s)
     if node.taken < node.slots and admit(node, tables):
         plan(node, tables)
 
@@ -83,9 +91,11 @@ def advance(node: Node, tables: Tables, now_s: float) -> None:
 
 
 def step(node: Node, tables: Tables) -> None:
-    """The node's next event has happened."""
+    """The node's next event has happened; what it does by itself comes before what others decide."""
     flow(node, node.next_s)
-    if node.reading >= 0 and node.is_read_due:
+    if node.timer_s < node.event_s:
+        alarm(node, tables)
+    elif node.reading >= 0 and node.is_read_due:
         read(node, tables)
     else:
         write(node, tables)
@@ -173,15 +183,109 @@ def finish(node: Node, tables: Tables, i: int) -> None:
     if job.sharers <= node.slots:  # one that queued says nothing of the node: the fleet's rule
         node.usual_service_s = blend(node.usual_service_s, node.now_s - job.arrived_s)
         node.usual_first_s = blend(node.usual_first_s, job.first_s - job.arrived_s)
+    hand_out(node, tables, i)
+    if not node.running:
+        node.context = 0.0
+        node.tokens = 0.0  # the clock may start afresh: keeps its precision for ever
+
+
+def hand_out(node: Node, tables: Tables, i: int) -> None:
+    """Request ``i`` is over; somebody fetches it."""
     if node.done:
         tables.jobs[node.last_done].next_done = i
     else:
         node.first_done = i
     node.last_done = i
     node.done += 1
-    if not node.running:
-        node.context = 0.0
-        node.tokens = 0.0  # the clock may start afresh: keeps its precision for ever
+
+
+def alarm(node: Node, tables: Tables) -> None:
+    """Somebody's time is up: to leave the queue, to ask a cloud too, or to be overtaken by it."""
+    if node.reading >= 0 and wind(node, tables, node.reading, False) != ANSWERED:
+        drop_reading(node, tables)
+    before, i, is_waiting, sent = NONE, node.head, False, node.taken
+    timer_s = math.inf
+    for _ in range(node.queued):
+        is_waiting = is_waiting or (node.waiting > 0 and i == node.first_waiting)
+        is_held = is_waiting and sent >= node.slots
+        behind = tables.jobs[i].next
+        if wind(node, tables, i, is_held) == ANSWERED:
+            job = tables.jobs[i]
+            timer_s = min(timer_s, job.leaves_s if is_held else math.inf, job.hedge_s, overtaken_s(job))
+            before = i
+            sent += is_waiting
+        else:
+            unlink(node, tables, before, i, is_waiting)
+            sent -= not is_waiting
+        i = behind
+    if node.reading >= 0:
+        job = tables.jobs[node.reading]
+        timer_s = min(timer_s, job.hedge_s, overtaken_s(job))
+    node.timer_s = timer_s
+
+
+def wind(node: Node, tables: Tables, i: int, is_held: bool) -> int:
+    """What has become of request ``i`` by now, which has no first token.
+
+    ``is_held`` where the gateway holds it back, since the node has as many requests as slots; one that only
+    lacks room in the cache has been sent.
+    """
+    job, now_s = tables.jobs[i], node.now_s
+    if job.hedge_s <= now_s:
+        job.hedge_s = math.inf
+        if tables.hedges[0] >= ONE:
+            tables.hedges[0] -= 1.0
+            job.asked_s = now_s
+    if overtaken_s(job) <= now_s:
+        job.fate = OVERTAKEN_WAITING if is_held else OVERTAKEN
+    elif is_held and job.leaves_s <= now_s:
+        job.fate = LEFT
+        if job.asked_s < 0.0:
+            job.asked_s = now_s
+    return job.fate
+
+
+def overtaken_s(job: Job) -> float:
+    """When a cloud that was asked too will speak; never where none was."""
+    return job.asked_s + job.cloud_s if job.asked_s >= 0.0 else math.inf
+
+
+def drop_reading(node: Node, tables: Tables) -> None:
+    """The prompt being read is given up."""
+    i = node.reading
+    job = tables.jobs[i]
+    node.reading = NONE
+    node.left_s = 0.0
+    node.taken -= 1
+    node.in_flight -= 1
+    node.cache_used -= job.prompt_tokens + job.output_tokens
+    job.end_s = node.now_s
+    hand_out(node, tables, i)
+
+
+def unlink(node: Node, tables: Tables, before: int, i: int, is_waiting: bool) -> None:
+    """Request ``i``, behind ``before``, is gone from the queue."""
+    job = tables.jobs[i]
+    if before == NONE:
+        node.head = job.next
+    else:
+        tables.jobs[before].next = job.next
+    if i == node.tail:
+        node.tail = before
+    if is_waiting:
+        node.waiting -= 1
+        if i == node.first_waiting:
+            node.first_waiting = job.next
+    else:
+        node.taken -= 1
+        node.cache_used -= job.prompt_tokens + job.output_tokens
+    node.queued -= 1
+    node.in_flight -= 1
+    node.queued_chunks -= job.chunks
+    node.queued_tokens -= job.prompt_tokens
+    node.queued_s = node.queued_s - job.prefill_s if node.queued else 0.0
+    job.end_s = node.now_s
+    hand_out(node, tables, i)
 
 
 def plan(node: Node, tables: Tables) -> None:
@@ -206,7 +310,8 @@ def plan(node: Node, tables: Tables) -> None:
         if read_s <= due_s:
             due_s = read_s
             node.is_read_due = True
-    node.next_s = node.now_s + max(due_s, 0.0)
+    node.event_s = node.now_s + max(due_s, 0.0)
+    node.next_s = min(node.event_s, node.timer_s)
 
 
 def count_late(twin: Node, tables: Tables, ttft_s: float, total_s: float, most: int, marks: bool) -> int:

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillway.planner import choosing, physics
-from spillway.planner.events import Node
+from spillway.planner.events import FOR_EVER, Node, Patience
 from spillway.vocabulary import Objective
 
 __all__ = [
@@ -40,9 +40,11 @@ class Policy(Protocol):
 
     name: str
     reasons: tuple[str, ...]
+    patience: Patience
+    """How long the request it chose a node for last may wait there."""
 
-    def begin(self, nodes: Sequence[Node]) -> None:
-        """A run starts on these nodes."""
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+        """A run starts on these nodes; 95 of 100 first tokens of the cloud take less than that."""
         ...
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
@@ -61,8 +63,9 @@ class AllCloud:
 
     name = "all-cloud"
     reasons: tuple[str, ...] = ("policy",)
+    patience = FOR_EVER
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
         """Needs no node."""
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
@@ -75,8 +78,9 @@ class AllLocal:
 
     name = "all-local"
     reasons: tuple[str, ...] = ("context",)
+    patience = FOR_EVER
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -93,6 +97,7 @@ class Threshold:
 
     name = "threshold"
     reasons: tuple[str, ...] = ("input_budget", "difficulty")
+    patience = FOR_EVER
 
     def __init__(
         self,
@@ -104,7 +109,7 @@ class Threshold:
         self.difficulty = difficulty
         self.max_difficulty = max_difficulty
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -122,12 +127,13 @@ class Reservation:
 
     name = "reservation"
     reasons: tuple[str, ...] = ("full", "context")
+    patience = FOR_EVER
 
     def __init__(self, per_node: int | None = None) -> None:
         """``per_node`` defaults to the node's slots."""
         self.per_node = per_node
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -148,6 +154,7 @@ class ObservedTail:
 
     name = "observed-p95"
     reasons: tuple[str, ...] = ("slow", "context")
+    patience = FOR_EVER
     window = 50
     rest_s = 30.0
 
@@ -155,7 +162,7 @@ class ObservedTail:
         self.objective = objective
         self.ttft_s, self.total_s = limits(objective)
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
         """Start with empty records: two per node, of first tokens and of whole answers."""
         self.nodes = nodes
         self.seen = [0] * 2 * len(nodes)
@@ -195,6 +202,7 @@ class Clairvoyant:
 
     name = "clairvoyant"
     reasons: tuple[str, ...] = ("late", "long", "context")
+    patience = FOR_EVER
 
     def __init__(
         self,
@@ -210,7 +218,7 @@ class Clairvoyant:
         self.packs = packs
         self.ttft_s, self.total_s = limits(objective)
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
         """Remember the nodes."""
         self.nodes = nodes
         self._order = list(range(len(nodes)))

@@ -2,28 +2,54 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
+from typing import NamedTuple
 
-from spillway.planner.events import Node
-from spillway.planner.policies import cloud
+from msgspec import structs
+
+from spillway.planner.events import FOR_EVER, Node, Patience
+from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN
+from spillway.planner.policies import cloud, limits
 from spillway.routing import NoEvidence, decide, reasons
 from spillway.routing import Policy as RoutingPolicy
+from spillway.slo.forecast import LEAST_FORECAST_S
+from spillway.slo.hedges import BURST, saved_after
 from spillway.slo.lengths import OutputLengths
-from spillway.slo.margin import Margin
+from spillway.slo.margin import Margin, Quantile
 from spillway.slo.work_limit import WorkLimit
-from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective, RequestFacts
+from spillway.vocabulary import Decision, ModelFacts, NodeSnapshot, Objective, RequestFacts
 
 __all__ = ["Routed"]
 
 LOCAL_MODEL = "local-model"
 CLOUD_ANSWER_S = 10.0
 """When the length of an answer from the cloud is known, after its request came (guess)."""
-CLOUD = NodeSnapshot("cloud", "cloud", (ModelFacts("cloud-model"),))
+CLOUD_MODEL = (ModelFacts("cloud-model"),)
 SPILLS = (
     reasons.SLO_TTFT, reasons.SLO_TOTAL, reasons.WORK, reasons.FULL, reasons.INPUT_BUDGET,
-    reasons.OUTPUT_BUDGET, reasons.CONTEXT, reasons.TASK, "other",
+    reasons.OUTPUT_BUDGET, reasons.CONTEXT, reasons.TASK, reasons.HEDGED, "other",
 )  # fmt: skip
+
+
+HEDGE_SHARE = 0.05
+"""Largest share of requests sent twice, as the gateway has it by default."""
+
+
+class _Asked(NamedTuple):
+    at_s: float
+    index: int
+    output: int
+    prompt: int
+    cached: int
+    is_spilled: bool
+
+
+def _hedge_s(decision: Decision) -> float:
+    """When a cloud is asked too; the simulator knows no hedges between nodes."""
+    delay_s = decision.hedge_delay_s
+    return math.inf if delay_s is None or decision.choices[1].side == "local" else delay_s
 
 
 class Routed:
@@ -31,34 +57,38 @@ class Routed:
 
     name = "ours"
     reasons: tuple[str, ...] = SPILLS
+    patience = FOR_EVER
 
-    def __init__(self, objective: Objective, policy: RoutingPolicy | None = None) -> None:
-        """``policy`` holds the owner's settings; ``objective`` is that of every request."""
+    def __init__(
+        self, objective: Objective, policy: RoutingPolicy | None = None, hedge_share: float = HEDGE_SHARE
+    ) -> None:
+        """``policy`` and ``hedge_share`` are the owner's settings; ``objective`` is that of every request."""
         self._objective = objective
-        self._policy = policy or RoutingPolicy()
+        self._policy = structs.replace(policy or RoutingPolicy(), hedges=hedge_share > 0.0)
+        self._hedge_share = hedge_share
         self._evidence = NoEvidence()
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
         """Give the nodes the names that decisions will use."""
         self._nodes = nodes
+        self._cloud = NodeSnapshot("cloud", "cloud", CLOUD_MODEL, ttft_p95_s=cloud_p95_s)
         self._index = {f"node-{i}": i for i in range(len(nodes))}
         self._names = list(self._index)
         limits = [None if node.cache_tokens == float("inf") else int(node.cache_tokens) for node in nodes]
         self._models = [(ModelFacts(LOCAL_MODEL, context_tokens=limit),) for limit in limits]
         self._margins = [Margin(self._objective.attainment_ratio) for _ in nodes]
         self._lengths, self._limit = OutputLengths(), WorkLimit()
-        self._spilled: deque[tuple[float, int, int, int]] = deque()
+        self._stretches = [Quantile() for _ in nodes]
+        self._asked: deque[_Asked] = deque()
         for node in nodes:
             node.keeps_finished = True
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
         """The first upstream of the decision."""
-        while self._spilled and self._spilled[0][0] + CLOUD_ANSWER_S <= now_s:
-            _, asked, said, held = self._spilled.popleft()
-            self._lengths.learn(None, said, asked, held)
-        for node, margin in zip(self._nodes, self._margins, strict=True):
+        self._learn_spilled(now_s)
+        for n, node in enumerate(self._nodes):
             if node.finished:
-                self._learn(node, margin)
+                self._learn(node, self._margins[n], self._stretches[n])
         usual, long = self._lengths.expect(None, None, prompt, cached)
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, input_grade="reported",
@@ -68,12 +98,19 @@ class Routed:
         decision = decide(facts, self._evidence, self.snapshots(now_s), self._policy)
         if decision.work_s is not None:
             self._limit.see(now_s, decision.work_s, decision.local_nodes, spill=decision.spill)
-        first = decision.choices[0]
-        if first.side == "local":
+        hedges, first = self._hedges, decision.choices[0]
+        hedges[0] = saved_after(hedges[0], self._hedge_share, BURST)
+        is_local = first.side == "local"
+        self._asked.append(_Asked(now_s, index, output, prompt, cached, not is_local))
+        if is_local:
+            self.patience = Patience(first.queue_s, _hedge_s(decision), first.ttft_s or 0.0)
             return self._index[first.upstream]
-        self._spilled.append((now_s, prompt, output, cached))
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)
         return cloud(said)
+
+    @property
+    def _hedges(self) -> list[float]:
+        return self._nodes[0].tables.hedges
 
     def snapshots(self, now_s: float) -> list[NodeSnapshot]:
         """The nodes as the gateway's fleet would describe them now, and the cloud."""
@@ -81,19 +118,36 @@ class Routed:
         found = [
             NodeSnapshot(
                 self._names[i], "local", self._models[i], in_flight=node.in_flight, slots=node.slots,
-                pace=node.pace, load=node.load(now_s), margin_ratio=margin.value, work_limit_s=limit_s,
+                pace=node.pace, load=node.load(now_s), margin_ratio=self._margins[i].value,
+                ttft_stretch=self._stretches[i].value, work_limit_s=limit_s,
             )
-            for i, (node, margin) in enumerate(zip(self._nodes, self._margins, strict=True))
+            for i, node in enumerate(self._nodes)
         ]  # fmt: skip
-        found.append(CLOUD)
+        found.append(self._cloud)
         return found
 
-    def _learn(self, node: Node, margin: Margin) -> None:
-        """Take in what ended: answer lengths, and whether the objective was kept."""
-        limit_s, whole_s = self._objective.ttft_s, self._objective.total_s
+    def _learn_spilled(self, now_s: float) -> None:
+        """Answers that the cloud has given by now tell their lengths."""
+        while self._asked and self._asked[0].at_s + CLOUD_ANSWER_S <= now_s:
+            one = self._asked.popleft()
+            if one.is_spilled or self._nodes[0].fates.fate[one.index] != ANSWERED:
+                self._lengths.learn(None, one.output, one.prompt, one.cached)
+
+    def _learn(self, node: Node, margin: Margin, stretch: Quantile) -> None:
+        """Take in what ended: answer lengths, whether the objective was kept, how far the forecast was off.
+
+        One that left the queue would have been late; one that was overtaken on the node tells that it was, if
+        it was late already.
+        """
+        limit_s, whole_s = limits(self._objective)
         for job in node.finished:
-            self._lengths.learn(None, job.output_tokens, job.prompt_tokens, job.cached_tokens)
-            first_s = node.first_s[job.request] - job.arrived_s
-            total_s = node.end_s[job.request] - job.arrived_s
-            margin.learn((limit_s is None or first_s <= limit_s) and (whole_s is None or total_s <= whole_s))
+            first_s, total_s = job.first_s - job.arrived_s, job.end_s - job.arrived_s
+            if job.fate == ANSWERED:
+                self._lengths.learn(None, job.output_tokens, job.prompt_tokens, job.cached_tokens)
+                stretch.learn(first_s / max(job.told_s, LEAST_FORECAST_S))
+                margin.learn(first_s <= limit_s and total_s <= whole_s)
+            elif job.fate == LEFT:
+                margin.learn(limit_s == whole_s == math.inf)
+            elif job.fate == OVERTAKEN and (total_s > limit_s or total_s > whole_s):
+                margin.learn(False)
         node.finished.clear()

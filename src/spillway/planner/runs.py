@@ -12,7 +12,7 @@ from spillway.planner.events import Pace
 from spillway.planner.workload import Floats, Ints, Workload
 from spillway.slo.pace import CHUNK_TOKENS
 
-__all__ = ["Arrivals", "Fleet", "Played"]
+__all__ = ["Arrivals", "Fleet", "Played", "p95_of"]
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,22 @@ def _prefill_s(pace: Pace, prompt: Ints, cached: Ints) -> Floats:
     return np.asarray(np.array(found)[place])
 
 
+def p95_of(seconds: Floats) -> float:
+    """What 95 of 100 took at most; 0 of none."""
+    return float(np.quantile(seconds, 0.95)) if len(seconds) else 0.0
+
+
 @dataclass(frozen=True)
 class Played:
-    """What happened: who answered each request, and when; times of those that a cloud answered are 0."""
+    """What happened: who answered each request, and when; times of those that a node did not answer are 0."""
 
     choice: NDArray[np.int16]
-    """Index of the node, or ``policies.cloud(reason)``."""
+    """Index of the node first chosen, or ``policies.cloud(reason)``."""
     first_s: Floats
     end_s: Floats
+    asked_s: Floats
+    """When a cloud was asked after all, or too; below 0 where the first choice was left at that."""
+    fate: NDArray[np.int8]
+    """What became of it on the node; one of ``physics``' four."""
     busy_s: tuple[float, ...]
     area_s: tuple[float, ...]

@@ -16,11 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillway.planner import compiled
-from spillway.planner.events import Node
+from spillway.planner.events import Fates, Node
+from spillway.planner.physics import LEFT, OVERTAKEN, OVERTAKEN_WAITING
 from spillway.planner.policies import AllCloud, Clairvoyant, Policy
+from spillway.planner.policies import cloud as to_cloud
 from spillway.planner.refusals import refusals
-from spillway.planner.runs import Arrivals, Fleet, Played
+from spillway.planner.runs import Arrivals, Fleet, Played, p95_of
 from spillway.planner.workload import Floats, Workload
+from spillway.routing.reasons import FULL, HEDGED
 from spillway.vocabulary import Grade, Objective
 
 __all__ = ["CloudModel", "Engine", "Fleet", "Result", "simulate", "upper_bound"]
@@ -30,6 +33,7 @@ USUAL_REACH = (50,)
 """How many requests before and after some of them the upper bound looks at when it refuses the largest."""
 COMPILED_FROM = 20_000
 """Requests times nodes from which the machine code is worth loading (0.7 s; measured)."""
+WAITED_IN_VAIN, WAS_OVERTAKEN = (LEFT,), (OVERTAKEN_WAITING, OVERTAKEN)
 Engine = Literal["auto", "interpreted", "compiled"]
 Latencies = tuple[Floats, Floats]
 
@@ -67,6 +71,8 @@ class Result:
     """Index of the node that answered; for the cloud -1 less the place of the reason in the policy's."""
     ttft_s: Floats
     total_s: Floats
+    is_doubled: NDArray[np.bool_]
+    """Requests that a node answered although a cloud had been asked too: that one is paid as well."""
     tokens: NDArray[np.int64]
     span_s: float
     busy_s: tuple[float, ...]
@@ -148,16 +154,18 @@ def simulate(
     ``cloud`` defaults to ``CloudModel().times(workload)``. ``engine`` changes how long it takes and
     nothing else: ``auto`` runs compiled what has a compiled form and is long enough for it to pay.
     """
-    asked = policy if fleet.nodes else AllCloud()
-    played = _play(Arrivals.of(workload, fleet), fleet, asked, engine)
-    ttft_s, total_s = _latencies(workload, played, cloud or CloudModel().times(workload))
-    spilled = np.bincount(-1 - played.choice[played.choice < 0].astype(np.int64)).tolist()
+    asked, latencies = policy if fleet.nodes else AllCloud(), cloud or CloudModel().times(workload)
+    played = _play(Arrivals.of(workload, fleet), fleet, asked, latencies[0], engine)
+    node = _answered_by(played, asked.reasons)
+    ttft_s, total_s = _latencies(workload, played, node >= 0, latencies)
+    spilled = np.bincount(-1 - node[node < 0].astype(np.int64)).tolist()
     return Result(
         policy=policy.name,
         objective=objective,
-        node=played.choice,
+        node=node,
         ttft_s=ttft_s,
         total_s=total_s,
+        is_doubled=(node >= 0) & (played.asked_s >= 0.0),
         tokens=workload.input_tokens.astype(np.int64) + workload.output_tokens,
         span_s=max(workload.span_s, float(workload.time_s[-1])),
         busy_s=played.busy_s,
@@ -166,54 +174,65 @@ def simulate(
     )
 
 
-def _play(arrivals: Arrivals, fleet: Fleet, policy: Policy, engine: Engine) -> Played:
+def _play(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats, engine: Engine) -> Played:
     """The run in the way asked for."""
     pays = len(arrivals) * max(fleet.nodes, 1) >= COMPILED_FROM
     if engine == "compiled" or (engine == "auto" and pays and compiled.can_run()):
-        played = compiled.play(arrivals, fleet, policy)
+        played = compiled.play(arrivals, fleet, policy, cloud_s)
         if played is not None:
             return played
         if engine == "compiled":
             raise ValueError(f"the policy {policy.name!r} has no compiled form")
-    return _interpret(arrivals, fleet, policy)
+    return _interpret(arrivals, fleet, policy, cloud_s)
 
 
-def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played:
+def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats) -> Played:
     """Every arrival in order: let the nodes catch up, ask the policy, hand the request over."""
-    count = len(arrivals)
-    first_s, end_s = array("d", bytes(8 * count)), array("d", bytes(8 * count))
-    nodes = [Node(fleet.pace, fleet.slots, first_s, end_s, fleet.cache_tokens) for _ in range(fleet.nodes)]
-    chosen = array("h", bytes(2 * count))
-    policy.begin(nodes)
-    for index, (now_s, prompt, output, cached) in enumerate(_rows(arrivals)):
+    fates, hedges = Fates.of(len(arrivals)), [0.0]
+    nodes = [Node(fleet.pace, fleet.slots, fates, fleet.cache_tokens, hedges) for _ in range(fleet.nodes)]
+    chosen = array("h", bytes(2 * len(arrivals)))
+    policy.begin(nodes, p95_of(cloud_s))
+    for index, (now_s, prompt, output, cached, first_s) in enumerate(_rows(arrivals, cloud_s)):
         for node in nodes:
             if node.next_s <= now_s:
                 node.advance(now_s)
         choice = chosen[index] = policy.choose(now_s, index, prompt, output, cached)
         if choice >= 0:
-            nodes[choice].submit(now_s, index, prompt, output, cached)
+            nodes[choice].submit(now_s, index, prompt, output, cached, policy.patience, first_s)
     for node in nodes:
         node.advance(1e300)
     return Played(
         np.frombuffer(chosen, dtype=np.int16),
-        np.frombuffer(first_s),
-        np.frombuffer(end_s),
+        *(np.frombuffer(column) for column in fates[:3]),
+        np.frombuffer(fates.fate, dtype=np.int8),
         tuple(node.busy_s for node in nodes),
         tuple(node.area_s for node in nodes),
     )
 
 
-def _rows(arrivals: Arrivals) -> Iterator[tuple[float, int, int, int]]:
+def _rows(arrivals: Arrivals, cloud_s: Floats) -> Iterator[tuple[float, int, int, int, float]]:
     """Requests as Python's own numbers, a block at a time."""
-    columns = (arrivals.time_s, arrivals.prompt_tokens, arrivals.output_tokens, arrivals.cached_tokens)
+    sizes = (arrivals.prompt_tokens, arrivals.output_tokens, arrivals.cached_tokens)
+    columns = (arrivals.time_s, *sizes, cloud_s)
     for start in range(0, len(arrivals), BLOCK):
         yield from zip(*(column[start : start + BLOCK].tolist() for column in columns), strict=True)
 
 
-def _latencies(workload: Workload, played: Played, cloud: Latencies) -> Latencies:
-    local = played.choice >= 0
-    ttft_s = np.where(local, played.first_s - workload.time_s, cloud[0])
-    total_s = np.where(local, played.end_s - workload.time_s, cloud[1])
+def _answered_by(played: Played, reasons: Sequence[str]) -> NDArray[np.int16]:
+    """The node that answered each request, else the cloud with the reason."""
+    node = played.choice.copy()
+    for fates, code in ((WAITED_IN_VAIN, FULL), (WAS_OVERTAKEN, HEDGED)):
+        gone = np.isin(played.fate, fates)
+        if gone.any():
+            node[gone] = to_cloud(reasons.index(code))
+    return node
+
+
+def _latencies(workload: Workload, played: Played, is_local: NDArray[np.bool_], cloud: Latencies) -> Latencies:
+    """Seconds from arrival; who was tried on a node first has waited before a cloud was asked."""
+    waited_s = np.where(played.asked_s >= 0.0, played.asked_s - workload.time_s, 0.0)
+    ttft_s = np.where(is_local, played.first_s - workload.time_s, waited_s + cloud[0])
+    total_s = np.where(is_local, played.end_s - workload.time_s, waited_s + cloud[1])
     return ttft_s, total_s
 
 

@@ -10,41 +10,13 @@ from spillway.relay.attempt import LiveAttempt
 from spillway.relay.route import Route
 from spillway.relay.run import Run
 from spillway.relay.step import AttemptFailed, Step
+from spillway.slo.hedges import HedgeBudget
 
-__all__ = ["HedgeBudget", "HedgeOutcome", "race"]
+__all__ = ["HedgeOutcome", "race"]
 
 HedgeOutcome = Literal["won", "lost", "capped"]
 Speak = Callable[[Step], Coroutine[Any, Any, LiveAttempt]]
 Contender = asyncio.Task[LiveAttempt]
-
-
-class HedgeBudget:
-    """Keeps hedges to a share of all requests, also when everything is late.
-
-    A bucket: every request adds ``share`` of a hedge, up to ``burst`` that may be saved.
-
-    >>> budget = HedgeBudget(0.5, burst=1)
-    >>> budget.note_request(), budget.take(), budget.take()
-    (None, False, False)
-    >>> budget.note_request(), budget.take()
-    (None, True)
-    """
-
-    def __init__(self, share: float = 0.05, burst: float = 10.0) -> None:
-        self._share = share
-        self._burst = burst
-        self._saved = 0.0
-
-    def note_request(self) -> None:
-        """One more request came."""
-        self._saved = min(self._burst, self._saved + self._share)
-
-    def take(self) -> bool:
-        """Whether one more hedge is within the share; if so it is counted."""
-        if self._saved < 1.0 - 1e-9:
-            return False
-        self._saved -= 1.0
-        return True
 
 
 async def race(

@@ -17,12 +17,13 @@ from spillway.relay.attempt import LiveAttempt
 from spillway.relay.books import Books
 from spillway.relay.commit import Client
 from spillway.relay.deliver import Held, break_off, give_up, hold, pass_on, release
-from spillway.relay.hedge import HedgeBudget, HedgeOutcome, race
+from spillway.relay.hedge import HedgeOutcome, race
 from spillway.relay.observe import show
 from spillway.relay.route import Route
 from spillway.relay.run import Job, Run
 from spillway.relay.step import AttemptFailed, Step
 from spillway.relay.verifier import Observer, Verifier, Watch
+from spillway.slo.hedges import HedgeBudget
 from spillway.vocabulary import Attempt, Choice
 
 __all__ = ["Relay"]

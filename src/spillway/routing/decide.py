@@ -27,14 +27,15 @@ from spillway.routing import reasons
 from spillway.routing.candidates import RETRY_AFTER_S, Candidate, named
 from spillway.routing.policy import Evidence, Policy
 from spillway.slo.admission import Admission, admission
+from spillway.slo.hedges import LEAST_DELAY_S
 from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, Objective, RequestFacts
 
 __all__ = ["decide"]
 
 DEFAULT_OUTPUT_TOKENS = 256
 """Answer length assumed for ordering by price when the request sets no limit (guess)."""
-LEAST_HEDGE_DELAY_S = 0.05
-"""Sooner than this a second request costs more than it can win (guess)."""
+ASKING_S = 0.01
+"""Time that turning to a cloud takes (guess)."""
 
 
 def decide(
@@ -189,12 +190,12 @@ def _objective(facts: RequestFacts, policy: Policy) -> Objective | None:
     return facts.objective or policy.objectives.get(facts.slo_class)
 
 
-def _most_wait_s(left: list[Candidate], objective: Objective | None) -> float:
-    """When whoever waits for a slot has to leave so that a cloud is still in time; for ever without one."""
+def _spare_s(left: list[Candidate], objective: Objective | None) -> float:
+    """When a cloud has to be asked so that its first token is still in time; infinite where it cannot be."""
     clouds = [c.node.ttft_p95_s for c in left if c.node.ttft_p95_s is not None and c.node.side == "cloud"]
     if objective is None or objective.ttft_s is None or not clouds:
         return float("inf")
-    spare_s = objective.ttft_s - min(clouds)
+    spare_s = objective.ttft_s - min(clouds) - ASKING_S
     return spare_s if spare_s > 0.0 else float("inf")
 
 
@@ -206,7 +207,6 @@ def _slo(
     facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
 ) -> tuple[list[Candidate], list[Candidate], Beliefs]:
     objective = _objective(facts, policy)
-    most_wait_s = _most_wait_s(left, objective)
     in_time: list[Candidate] = []
     late: list[Candidate] = []
     beliefs: Beliefs = {}
@@ -217,9 +217,7 @@ def _slo(
             continue
         belief = beliefs.get(node.name)
         if belief is None:
-            belief = beliefs[node.name] = admission(
-                node, facts, objective, policy.queue_per_slot, most_wait_s
-            )
+            belief = beliefs[node.name] = admission(node, facts, objective, policy.queue_per_slot)
         if belief.delay is None and not node.is_loading:
             in_time.append(candidate)
             if node.is_due and reasons.RETRIED not in said:
@@ -283,7 +281,7 @@ def _plan(
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
         said.append(reasons.CHEAPEST_CLOUD)
-    most_s = _most_wait_s(left, _objective(facts, policy)) if reasons.RETRIED in said else float("inf")
+    spare_s = _spare_s(left, _objective(facts, policy))
     has_alternates = len(choices) > 1 and any(choice.side == "local" for choice in choices)
     gates = policy.gates_of(facts) if has_alternates else ()
     return Decision(
@@ -291,7 +289,7 @@ def _plan(
         tuple(said),
         total_s=policy.total_s if facts.timeout_s is None else min(policy.total_s, facts.timeout_s),
         max_attempts=policy.max_attempts,
-        hedge_delay_s=_hedge_delay_s(choices, len(left), policy, most_s),
+        hedge_delay_s=_hedge_delay_s(choices, len(left), policy, spare_s, reasons.RETRIED in said),
         gates=gates,
         is_held=not facts.is_stream or facts.task in policy.hold_tasks,
         wants_logprobs="confidence" in gates,
@@ -351,12 +349,24 @@ def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines
     )
 
 
-def _hedge_delay_s(choices: Sequence[Choice], in_time: int, policy: Policy, most_s: float) -> float | None:
-    """The predicted p95 of the first token, where a second upstream could overtake; at most ``most_s``."""
+def _hedge_delay_s(
+    choices: Sequence[Choice], in_time: int, policy: Policy, spare_s: float, is_retried: bool
+) -> float | None:
+    """When a second upstream may overtake: once the first token is later than its predicted p95.
+
+    A cloud is paid for, so it is asked only when waiting longer would make it late too (``spare_s``, infinite
+    where nobody knows). Beside a node that was slow before it is asked by then at the latest.
+    """
     if in_time < 2 or len(choices) < 2 or not policy.hedges:
         return None
     late_s = choices[0].ttft_p95_s
-    return None if late_s is None else max(min(late_s, most_s), LEAST_HEDGE_DELAY_S)
+    if late_s is None:
+        return None
+    if is_retried:
+        late_s = min(late_s, spare_s)
+    elif choices[1].side == "cloud" and spare_s < float("inf"):
+        late_s = max(late_s, spare_s)
+    return max(late_s, LEAST_DELAY_S)
 
 
 _DEADLINES = Deadlines()

@@ -6,7 +6,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from spillway.slo.forecast import Forecast, forecast, work_s
+from spillway.slo.forecast import Forecast, forecast, patience_s, work_s
 from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
 
 __all__ = ["Admission", "Delay", "admission"]
@@ -36,12 +36,8 @@ def admission(
     facts: RequestFacts,
     objective: Objective | None,
     queue_per_slot: float,
-    most_wait_s: float = float("inf"),
 ) -> Admission:
-    """The judgement for ``node``; a node of which nothing is known goes by the count of its requests.
-
-    ``most_wait_s`` is when a request that waits for a slot would leave for a cloud: a longer wait is in vain.
-    """
+    """The judgement for ``node``; a node of which nothing is known goes by the count of its requests."""
     pace, load = node.pace, node.load
     if pace is None or load is None:
         return Admission("full" if _is_full(node, queue_per_slot) else None, None, None, None)
@@ -50,8 +46,7 @@ def admission(
     work = work_s(pace, load.slots, facts.input_tokens, facts.cached_tokens, usual)
     if objective is None or (objective.ttft_s is None and objective.total_s is None):
         return Admission("full" if _is_full(node, queue_per_slot) else None, found, work, None)
-    delay = "ttft" if found.wait_s > most_wait_s else _delay(node, load, objective, found, work)
-    return Admission(delay, found, work, min(_queue_s(objective, found), most_wait_s))
+    return Admission(_delay(node, load, objective, found, work), found, work, _queue_s(objective, found))
 
 
 def _is_full(node: NodeSnapshot, queue_per_slot: float) -> bool:
@@ -80,7 +75,7 @@ def _delay(
 def _queue_s(objective: Objective, found: Forecast) -> float:
     """What is left of the limits once the request's own times are taken off."""
     spare = [
-        limit_s - (expected_s - found.wait_s)
+        patience_s(limit_s, expected_s, found.ttft_s, found.alone_s)
         for limit_s, expected_s in ((objective.ttft_s, found.ttft_s), (objective.total_s, found.total_s))
         if limit_s is not None
     ]

@@ -13,8 +13,10 @@ from spillway.slo.pace import chunks_of
 from spillway.vocabulary import Load, Pace
 
 __all__ = [
+    "LEAST_FORECAST_S",
     "Forecast",
     "forecast",
+    "patience_s",
     "step_s",
     "total_s",
     "ttft_s",
@@ -22,6 +24,9 @@ __all__ = [
     "work_s",
     "work_seconds",
 ]
+
+LEAST_FORECAST_S = 1e-4
+"""What a forecast counts as at least where it is divided by."""
 
 
 def wait_s(in_flight: float, slots: float, usual_tokens: float, step_now_s: float) -> float:
@@ -43,6 +48,14 @@ def total_s(first_s: float, output_tokens: float, step_then_s: float) -> float:
     return first_s + output_tokens * step_then_s
 
 
+def patience_s(limit_s: float, expected_s: float, first_s: float, alone_s: float) -> float:
+    """How long one may wait for a slot and keep ``limit_s``: while it waits, the prompts before it are read.
+
+    ``expected_s`` is what the limit is on, ``first_s`` the first token, both as forecast for now.
+    """
+    return limit_s - (expected_s - first_s + alone_s)
+
+
 def work_seconds(prompt_s: float, usual_tokens: float, step_share_s: float, cache_s: float) -> float:
     """Seconds of a whole, full node that a request takes: reading, and its part of the steps."""
     return prompt_s + usual_tokens * (step_share_s + cache_s)
@@ -54,6 +67,8 @@ class Forecast(Struct, frozen=True):
     wait_s: float
     ttft_s: float
     total_s: float
+    alone_s: float
+    """From a slot to the first token once all prompts before it are read: the least that is left to come."""
 
 
 def forecast(
@@ -75,7 +90,8 @@ def forecast(
     first_s = queue_s + ttft_s(load.unread_s, load.unread_chunks, prompt_s, chunks, now_s)
     batch = min(load.running + load.unread + 1, load.slots)
     held = load.running_tokens + load.unread_tokens + prompt_tokens + (load.unread + 1) * usual_tokens / 2
-    return Forecast(queue_s, first_s, total_s(first_s, long_tokens, step_s(pace, batch, held)))
+    alone_s = ttft_s(0.0, 0.0, prompt_s, chunks, now_s)
+    return Forecast(queue_s, first_s, total_s(first_s, long_tokens, step_s(pace, batch, held)), alone_s)
 
 
 def step_s(pace: Pace, batch: int, held_tokens: float) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Margin", "Quantile", "next_margin"]
+__all__ = ["Margin", "Quantile", "next_margin", "next_quantile"]
 
 STEP = 0.02
 FIRST_STEP = 0.1
@@ -37,6 +37,16 @@ class Margin:
         self.value = next_margin(self.value, is_in_time, self._attainment, self._answers)
 
 
+QUANTILE, FIRST_QUANTILE, QUANTILE_STEP = 0.95, 1.5, 0.08
+
+
+def next_quantile(value: float, seen: float, share: float, step: float) -> float:
+    """The running quantile after one more value: a small step down when it lay below, a large one up if not."""
+    if seen <= value:
+        return value * (1.0 - step * (1.0 - share))
+    return value * (1.0 + step * share)
+
+
 class Quantile:
     """A running quantile of positive values, here observed over forecast, with equal steps up and down.
 
@@ -44,7 +54,9 @@ class Quantile:
     answers; in the long run the stated share of values lies below it.
     """
 
-    def __init__(self, share: float = 0.95, start: float = 1.5, step: float = 0.08) -> None:
+    def __init__(
+        self, share: float = QUANTILE, start: float = FIRST_QUANTILE, step: float = QUANTILE_STEP
+    ) -> None:
         self.value = start
         self.seen = 0
         self.covered = 0
@@ -54,7 +66,6 @@ class Quantile:
 
     def learn(self, value: float) -> None:
         """One more value."""
-        is_covered = value <= self.value
         self.seen += 1
-        self.covered += is_covered
-        self.value *= 1.0 - self._step * (1.0 - self._share) if is_covered else 1.0 + self._step * self._share
+        self.covered += value <= self.value
+        self.value = next_quantile(self.value, value, self._share, self._step)
