@@ -58,7 +58,11 @@ def test_every_request_is_accounted_for(policy: Policy, workload: Workload, flee
     assert int(found.is_local.sum()) + sum(found.spills.values()) == len(workload)
     assert (found.ttft_s > 0).all()
     assert (found.total_s >= found.ttft_s).all()
-    assert (found.ttft_s[~found.is_local] == cloud[0][~found.is_local]).all()
+    waited_s = (found.ttft_s - cloud[0])[~found.is_local]
+    assert (waited_s > -1e-9).all()  # some waited for a slot in vain first
+    assert OBJECTIVE.ttft_s is not None
+    assert (waited_s <= OBJECTIVE.ttft_s).all()
+    assert policy.name == "ours" or (waited_s == 0.0).all()
     assert set(found.spills) <= set(policy.reasons)
 
 
@@ -161,7 +165,8 @@ def test_metrics_by_hand() -> None:
     found = Result(
         policy="x", objective=Objective(ttft_s=1.0),
         node=np.array([0, 0, -1, -1], dtype=np.int16), ttft_s=np.array([0.5, 1.5, 0.5, 2.0]),
-        total_s=np.array([1.0, 2.0, 1.0, 3.0]), tokens=np.array([300, 100, 100, 500]), span_s=10.0,
+        total_s=np.array([1.0, 2.0, 1.0, 3.0]), is_doubled=np.zeros(4, dtype=np.bool_),
+        tokens=np.array([300, 100, 100, 500]), span_s=10.0,
         busy_s=(4.0,), area_s=(3.0,),
     )  # fmt: skip
     assert found.local_share == 0.5

@@ -64,7 +64,7 @@ class Entry:
         self.read_s = 0.0
 
     def due_s(self, otherwise_s: float) -> float:
-        """When its first token, or else its last, is due (monotonic); ``otherwise_s`` without an objective."""
+        """When its first token, or else its last, is due (monotonic seconds); by objective if it has one."""
         objective = self.objective
         limit_s = None if objective is None else objective.ttft_s or objective.total_s
         return otherwise_s if limit_s is None else self.came_s + limit_s

@@ -39,7 +39,9 @@ def foretell(pace: LinearPace, slots: int, wave: Sequence[Sent]) -> list[tuple[f
     return [
         (
             fates.first_s[i] - sent.sent_s,
-            (fates.end_s[i] - fates.first_s[i]) / (sent.output_tokens - 1) if sent.output_tokens > 1 else None,
+            (fates.end_s[i] - fates.first_s[i]) / (sent.output_tokens - 1)
+            if sent.output_tokens > 1
+            else None,
         )
         for i, sent in enumerate(wave)
     ]

@@ -32,9 +32,7 @@ def learn_answer(mind: Mind, rules: Rules, n: int, job: Any) -> None:
     learn_length(mind, job)
     first_s, total_s = job.first_s - job.arrived_s, job.end_s - job.arrived_s
     ratio = first_s / max(job.told_s, forecast.LEAST_FORECAST_S)
-    mind.stretches[n] = margin.next_quantile(
-        mind.stretches[n], ratio, margin.QUANTILE, margin.QUANTILE_STEP
-    )
+    mind.stretches[n] = margin.next_quantile(mind.stretches[n], ratio, margin.QUANTILE, margin.QUANTILE_STEP)
     learn_kept(mind, rules, n, first_s <= rules.ttft_s and total_s <= rules.total_s)
 
 

@@ -125,8 +125,8 @@ class Fates(NamedTuple):
 class Node:
     """One node in simulated time.
 
-    While a prompt is read, decode steps alternate with its chunks, so both slow down. Requests wait for a slot
-    and for room in the cache, the one that must leave first first; prompts are read one after another.
+    While a prompt is read, decode steps alternate with its chunks, so both slow down. Requests wait in order
+    for a slot and for room in the cache, while their patience lasts; prompts are read one after another.
     """
 
     def __init__(

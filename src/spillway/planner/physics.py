@@ -16,10 +16,10 @@ if TYPE_CHECKING:
     from spillway.planner.events import Job, Node, Tables
 
 __all__ = [
-    "ANSWERED", "LEFT", "NONE", "OVERTAKEN", "OVERTAKEN_WAITING", "UNKNOWN", "admit", "advance", "alarm", "blend",
-    "count_late", "decode_step_s", "drop_reading", "ends_before", "finish", "flow", "hand_out",
-    "overtaken_s", "plan", "pop", "push", "read", "start_reading", "step", "submit", "unlink", "unread", "unread_chunks", "unread_s",
-    "unread_tokens", "wind", "write",
+    "ANSWERED", "LEFT", "NONE", "OVERTAKEN", "OVERTAKEN_WAITING", "UNKNOWN", "admit", "advance", "alarm",
+    "blend", "count_late", "decode_step_s", "drop_reading", "ends_before", "finish", "flow", "hand_out",
+    "overtaken_s", "plan", "pop", "push", "read", "start_reading", "step", "submit", "unlink", "unread",
+    "unread_chunks", "unread_s", "unread_tokens", "wind", "write",
 ]  # fmt: skip
 
 LEARNING_RATE = 0.1

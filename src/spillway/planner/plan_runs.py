@@ -83,7 +83,8 @@ class Ran:
     useful_share: float
     """Requests answered locally and in time."""
     avoided_share: Decimal
-    """Of the cloud's bill for everything, what the local requests would have cost."""
+    """Of the cloud's bill for everything, what the local requests would have cost, less those that were sent
+    to it too because the node was late."""
     attainment: float
     local_attainment: float | None
     goodput_rps: float
@@ -152,12 +153,15 @@ def _replay_suitable(
     found = _replay(world, run, part, fleet, objective, (cloud[0][suits], cloud[1][suits]))
     node = np.full(len(workload), -1, dtype=np.int16)
     ttft_s, total_s = cloud[0].copy(), cloud[1].copy()
+    is_doubled = np.zeros(len(workload), dtype=np.bool_)
     node[suits], ttft_s[suits], total_s[suits] = found.node, found.ttft_s, found.total_s
+    is_doubled[suits] = found.is_doubled
     return replace(
         found,
         node=node,
         ttft_s=ttft_s,
         total_s=total_s,
+        is_doubled=is_doubled,
         tokens=workload.input_tokens.astype(np.int64) + workload.output_tokens,
         spills={**found.spills, reasons.TASK: int((~suits).sum())},
     )
@@ -200,7 +204,7 @@ def make_policy(name: str, objective: Objective, settings: RoutingPolicy) -> Pol
 def _summary(run: Run, workload: Workload, result: Result, cloud: CloudChoice) -> Ran:
     local = result.is_local
     bill = cloud.price_usd(workload)
-    avoided = cloud.price_usd(workload, local)
+    avoided = cloud.price_usd(workload, local & ~result.is_doubled)  # at most: the cloud is broken off
     if bill is None or avoided is None:
         raise ValueError("a plan needs every price it uses")
     first, total = result.quantiles(result.ttft_s) or {}, result.quantiles(result.total_s) or {}

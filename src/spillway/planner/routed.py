@@ -39,7 +39,7 @@ HEDGE_SHARE = 0.05
 
 class _Asked(NamedTuple):
     at_s: float
-    index: int
+    request: int
     output: int
     prompt: int
     cached: int
@@ -130,7 +130,7 @@ class Routed:
         """Answers that the cloud has given by now tell their lengths."""
         while self._asked and self._asked[0].at_s + CLOUD_ANSWER_S <= now_s:
             one = self._asked.popleft()
-            if one.is_spilled or self._nodes[0].fates.fate[one.index] != ANSWERED:
+            if one.is_spilled or self._nodes[0].fates.fate[one.request] != ANSWERED:
                 self._lengths.learn(None, one.output, one.prompt, one.cached)
 
     def _learn(self, node: Node, margin: Margin, stretch: Quantile) -> None:

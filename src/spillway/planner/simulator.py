@@ -203,7 +203,9 @@ def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats
         node.advance(1e300)
     return Played(
         np.frombuffer(chosen, dtype=np.int16),
-        *(np.frombuffer(column) for column in fates[:3]),
+        np.frombuffer(fates.first_s),
+        np.frombuffer(fates.end_s),
+        np.frombuffer(fates.asked_s),
         np.frombuffer(fates.fate, dtype=np.int8),
         tuple(node.busy_s for node in nodes),
         tuple(node.area_s for node in nodes),
@@ -228,7 +230,9 @@ def _answered_by(played: Played, reasons: Sequence[str]) -> NDArray[np.int16]:
     return node
 
 
-def _latencies(workload: Workload, played: Played, is_local: NDArray[np.bool_], cloud: Latencies) -> Latencies:
+def _latencies(
+    workload: Workload, played: Played, is_local: NDArray[np.bool_], cloud: Latencies
+) -> Latencies:
     """Seconds from arrival; who was tried on a node first has waited before a cloud was asked."""
     waited_s = np.where(played.asked_s >= 0.0, played.asked_s - workload.time_s, 0.0)
     ttft_s = np.where(is_local, played.first_s - workload.time_s, waited_s + cloud[0])

@@ -41,7 +41,7 @@ QUANTILE, FIRST_QUANTILE, QUANTILE_STEP = 0.95, 1.5, 0.08
 
 
 def next_quantile(value: float, seen: float, share: float, step: float) -> float:
-    """The running quantile after one more value: a small step down when it lay below, a large one up if not."""
+    """The running quantile after one more value: a small step down when it lay below, else a large one up."""
     if seen <= value:
         return value * (1.0 - step * (1.0 - share))
     return value * (1.0 + step * share)

@@ -1,0 +1,137 @@
+"""Requests that wait in vain or are overtaken on a simulated node: hand-computed cases, and the books."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from spillway.planner.events import FOR_EVER, Fates, Node, Patience
+from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN, OVERTAKEN_WAITING
+
+
+@dataclass(frozen=True)
+class Steady:
+    """A step takes a second however many share it, a prompt token a second."""
+
+    def decode_step_s(self, batch: float, context_tokens: float) -> float:
+        """A second."""
+        return 1.0
+
+    def prefill_s(self, prompt_tokens: float, cached_tokens: float) -> float:
+        """A second a token."""
+        return float(prompt_tokens)
+
+
+def one_slot(count: int, hedges: float = 0.0, slots: int = 1) -> Node:
+    """A node for so many requests, with so many hedges saved up."""
+    return Node(Steady(), slots, Fates.of(count), hedges=[hedges])
+
+
+def test_whoever_gets_no_slot_in_time_leaves() -> None:
+    """It leaves at that moment, a cloud is asked then, and those behind it are served as if it never came."""
+    node = one_slot(3)
+    node.submit(0.0, 0, 1, 10, 0)  # read until 1, written until 10
+    node.submit(0.0, 1, 1, 1, 0, Patience(leaves_s=4.0))
+    node.submit(0.0, 2, 1, 1, 0)
+    node.advance(4.0)
+    assert (node.in_flight, node.waiting) == (2, 1)
+    node.advance(1e9)
+    fates = node.fates
+    assert list(fates.fate) == [ANSWERED, LEFT, ANSWERED]
+    assert fates.asked_s[1] == 4.0
+    assert fates.first_s[2] == pytest.approx(11.0)
+
+
+def test_a_slot_at_the_last_moment_counts() -> None:
+    """A slot that comes free at the very moment of leaving is taken."""
+    node = one_slot(2)
+    node.submit(0.0, 0, 1, 4, 0)  # until 4
+    node.submit(0.0, 1, 1, 1, 0, Patience(leaves_s=4.0))
+    node.advance(1e9)
+    assert list(node.fates.fate) == [ANSWERED, ANSWERED]
+
+
+def test_who_lacks_only_room_in_the_cache_has_been_sent() -> None:
+    """With a slot free the gateway has handed it over: it cannot leave the queue any more."""
+    node = Node(Steady(), 2, Fates.of(2), cache_tokens=15)
+    node.submit(0.0, 0, 1, 10, 0)
+    node.submit(0.0, 1, 5, 5, 0, Patience(leaves_s=2.0))
+    node.advance(1e9)
+    assert list(node.fates.fate) == [ANSWERED, ANSWERED]
+
+
+@pytest.mark.parametrize(("cloud_s", "fate"), [(3.0, OVERTAKEN), (7.0, ANSWERED)])
+def test_a_late_prompt_is_raced_by_a_cloud(cloud_s: float, fate: int) -> None:
+    """Asked 2 s after arrival, whoever speaks first answers; the loser's slot is free at once."""
+    node = one_slot(2, hedges=1.0)
+    node.submit(0.0, 0, 8, 1, 0, Patience(hedge_s=2.0), cloud_s)  # read until 8
+    node.submit(0.0, 1, 1, 1, 0)
+    node.advance(1e9)
+    assert node.fates.fate[0] == fate
+    assert node.fates.asked_s[0] == 2.0
+    assert node.fates.first_s[1] == pytest.approx(2.0 + cloud_s + 1.0 if fate else 9.0)
+
+
+def test_a_hedge_beside_the_queue_ends_the_wait() -> None:
+    """A cloud that was asked while the request still waited answers it, and the node never had it."""
+    node = one_slot(2, hedges=1.0)
+    node.submit(0.0, 0, 1, 10, 0)
+    node.submit(0.0, 1, 1, 1, 0, Patience(leaves_s=9.0, hedge_s=2.0), 3.0)
+    node.advance(5.0)
+    assert node.in_flight == 1
+    assert (node.fates.fate[1], node.fates.asked_s[1]) == (OVERTAKEN_WAITING, 2.0)
+
+
+def test_without_budget_nobody_is_asked_twice() -> None:
+    """The first of two late requests uses up the one hedge there is."""
+    node = one_slot(2, hedges=1.0)
+    for i in range(2):
+        node.submit(0.0, i, 20, 1, 0, Patience(hedge_s=2.0 + i), 30.0)
+    node.advance(1e9)
+    assert [asked_s >= 0 for asked_s in node.fates.asked_s] == [True, False]
+    assert list(node.fates.fate) == [ANSWERED, ANSWERED]
+    assert node.tables.hedges == [0.0]
+
+
+TIMES = st.sampled_from([0.5, 2.0, 7.0, math.inf])
+ROWS = st.tuples(
+    st.floats(0, 4), st.integers(0, 6), st.integers(0, 8), TIMES, TIMES, st.sampled_from([0.5, 4.0])
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(ROWS, min_size=1, max_size=40), st.integers(1, 4), st.sampled_from([math.inf, 12.0]))
+def test_nothing_is_lost_and_nothing_stays(
+    rows: list[tuple[float, int, int, float, float, float]], slots: int, cache: float
+) -> None:
+    """Every request ends exactly once, none leaves late, and the node is as empty at the end as at first."""
+    fates = Fates.of(len(rows))
+    node = Node(Steady(), slots, fates, cache, [3.0])
+    node.keeps_finished = True
+    now_s = 0.0
+    for i, (gap_s, prompt, output, leaves_s, hedge_s, cloud_s) in enumerate(rows):
+        now_s += gap_s
+        node.advance(now_s)
+        node.submit(now_s, i, prompt, min(output, 6), 0, Patience(leaves_s, hedge_s), cloud_s)
+    node.advance(1e9)
+    assert sorted(job.request for job in node.finished) == list(range(len(rows)))
+    for job in node.finished:
+        if job.fate == LEFT:
+            assert job.end_s == pytest.approx(job.leaves_s)
+        elif job.fate != ANSWERED:
+            assert job.end_s == pytest.approx(job.asked_s + job.cloud_s)
+        else:
+            assert job.end_s >= job.first_s >= job.arrived_s
+    assert sum(job.asked_s >= 0 and job.fate != LEFT for job in node.finished) <= 3
+    empty = (node.in_flight, node.queued, node.waiting, node.taken, node.running, node.done)
+    assert empty == (0, 0, 0, 0, 0, 0)
+    assert (node.cache_used, node.queued_s, node.queued_tokens, node.queued_chunks) == (0, 0, 0, 0)
+
+
+def test_for_ever_is_the_default() -> None:
+    """Without patience of its own a request waits as long as it takes."""
+    assert math.inf == FOR_EVER.leaves_s == FOR_EVER.hedge_s
