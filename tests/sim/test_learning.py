@@ -10,7 +10,7 @@ import pytest
 from spillway.fleet.record import Entry, NodeRecord
 from spillway.planner.arrivals import synthesise
 from spillway.planner.catalogue import load_machines, load_models
-from spillway.planner.events import Node
+from spillway.planner.events import FOR_EVER, Node
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.policies import cloud
 from spillway.planner.routed import Routed
@@ -29,17 +29,21 @@ SLOTS = 8
 
 
 class Learning:
-    """Rule 6 with ``fleet.NodeRecord`` as in the gateway: it sees first tokens and ends, never the pace."""
+    """Rule 6 with ``fleet.NodeRecord`` as in the gateway: it sees first tokens and ends, never the pace.
+
+    Who waits for a slot waits for ever here: nobody leaves and nobody is hedged.
+    """
 
     name = "learning"
     reasons: tuple[str, ...] = ("spilled",)
+    patience = FOR_EVER
 
     def __init__(self, slower_from_s: float = float("inf"), factor: float = 1.0) -> None:
         self.slower_from_s, self.factor = slower_from_s, factor
         self.lengths, self.limit = OutputLengths(), WorkLimit()
         self.is_slow = False
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
         """A record for each node."""
         self.nodes = nodes
         self.records = [NodeRecord() for _ in nodes]
