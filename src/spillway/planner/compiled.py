@@ -79,9 +79,9 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 
 
 SHARED = (
-    *(f for module in (physics, choosing, compiled_loop, compiled_ours) for f in _functions(module)),
+    *(f for module in (physics, choosing, lengths, compiled_loop, compiled_ours) for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, margin.next_margin),
-    *(lengths.octaves, lengths.half_octaves, lengths.usual_of_ranked, work_limit.next_fill),
+    work_limit.next_fill,
 )
 """All functions that may be called from machine code."""
 
@@ -96,14 +96,15 @@ def prepare() -> None:
     """The machine code is there for this and other processes; making it takes some seconds."""
     if can_run():
         pace = LinearPace(step_base_s=1.0)
-        zeros = np.zeros(0, dtype=np.int32)
-        play(Arrivals(np.zeros(0), zeros, zeros, zeros, np.zeros(0), zeros), Fleet(pace, 1, 1), AllCloud())
+        ints, floats = np.zeros(0, dtype=np.int32), np.zeros(0)
+        nothing = Arrivals(floats, ints, ints, ints, ints, floats, floats, ints)
+        play(nothing, Fleet(pace, 1, 1), AllCloud())
 
 
 def play(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played | None:
     """The run's choices and times; ``None`` for a policy that has no compiled form, and then nothing ran."""
     node = Node(fleet.pace, fleet.slots, array("d"), array("d"), fleet.cache_tokens)
-    task = task_of(policy, node, fleet.nodes)
+    task = task_of(policy, node, fleet.nodes, arrivals)
     if task is None:
         return None
     jobs, nodes = _jobs(arrivals), _rows(node, fleet.nodes)

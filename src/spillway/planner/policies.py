@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spillway.planner import choosing, physics
 from spillway.planner.events import Node
+from spillway.planner.runs import Arrivals
 from spillway.vocabulary import Objective
 
 __all__ = [
@@ -41,8 +42,8 @@ class Policy(Protocol):
     name: str
     reasons: tuple[str, ...]
 
-    def begin(self, nodes: Sequence[Node]) -> None:
-        """A run starts on these nodes."""
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
+        """A run starts on these nodes. Of ``arrivals`` a policy may look at what has come by now."""
         ...
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
@@ -62,7 +63,7 @@ class AllCloud:
     name = "all-cloud"
     reasons: tuple[str, ...] = ("policy",)
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Needs no node."""
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
@@ -76,7 +77,7 @@ class AllLocal:
     name = "all-local"
     reasons: tuple[str, ...] = ("context",)
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -104,7 +105,7 @@ class Threshold:
         self.difficulty = difficulty
         self.max_difficulty = max_difficulty
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -127,7 +128,7 @@ class Reservation:
         """``per_node`` defaults to the node's slots."""
         self.per_node = per_node
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -155,7 +156,7 @@ class ObservedTail:
         self.objective = objective
         self.ttft_s, self.total_s = limits(objective)
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Start with empty records: two per node, of first tokens and of whole answers."""
         self.nodes = nodes
         self.seen = [0] * 2 * len(nodes)
@@ -210,7 +211,7 @@ class Clairvoyant:
         self.packs = packs
         self.ttft_s, self.total_s = limits(objective)
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
         self.nodes = nodes
         self._order = list(range(len(nodes)))

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 
 from spillway.planner.events import Node
 from spillway.planner.policies import cloud
+from spillway.planner.runs import Arrivals
 from spillway.routing import NoEvidence, decide, reasons
 from spillway.routing import Policy as RoutingPolicy
-from spillway.slo.lengths import OutputLengths
+from spillway.slo.lengths import OutputLengths, Prompt
 from spillway.slo.margin import Margin
 from spillway.slo.work_limit import WorkLimit
 from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective, RequestFacts
@@ -38,7 +39,7 @@ class Routed:
         self._policy = policy or RoutingPolicy()
         self._evidence = NoEvidence()
 
-    def begin(self, nodes: Sequence[Node]) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Give the nodes the names that decisions will use."""
         self._nodes = nodes
         self._index = {f"node-{i}": i for i in range(len(nodes))}
@@ -47,19 +48,21 @@ class Routed:
         self._models = [(ModelFacts(LOCAL_MODEL, context_tokens=limit),) for limit in limits]
         self._margins = [Margin(self._objective.attainment_ratio) for _ in nodes]
         self._lengths, self._limit = OutputLengths(), WorkLimit()
-        self._spilled: deque[tuple[float, int, int, int]] = deque()
+        self._last = arrivals.last_answer_tokens.tolist()
+        self._mean = arrivals.mean_answer_tokens.tolist()
+        self._spilled: deque[tuple[float, Prompt, int]] = deque()
         for node in nodes:
             node.keeps_finished = True
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
         """The first upstream of the decision."""
         while self._spilled and self._spilled[0][0] + CLOUD_ANSWER_S <= now_s:
-            _, asked, said, held = self._spilled.popleft()
-            self._lengths.learn(None, said, asked, held)
+            self._lengths.learn(*self._spilled.popleft()[1:])
         for node, margin in zip(self._nodes, self._margins, strict=True):
             if node.finished:
                 self._learn(node, margin)
-        usual, long = self._lengths.expect(None, None, prompt, cached)
+        asked = Prompt(prompt, cached, self._last[index], self._mean[index])
+        usual, long = self._lengths.expect(asked)
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, input_grade="reported",
             cached_tokens=cached, objective=self._objective, usual_output_tokens=usual,
@@ -71,7 +74,7 @@ class Routed:
         first = decision.choices[0]
         if first.side == "local":
             return self._index[first.upstream]
-        self._spilled.append((now_s, prompt, output, cached))
+        self._spilled.append((now_s, asked, output))
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)
         return cloud(said)
 
@@ -92,7 +95,8 @@ class Routed:
         """Take in what ended: answer lengths, and whether the objective was kept."""
         limit_s, whole_s = self._objective.ttft_s, self._objective.total_s
         for job in node.finished:
-            self._lengths.learn(None, job.output_tokens, job.prompt_tokens, job.cached_tokens)
+            earlier = self._last[job.request], self._mean[job.request]
+            self._lengths.learn(Prompt(job.prompt_tokens, job.cached_tokens, *earlier), job.output_tokens)
             first_s = node.first_s[job.request] - job.arrived_s
             total_s = node.end_s[job.request] - job.arrived_s
             margin.learn((limit_s is None or first_s <= limit_s) and (whole_s is None or total_s <= whole_s))

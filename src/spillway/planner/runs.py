@@ -35,6 +35,9 @@ class Arrivals:
     prompt_tokens: Ints
     output_tokens: Ints
     cached_tokens: Ints
+    last_answer_tokens: Ints
+    mean_answer_tokens: Floats
+    """Of the conversation's answers before; 0 where there was none or nobody knows."""
     prefill_s: Floats
     """Seconds to read the prompt on an idle node."""
     chunks: Ints
@@ -46,6 +49,7 @@ class Arrivals:
         prompt, cached = workload.input_tokens, workload.cached_tokens
         if cached is None or not fleet.has_prefix_cache:
             cached = np.zeros(len(workload), dtype=np.int32)
+        last, mean = workload.last_answer_tokens, workload.mean_answer_tokens
         fresh = np.maximum(prompt - cached, 1)
         chunks = -(-fresh // CHUNK_TOKENS)
         return cls(
@@ -53,6 +57,8 @@ class Arrivals:
             prompt,
             workload.output_tokens,
             cached,
+            np.zeros(len(workload), dtype=np.int32) if last is None else last,
+            np.zeros(len(workload)) if mean is None else mean,
             _prefill_s(fleet.pace, prompt, cached),
             chunks.astype(np.int32),
         )

@@ -184,7 +184,7 @@ def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played:
     first_s, end_s = array("d", bytes(8 * count)), array("d", bytes(8 * count))
     nodes = [Node(fleet.pace, fleet.slots, first_s, end_s, fleet.cache_tokens) for _ in range(fleet.nodes)]
     chosen = array("h", bytes(2 * count))
-    policy.begin(nodes)
+    policy.begin(nodes, arrivals)
     for index, (now_s, prompt, output, cached) in enumerate(_rows(arrivals)):
         for node in nodes:
             if node.next_s <= now_s:
