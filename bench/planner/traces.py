@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,13 @@ class Call(NamedTuple):
     output_tokens: int
     cached_tokens: int
     """Of the input, what was there already after the call before."""
+    answers: tuple[int, ...] = ()
+    """Tokens of the answers that the input repeats."""
+
+    @property
+    def repeated(self) -> tuple[int, ...]:
+        """Answers that a call repeats which goes on from this one."""
+        return (*self.answers, self.output_tokens)
 
 
 @dataclass(frozen=True)
@@ -89,17 +97,26 @@ def _swebench(data: Path) -> Workload:
 
 
 def _agent_sessions(data: Path) -> Workload:
-    """Texts, so what a call shares with the one before is known exactly."""
-    sessions: dict[str, list[Call]] = {}
-    texts: dict[str, str] = {}
+    """Texts, so what a call shares with the one before is known exactly, and which one it goes on from."""
+    sessions: dict[str, list[tuple[Call, str]]] = {}
     with gzip.open(data / "agent_sessions/agent_sessions.dev.jsonl.gz", "rt", encoding="utf-8") as lines:
+        written: dict[str, str] = {}
         for row in map(json.loads, lines):
-            calls = sessions.setdefault(row["session"], [])
-            shared = _common_start(texts.get(row["session"], ""), row["input"])
-            texts[row["session"]] = row["input"] + row["output"]
-            sizes = (len(row["input"]), len(row["output"]), shared)
-            calls.append(Call(row["t_s"], *(max(size // CHARS_PER_TOKEN, 0) for size in sizes)))
-    return side_by_side(list(sessions.values()))
+            name, text, answer = row["session"], row["input"], row["output"]
+            calls = sessions.setdefault(name, [])
+            shared = _common_start(written.get(name, ""), text)
+            written[name] = text + answer
+            read, said, held = (size // CHARS_PER_TOKEN for size in (len(text), len(answer), shared))
+            calls.append((Call(row["t_s"], read, said, held, _answers_in(text, calls)), text))
+    return side_by_side([[call for call, _ in calls] for calls in sessions.values()])
+
+
+def _answers_in(text: str, calls: Sequence[tuple[Call, str]]) -> tuple[int, ...]:
+    """Those of the newest earlier call that ``text`` goes on from, and what that one repeats itself."""
+    for call, earlier in reversed(calls):
+        if earlier and text.startswith(earlier):
+            return call.repeated if len(text) > len(earlier) else call.answers
+    return ()
 
 
 def _csv(path: Path) -> list[dict[str, str]]:
@@ -109,9 +126,10 @@ def _csv(path: Path) -> list[dict[str, str]]:
 
 def _next_call(calls: Sequence[Call], after_s: float, input_tokens: int, output_tokens: int) -> Call:
     """A call that repeats the one before and its answer, as agents do; a shorter one began anew."""
-    before = calls[-1].input_tokens + calls[-1].output_tokens if calls else 0
-    grew = bool(calls) and input_tokens >= calls[-1].input_tokens
-    return Call(after_s, input_tokens, output_tokens, min(before, input_tokens - 1) if grew else 0)
+    if not calls or input_tokens < calls[-1].input_tokens:
+        return Call(after_s, input_tokens, output_tokens, 0)
+    before = calls[-1].input_tokens + calls[-1].output_tokens
+    return Call(after_s, input_tokens, output_tokens, min(before, input_tokens - 1), calls[-1].repeated)
 
 
 def _common_start(one: str, two: str) -> int:
@@ -123,22 +141,30 @@ def _common_start(one: str, two: str) -> int:
     return low
 
 
+def _before(answers: Sequence[int]) -> tuple[int, float]:
+    """The last of the answers and their geometric mean; 0 when there is none."""
+    if not answers:
+        return 0, 0.0
+    return max(answers[-1], 1), math.exp(sum(math.log(max(tokens, 1)) for tokens in answers) / len(answers))
+
+
 def side_by_side(sessions: Sequence[Sequence[Call]]) -> Workload:
     """Sessions that begin as a Poisson process, one in ten minutes on average, and keep their own rhythm."""
     random = np.random.default_rng(SEED)
     starts = np.cumsum(random.exponential(600.0, SESSIONS))
     rows = sorted(
-        (start + call.after_s, *call[1:])
+        (start + call.after_s, *call[1:4], *_before(call.answers))
         for start in starts.tolist()
         for call in sessions[int(random.integers(len(sessions)))]
     )
     columns = np.array(rows, dtype=np.float64).T
     inside = columns[0] <= starts[-1]  # what the last sessions still do would be a calm end
-    time_s, *tokens = columns[:, inside]
-    fresh, written, cached = (column.astype(np.int32) for column in tokens)
+    time_s, *tokens, mean = columns[:, inside]
+    read, written, cached, last = (column.astype(np.int32) for column in tokens)
     return Workload(
-        time_s, fresh, written, cached, np.zeros(len(fresh), dtype=np.int32), ("agent",), float(starts[-1])
-    )
+        time_s, read, written, cached, np.zeros(len(read), dtype=np.int32), ("agent",), float(starts[-1]),
+        last_answer_tokens=last, mean_answer_tokens=mean,
+    )  # fmt: skip
 
 
 CHAT = Objective(ttft_s=2.0, total_s=20.0)

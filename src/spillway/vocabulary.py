@@ -99,6 +99,10 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     input_grade: TokenGrade = "estimated"
     cached_tokens: float = 0.0
     """Of ``input_tokens``, how many a node is believed to hold already."""
+    last_answer_tokens: float | None = None
+    """Size of the conversation's last answer so far; ``None`` when there was none."""
+    mean_answer_tokens: float | None = None
+    """Geometric mean of all its answers so far."""
     max_output_tokens: int | None = None
     choices: int = 1
     needs: frozenset[Capability] = frozenset()

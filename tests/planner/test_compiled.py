@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +25,7 @@ from spillway.planner.policies import (
 )
 from spillway.planner.readers import read_workload
 from spillway.planner.routed import Routed
-from spillway.planner.simulator import Fleet, Result, simulate
+from spillway.planner.simulator import Engine, Fleet, Result, simulate
 from spillway.planner.workload import Workload
 from spillway.routing import Policy as RoutingPolicy
 from spillway.vocabulary import Objective
@@ -67,6 +68,8 @@ def drawn(seed: int, count: int = 1500) -> tuple[Workload, Fleet, Objective]:
     output = random.lognormal(4.5, 1.0, count).astype(np.int32)
     output[random.random(count) < 0.05] = random.integers(0, 2)
     has_cached = random.random() < 0.5
+    last = np.where(random.random(count) < 0.3, 0, random.lognormal(4.5, 1.5, count)).astype(np.int32)
+    mean = np.where(last > 0, last * random.lognormal(0.0, 0.5, count), 0.0)
     workload = Workload(
         time_s=np.cumsum(gaps),
         input_tokens=prompt,
@@ -75,6 +78,8 @@ def drawn(seed: int, count: int = 1500) -> tuple[Workload, Fleet, Objective]:
         model=np.zeros(count, dtype=np.int32),
         models=("m",),
         span_s=float(gaps.sum()),
+        last_answer_tokens=last if seed % 4 else None,
+        mean_answer_tokens=mean if seed % 4 else None,
     )
     cache = float(random.choice([math.inf, 30_000.0, 6_000.5]))
     return workload, Fleet(NODE, nodes, slots, cache), OBJECTIVES[seed % len(OBJECTIVES)]
@@ -150,6 +155,23 @@ def test_the_drawn_workloads_reach_every_reason() -> None:
     assert seen["observed-p95"] == {"local", "slow", "context"}
     assert seen["threshold"] == {"local", "input_budget", "difficulty"}
     assert seen["reservation"] == {"local", "full", "context"}
+
+
+@needs_numba
+@pytest.mark.parametrize("engine", ["interpreted", "compiled"])
+def test_answers_before_tell_of_the_next_in_both_ways(engine: Engine) -> None:
+    """What came before in a conversation changes decisions: more stays local where it tells the length."""
+    workload, fleet, objective = drawn(1, 3000)
+    told = replace(
+        workload,
+        last_answer_tokens=np.maximum(workload.output_tokens, 1),
+        mean_answer_tokens=np.maximum(workload.output_tokens, 1).astype(np.float64),
+    )
+    untold = replace(workload, last_answer_tokens=None, mean_answer_tokens=None)
+    shares = [
+        simulate(one, fleet, Routed(objective), objective, None, engine).local_share for one in (told, untold)
+    ]
+    assert shares[0] > shares[1] + 0.01
 
 
 def test_rows_have_the_fields_of_their_objects() -> None:

@@ -14,11 +14,12 @@ from spillway.planner.events import FOR_EVER, Node
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.policies import cloud
 from spillway.planner.routed import Routed
+from spillway.planner.runs import Arrivals
 from spillway.planner.simulator import CloudModel, Fleet, Result, simulate
 from spillway.planner.workload import Workload
 from spillway.routing import NoEvidence, decide
 from spillway.routing import Policy as RoutingPolicy
-from spillway.slo.lengths import OutputLengths
+from spillway.slo.lengths import OutputLengths, Prompt
 from spillway.slo.work_limit import WorkLimit
 from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective, RequestFacts
 
@@ -43,7 +44,7 @@ class Learning:
         self.lengths, self.limit = OutputLengths(), WorkLimit()
         self.is_slow = False
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """A record for each node."""
         self.nodes = nodes
         self.records = [NodeRecord() for _ in nodes]
@@ -57,7 +58,7 @@ class Learning:
             self._slow_down()
         for k, node in enumerate(self.nodes):
             self._catch_up(k, node)
-        usual, long = self.lengths.expect(None, None, prompt, cached)
+        usual, long = self.lengths.expect(Prompt(prompt, cached))
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, objective=OBJECTIVE,
             usual_output_tokens=usual, long_output_tokens=long,
@@ -98,7 +99,7 @@ class Learning:
             entry = entries[request]
             if is_end:
                 record.finish(entry, at_s, tokens)
-                self.lengths.learn(None, tokens)
+                self.lengths.learn(entry.prompt, tokens)
                 del entries[request]
             else:
                 record.first_token(entry, at_s)

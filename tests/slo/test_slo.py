@@ -1,4 +1,4 @@
-"""What rule 6 is made of: forecast, work limit, margin, quantile, lengths, and the pace of a node."""
+"""What rule 6 is made of: forecast, work limit, margin, quantile, and the pace of a node."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.slo.forecast import forecast
 from spillway.slo.learner import PaceLearner
-from spillway.slo.lengths import OutputLengths, half_octaves, octaves
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.pace import LinearPace
 from spillway.slo.work_limit import WorkLimit
@@ -91,50 +90,6 @@ def test_quantile_covers_its_share_and_follows_a_change() -> None:
     for _ in range(1000):
         quantile.learn(3 * float(random.lognormal(0.0, 0.4)))
     assert (quantile.covered - before[0]) / (quantile.seen - before[1]) == pytest.approx(0.95, abs=0.015)
-
-
-def test_lengths_are_kept_by_kind_and_capped() -> None:
-    """A kind with answers of its own is judged by them, another by all, and a limit holds for both."""
-    lengths = OutputLengths()
-    assert lengths.expect("code", None) == (200.0, 400.0)
-    for _ in range(30):
-        lengths.learn("classification", 4)
-    for tokens in range(1, 101):
-        lengths.learn("code", tokens * 10)
-    assert lengths.expect("classification", None) == (4.0, 4.0)
-    usual, long = lengths.expect("code", None)
-    assert usual == pytest.approx(505, rel=0.05)
-    assert long == pytest.approx(800, rel=0.05)
-    assert lengths.expect("code", 50) == (50, 50)
-    assert lengths.expect("never seen", None).usual > 300
-
-
-def test_lengths_are_told_by_the_size_of_the_prompt() -> None:
-    """Long and short prompts have answers of their own, and so have those of which little is new."""
-    lengths = OutputLengths()
-    for _ in range(20):
-        lengths.learn(None, 10, 100, 0)
-        lengths.learn(None, 1000, 4000, 0)
-        lengths.learn(None, 50, 4000, 3900)
-    assert lengths.expect(None, None, 110, 0) == (10, 10)
-    assert lengths.expect(None, None, 3900, 0) == (1000, 1000)
-    assert lengths.expect(None, None, 3900, 3810) == (50, 50)
-    assert 50 < lengths.expect(None, None, 3900, 3000).usual < 1000
-    assert lengths.expect("code", None, 110, 0).usual > 10
-
-
-def test_a_few_endless_answers_do_not_make_a_usual_one() -> None:
-    """One answer of a hundred that runs to its end hardly changes what is usual."""
-    lengths = OutputLengths()
-    for i in range(300):
-        lengths.learn(None, 20_000 if i % 100 == 0 else 100)
-    assert lengths.expect(None, None).usual == pytest.approx(100)
-
-
-def test_sizes_are_told_apart_in_even_steps() -> None:
-    """Octaves and half octaves begin at powers of 2 and of its root."""
-    assert [octaves(n) for n in (1, 2, 3, 4, 1023, 1024)] == [0, 1, 1, 2, 9, 10]
-    assert [half_octaves(n) for n in (1, 2, 3, 4, 5, 6, 1448, 1449)] == [0, 2, 3, 4, 4, 5, 20, 21]
 
 
 def test_work_limit_learns_from_why_requests_spill() -> None:

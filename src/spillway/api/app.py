@@ -164,9 +164,7 @@ class Gateway:
 
     def _foresee(self, facts: RequestFacts) -> RequestFacts:
         """The facts with what configuration and past traffic add: objective and expected length."""
-        usual, long = self._fleet.outlook.lengths.expect(
-            facts.task, facts.max_output_tokens, facts.input_tokens, facts.cached_tokens
-        )
+        usual, long = self._fleet.outlook.expect(facts)
         return structs.replace(
             facts,
             objective=facts.objective or self._policy.objectives.get(facts.slo_class),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Iterable
@@ -129,20 +130,35 @@ def parse_request(
 def _chat(body: ChatBody, raw: bytes, common: dict[str, Any]) -> Parsed:
     needs: set[Capability] = {"chat"}
     tokens = 3
+    answers: list[int] = []
     for message in body.messages:
         content = message.content
+        written = len(bytes(message.tool_calls)) // 4
         if isinstance(content, str):
-            tokens += estimate_tokens(content) + 4
+            written += estimate_tokens(content)
         elif content is not None:
-            tokens += _part_tokens(content, needs) + 4
-        tokens += len(bytes(message.tool_calls)) // 4
+            written += _part_tokens(content, needs)
+        tokens += written if content is None else written + 4
+        if message.role == "assistant":
+            answers.append(written)
     if body.tools:
         needs.add("tools")
         tokens += sum(len(bytes(tool)) for tool in body.tools) // 4
     if body.response_format is not None and body.response_format.type == "json_schema":
         needs.add("schema")
     limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-    return _generating(body, raw, common, frozenset(needs), tokens, limit)
+    return _generating(body, raw, common | _answers(answers), frozenset(needs), tokens, limit)
+
+
+def _answers(tokens: list[int]) -> dict[str, float]:
+    """What the sizes of the conversation's answers so far tell of the next one."""
+    if not tokens:
+        return {}
+    logs = sum([math.log(count) for count in tokens if count > 1])
+    return {
+        "last_answer_tokens": float(max(tokens[-1], 1)),
+        "mean_answer_tokens": math.exp(logs / len(tokens)),
+    }
 
 
 def _part_tokens(parts: list[Part], needs: set[Capability]) -> int:

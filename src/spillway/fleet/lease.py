@@ -61,7 +61,8 @@ class Lease:
         record, entry = self._upstream.record, self._entry
         if self._is_open:
             tokens = output_tokens if output_tokens is not None else entry.output_tokens
-            self._lengths.learn(entry.kind, tokens, entry.prompt_tokens, entry.cached_tokens)
+            if tokens:  # an embedding, or an answer that nobody counted, tells nothing
+                self._lengths.learn(entry.prompt, tokens)
             if record is not None:
                 record.finish(entry, self._upstream.now_s(), tokens)
         if self._end(entry.work_s):

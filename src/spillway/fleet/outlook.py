@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from spillway.slo.forecast import work_s
-from spillway.slo.lengths import OutputLengths
+from spillway.slo.lengths import Lengths, OutputLengths, Prompt
 from spillway.slo.work_limit import WorkLimit
 from spillway.vocabulary import Decision, NodeSnapshot, Pace, RequestFacts
 
@@ -23,6 +23,10 @@ class Outlook:
         self.work_limit = WorkLimit()
         self._prompt_tokens: float | None = None
         self._output_tokens = 0.0
+
+    def expect(self, facts: RequestFacts) -> Lengths:
+        """How long the answer may get."""
+        return self.lengths.expect(Prompt.of(facts), facts.max_output_tokens)
 
     def unit_s(self, pace: Pace, slots: int) -> float:
         """What a typical request takes of a node; 1 before any came."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from spillway.slo.doubt import Doubt
 from spillway.slo.forecast import LEAST_FORECAST_S, step_s
 from spillway.slo.learner import PaceLearner
+from spillway.slo.lengths import Prompt
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.pace import LinearPace, chunks_of
 from spillway.vocabulary import Choice, Load, Objective, RequestFacts
@@ -27,9 +28,9 @@ class Entry:
         "first_s",
         "is_alone",
         "is_finished",
-        "kind",
         "objective",
         "output_tokens",
+        "prompt",
         "prompt_tokens",
         "read_s",
         "running_at_start",
@@ -43,7 +44,7 @@ class Entry:
     def __init__(self, facts: RequestFacts, choice: Choice, now_s: float) -> None:
         self.prompt_tokens = facts.input_tokens
         self.cached_tokens = facts.cached_tokens
-        self.kind = facts.task
+        self.prompt = Prompt.of(facts)
         self.objective = facts.objective
         self.came_s = now_s
         self.usual_tokens = facts.usual_output_tokens

@@ -29,7 +29,7 @@ from spillway.planner.compiled_tasks import task_of
 from spillway.planner.events import Fates, Node
 from spillway.planner.physics import UNKNOWN
 from spillway.planner.policies import AllCloud, Policy
-from spillway.planner.runs import Arrivals, Fleet, Played, p95_of
+from spillway.planner.runs import Arrivals, Fleet, Played
 from spillway.planner.workload import Floats
 from spillway.slo import forecast, hedges, lengths, margin, work_limit
 from spillway.slo.pace import LinearPace
@@ -82,10 +82,9 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 
 
 SHARED = (
-    *(f for module in (physics, choosing, compiled_loop, compiled_ours) for f in _functions(module)),
+    *(f for module in (physics, choosing, lengths, compiled_loop, compiled_ours) for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, forecast.patience_s),
-    *(margin.next_margin, margin.next_quantile, hedges.saved_after),
-    *(lengths.octaves, lengths.half_octaves, lengths.usual_of_ranked, work_limit.next_fill),
+    *(margin.next_margin, margin.next_quantile, hedges.saved_after, work_limit.next_fill),
 )
 """All functions that may be called from machine code."""
 
@@ -100,21 +99,18 @@ def prepare() -> None:
     """The machine code is there for this and other processes; making it takes some seconds."""
     if can_run():
         pace = LinearPace(step_base_s=1.0)
-        zeros = np.zeros(0, dtype=np.int32)
-        nothing = Arrivals(np.zeros(0), zeros, zeros, zeros, np.zeros(0), zeros)
-        play(nothing, Fleet(pace, 1, 1), AllCloud(), np.zeros(0))
+        ints, floats = np.zeros(0, dtype=np.int32), np.zeros(0)
+        nothing = Arrivals(floats, ints, ints, ints, ints, floats, floats, ints, floats)
+        play(nothing, Fleet(pace, 1, 1), AllCloud())
 
 
-def play(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats) -> Played | None:
-    """The run's choices and times; ``None`` for a policy that has no compiled form, and then nothing ran.
-
-    ``cloud_s`` is what the cloud would take to the first token of each request.
-    """
+def play(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played | None:
+    """The run's choices and times; ``None`` for a policy that has no compiled form, and then nothing ran."""
     node = Node(fleet.pace, fleet.slots, Fates.of(0), fleet.cache_tokens)
-    task = task_of(policy, node, fleet.nodes, p95_of(cloud_s))
+    task = task_of(policy, node, fleet.nodes, arrivals)
     if task is None:
         return None
-    jobs, nodes = _jobs(arrivals, cloud_s), _rows(node, fleet.nodes)
+    jobs, nodes = _jobs(arrivals), _rows(node, fleet.nodes)
     size = (fleet.nodes + 1) * fleet.slots
     steps_s = np.array(node.pace.steps_s)
     tables = TableArrays(jobs, np.zeros(size), np.zeros(size, dtype=np.int64), steps_s, np.zeros(1))
@@ -131,7 +127,7 @@ def play(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats) -> P
     )
 
 
-def _jobs(arrivals: Arrivals, cloud_s: Floats) -> NDArray[np.void]:
+def _jobs(arrivals: Arrivals) -> NDArray[np.void]:
     jobs = np.zeros(len(arrivals.time_s), dtype=JOB_ROW)
     jobs["arrived_s"] = arrivals.time_s
     jobs["prompt_tokens"] = arrivals.prompt_tokens
@@ -141,7 +137,7 @@ def _jobs(arrivals: Arrivals, cloud_s: Floats) -> NDArray[np.void]:
     jobs["chunks"] = arrivals.chunks
     jobs["leaves_s"] = jobs["hedge_s"] = np.inf
     jobs["asked_s"] = UNKNOWN
-    jobs["cloud_s"] = cloud_s
+    jobs["cloud_s"] = arrivals.cloud_first_s
     return jobs
 
 

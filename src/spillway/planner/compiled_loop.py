@@ -56,7 +56,7 @@ def choose(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Ru
     job = tables.jobs[i]
     if task.kind == OURS:
         learn(nodes, tables, task, mind, rules)
-        return choose_ours(nodes, job, tables.steps_s, mind, rules)
+        return choose_ours(nodes, i, job, tables.steps_s, mind, rules)
     if task.kind == ALL_CLOUD:
         return -1
     holds = job.prompt_tokens + job.output_tokens <= nodes[0].cache_tokens
@@ -80,7 +80,8 @@ def learn(nodes: Any, tables: Any, task: Run, mind: Mind, rules: Rules) -> None:
     for n in range(len(nodes)):
         node = nodes[n]
         while node.done:
-            job = tables.jobs[node.first_done]
+            i = node.first_done
+            job = tables.jobs[i]
             node.first_done = job.next_done
             node.done -= 1
             if job.fate == physics.OVERTAKEN:
@@ -90,7 +91,7 @@ def learn(nodes: Any, tables: Any, task: Run, mind: Mind, rules: Rules) -> None:
             elif job.fate == physics.OVERTAKEN_WAITING:
                 pass  # the node never had it
             elif task.kind == OURS:
-                learn_answer(mind, rules, n, job)
+                learn_answer(mind, rules, n, i, job)
             else:
                 add_to(task, 2 * n, job.first_s - job.arrived_s)
                 add_to(task, 2 * n + 1, job.end_s - job.arrived_s)

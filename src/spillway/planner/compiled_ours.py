@@ -27,9 +27,9 @@ CONTEXT, BUDGET = SPILLS.index(reasons.CONTEXT), SPILLS.index(reasons.INPUT_BUDG
 IN_TIME = -1
 
 
-def learn_answer(mind: Mind, rules: Rules, n: int, job: Any) -> None:
-    """An answer of node ``n`` ended: its length, and whether the objective was kept."""
-    learn_length(mind, job)
+def learn_answer(mind: Mind, rules: Rules, n: int, i: int, job: Any) -> None:
+    """An answer of node ``n``, to request ``i``, ended: its length, and whether the objective was kept."""
+    learn_length(mind, i, job)
     first_s, total_s = job.first_s - job.arrived_s, job.end_s - job.arrived_s
     ratio = first_s / max(job.told_s, forecast.LEAST_FORECAST_S)
     mind.stretches[n] = margin.next_quantile(mind.stretches[n], ratio, margin.QUANTILE, margin.QUANTILE_STEP)
@@ -49,44 +49,31 @@ def learn_kept(mind: Mind, rules: Rules, n: int, is_in_time: bool) -> None:
     mind.margins[n] = margin.next_margin(mind.margins[n], is_in_time, rules.attainment, mind.answers[n])
 
 
-def learn_length(mind: Mind, job: Any) -> None:
+def learn_length(mind: Mind, i: int, job: Any) -> None:
     """One more answer has ended, here or in the cloud."""
-    for kind in kinds_of(job):
-        choosing.add_to_tail(
-            mind.lengths_seen, mind.recent, mind.ranked, lengths.WINDOW, kind, float(job.output_tokens)
-        )
+    size, fresh = describe(mind, i, job)
+    lengths.learn_answer(mind.lengths[0], 0, size, fresh, job.output_tokens)
 
 
 def learn_spilled(mind: Mind, jobs: Any, choices: Any, now_s: float) -> None:
     """Answers that the cloud has given by now tell their lengths."""
     while jobs[mind.learned[0]].arrived_s + CLOUD_ANSWER_S <= now_s:
         if choices[mind.learned[0]] < 0 or jobs[mind.learned[0]].fate != physics.ANSWERED:
-            learn_length(mind, jobs[mind.learned[0]])
+            learn_length(mind, mind.learned[0], jobs[mind.learned[0]])
         mind.learned[0] += 1
 
 
-def kinds_of(job: Any) -> tuple[int, int, int]:
-    """Places of the records for such prompts, from narrow to wide; the last is that of any request."""
+def describe(mind: Mind, i: int, job: Any) -> tuple[int, int]:
+    """Places of the narrower kinds of request ``i``, whose inputs are now in the record."""
+    lengths.describe(
+        mind.lengths[0], job.prompt_tokens, job.cached_tokens, mind.last_answers[i], mind.mean_answers[i]
+    )
     size = lengths.half_octaves(max(job.prompt_tokens, 1))
     fresh = lengths.octaves(max(job.prompt_tokens - job.cached_tokens, 1))
-    return 1 + SIZES + size * FRESH_SIZES + fresh, 1 + size, 0
+    return 1 + size, 1 + SIZES + size * FRESH_SIZES + fresh
 
 
-def expected_lengths(mind: Mind, job: Any) -> tuple[float, float]:
-    """``slo.lengths.OutputLengths.expect``: a usual and a long answer."""
-    for kind in kinds_of(job):
-        count = min(mind.lengths_seen[kind], lengths.WINDOW)
-        if count >= lengths.FEW or (kind == 0 and count > 0):
-            base = kind * lengths.WINDOW
-            top = lengths.usual_of_ranked(count)
-            total = 0.0
-            for k in range(top):
-                total += mind.ranked[base + k]
-            return total / top, mind.ranked[base + int(lengths.LONG_SHARE * (count - 1))]
-    return lengths.USUAL_TOKENS, lengths.LONG_TOKENS
-
-
-def choose_ours(nodes: Any, job: Any, steps_s: Any, mind: Mind, rules: Rules) -> int:
+def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: Rules) -> int:
     """The node's index, or -1 less the place of the reason in ``routed.SPILLS``.
 
     Of a request that a node is chosen for, it says how long it may wait there.
@@ -97,7 +84,8 @@ def choose_ours(nodes: Any, job: Any, steps_s: Any, mind: Mind, rules: Rules) ->
         return -1 - CONTEXT
     if job.prompt_tokens > rules.most_input_tokens:
         return -1 - BUDGET
-    usual, long = expected_lengths(mind, job)
+    size, fresh = describe(mind, i, job)
+    usual, long = lengths.expected(mind.lengths[0], 0, size, fresh)
     work_s = _work_s(nodes[0], job, steps_s, usual)
     best, earliest_s, why, waits_for_work, in_time = -1, math.inf, len(SPILLS), False, 0
     for n in range(len(nodes)):

@@ -20,10 +20,11 @@ from spillway.planner.policies import (
     limits,
 )
 from spillway.planner.routed import Routed
+from spillway.planner.runs import Arrivals
 from spillway.planner.workload import Floats
 from spillway.routing import Policy as RoutingPolicy
 from spillway.routing.decide import ASKING_S
-from spillway.slo import lengths
+from spillway.slo.lengths import Learned
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.work_limit import FILL, WINDOW
 from spillway.vocabulary import Deadlines, Objective
@@ -90,11 +91,11 @@ class Mind(NamedTuple):
     """By node."""
     stretches: Floats
     """By node: what 95 of 100 first tokens took at most, over their forecasts."""
-    lengths_seen: NDArray[np.int64]
-    """Answers by kind; the kinds are those of ``slo.lengths`` without task classes."""
-    recent: Floats
-    ranked: Floats
-    """Their lengths by kind, in order of coming and of size."""
+    lengths: NDArray[np.void]
+    """One row with the fields of ``slo.lengths.Learned``; the kinds are those without task classes."""
+    last_answers: NDArray[np.int32]
+    mean_answers: Floats
+    """What came before each request in its conversation."""
     times_s: Floats
     works_s: Floats
     ranked_s: Floats
@@ -117,7 +118,7 @@ class Task(NamedTuple):
     mind: Mind
 
 
-def task_of(policy: Policy, node: Node, nodes: int, cloud_p95_s: float) -> Task | None:
+def task_of(policy: Policy, node: Node, nodes: int, arrivals: Arrivals) -> Task | None:
     """What to tell the loop of ``policy`` on so many such nodes; ``None`` when it has no compiled form."""
     kind = next((place for place, known in enumerate(KINDS) if type(policy) is known), None)
     if kind is None:
@@ -137,8 +138,8 @@ def task_of(policy: Policy, node: Node, nodes: int, cloud_p95_s: float) -> Task 
             objective = policy.objective
         case Routed():
             objective, settings, hedge_share = policy._objective, policy._policy, policy._hedge_share
-    rules = _rules(objective, settings, node, cloud_p95_s, hedge_share)
-    return Task(run, rules, _mind(nodes))
+    rules = _rules(objective, settings, node, arrivals.cloud_p95_s, hedge_share)
+    return Task(run, rules, _mind(nodes, arrivals))
 
 
 def _hard(policy: Threshold) -> NDArray[np.bool_]:
@@ -185,14 +186,14 @@ def _rules(
     )
 
 
-def _mind(nodes: int) -> Mind:
+def _mind(nodes: int, arrivals: Arrivals) -> Mind:
     return Mind(
         margins=np.full(nodes, Margin().value),
         answers=np.zeros(nodes, dtype=np.int64),
         stretches=np.full(nodes, Quantile().value),
-        lengths_seen=np.zeros(LENGTH_KINDS, dtype=np.int64),
-        recent=np.zeros(LENGTH_KINDS * lengths.WINDOW),
-        ranked=np.zeros(LENGTH_KINDS * lengths.WINDOW),
+        lengths=_row(Learned(LENGTH_KINDS)),
+        last_answers=arrivals.last_answer_tokens,
+        mean_answers=arrivals.mean_answer_tokens,
         times_s=np.zeros(WINDOW),
         works_s=np.zeros(WINDOW),
         ranked_s=np.zeros(WINDOW),
@@ -201,3 +202,12 @@ def _mind(nodes: int) -> Mind:
         arrivals=np.zeros(1, dtype=np.int64),
         learned=np.zeros(1, dtype=np.int64),
     )
+
+
+def _row(record: Learned) -> NDArray[np.void]:
+    """The record as one row, lists as nested arrays: numba counts no references to those."""
+    values = vars(record)
+    row = np.zeros(1, np.dtype([(name, np.float64, np.shape(value)) for name, value in values.items()]))
+    for name, value in values.items():
+        row[name] = value
+    return row

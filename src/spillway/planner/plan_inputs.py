@@ -263,15 +263,11 @@ def stretch(workload: Workload, most: int) -> Workload:
     last = np.searchsorted(workload.time_s, starts + length_s)
     wanted = len(workload) * length_s / workload.span_s
     best = int(np.argmin(np.abs(last - first - wanted)))
-    part = slice(int(first[best]), int(last[best]))
+    part = workload.only(slice(int(first[best]), int(last[best])))
     start_s = float(starts[best])
     return replace(
-        workload,
-        time_s=workload.time_s[part] - start_s,
-        input_tokens=workload.input_tokens[part],
-        output_tokens=workload.output_tokens[part],
-        cached_tokens=None if workload.cached_tokens is None else workload.cached_tokens[part],
-        model=workload.model[part],
+        part,
+        time_s=part.time_s - start_s,
         span_s=length_s,
         start_wall_s=None if workload.start_wall_s is None else workload.start_wall_s + start_s,
     )

@@ -142,15 +142,7 @@ def _replay_suitable(
     suits = random.random(len(workload)) < world.suitable_ratio
     if not suits.any():
         suits[0] = True
-    part = replace(
-        workload,
-        time_s=workload.time_s[suits],
-        input_tokens=workload.input_tokens[suits],
-        output_tokens=workload.output_tokens[suits],
-        cached_tokens=None if workload.cached_tokens is None else workload.cached_tokens[suits],
-        model=workload.model[suits],
-    )
-    found = _replay(world, run, part, fleet, objective, (cloud[0][suits], cloud[1][suits]))
+    found = _replay(world, run, workload.only(suits), fleet, objective, (cloud[0][suits], cloud[1][suits]))
     node = np.full(len(workload), -1, dtype=np.int16)
     ttft_s, total_s = cloud[0].copy(), cloud[1].copy()
     is_doubled = np.zeros(len(workload), dtype=np.bool_)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from spillway.planner import choosing, physics
 from spillway.planner.events import FOR_EVER, Node, Patience
+from spillway.planner.runs import Arrivals
 from spillway.vocabulary import Objective
 
 __all__ = [
@@ -43,8 +44,8 @@ class Policy(Protocol):
     patience: Patience
     """How long the request it chose a node for last may wait there."""
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
-        """A run starts on these nodes; 95 of 100 first tokens of the cloud take less than that."""
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
+        """A run starts on these nodes. Of ``arrivals`` a policy may look at what has come by now."""
         ...
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
@@ -65,7 +66,7 @@ class AllCloud:
     reasons: tuple[str, ...] = ("policy",)
     patience = FOR_EVER
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Needs no node."""
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
@@ -80,7 +81,7 @@ class AllLocal:
     reasons: tuple[str, ...] = ("context",)
     patience = FOR_EVER
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -109,7 +110,7 @@ class Threshold:
         self.difficulty = difficulty
         self.max_difficulty = max_difficulty
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -133,7 +134,7 @@ class Reservation:
         """``per_node`` defaults to the node's slots."""
         self.per_node = per_node
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
         self.nodes = nodes
 
@@ -162,7 +163,7 @@ class ObservedTail:
         self.objective = objective
         self.ttft_s, self.total_s = limits(objective)
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Start with empty records: two per node, of first tokens and of whole answers."""
         self.nodes = nodes
         self.seen = [0] * 2 * len(nodes)
@@ -218,7 +219,7 @@ class Clairvoyant:
         self.packs = packs
         self.ttft_s, self.total_s = limits(objective)
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
         self.nodes = nodes
         self._order = list(range(len(nodes)))

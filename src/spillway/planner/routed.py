@@ -12,11 +12,12 @@ from msgspec import structs
 from spillway.planner.events import FOR_EVER, Node, Patience
 from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN
 from spillway.planner.policies import cloud, limits
+from spillway.planner.runs import Arrivals
 from spillway.routing import NoEvidence, decide, reasons
 from spillway.routing import Policy as RoutingPolicy
 from spillway.slo.forecast import LEAST_FORECAST_S
 from spillway.slo.hedges import BURST, saved_after
-from spillway.slo.lengths import OutputLengths
+from spillway.slo.lengths import OutputLengths, Prompt
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.work_limit import WorkLimit
 from spillway.vocabulary import Decision, ModelFacts, NodeSnapshot, Objective, RequestFacts
@@ -40,9 +41,8 @@ HEDGE_SHARE = 0.05
 class _Asked(NamedTuple):
     at_s: float
     request: int
+    prompt: Prompt
     output: int
-    prompt: int
-    cached: int
     is_spilled: bool
 
 
@@ -68,10 +68,10 @@ class Routed:
         self._hedge_share = hedge_share
         self._evidence = NoEvidence()
 
-    def begin(self, nodes: Sequence[Node], cloud_p95_s: float) -> None:
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Give the nodes the names that decisions will use."""
         self._nodes = nodes
-        self._cloud = NodeSnapshot("cloud", "cloud", CLOUD_MODEL, ttft_p95_s=cloud_p95_s)
+        self._cloud = NodeSnapshot("cloud", "cloud", CLOUD_MODEL, ttft_p95_s=arrivals.cloud_p95_s)
         self._index = {f"node-{i}": i for i in range(len(nodes))}
         self._names = list(self._index)
         limits = [None if node.cache_tokens == float("inf") else int(node.cache_tokens) for node in nodes]
@@ -79,6 +79,8 @@ class Routed:
         self._margins = [Margin(self._objective.attainment_ratio) for _ in nodes]
         self._lengths, self._limit = OutputLengths(), WorkLimit()
         self._stretches = [Quantile() for _ in nodes]
+        self._last = arrivals.last_answer_tokens.tolist()
+        self._mean = arrivals.mean_answer_tokens.tolist()
         self._asked: deque[_Asked] = deque()
         for node in nodes:
             node.keeps_finished = True
@@ -89,7 +91,8 @@ class Routed:
         for n, node in enumerate(self._nodes):
             if node.finished:
                 self._learn(node, self._margins[n], self._stretches[n])
-        usual, long = self._lengths.expect(None, None, prompt, cached)
+        asked = Prompt(prompt, cached, self._last[index], self._mean[index])
+        usual, long = self._lengths.expect(asked)
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, input_grade="reported",
             cached_tokens=cached, objective=self._objective, usual_output_tokens=usual,
@@ -101,7 +104,7 @@ class Routed:
         hedges, first = self._hedges, decision.choices[0]
         hedges[0] = saved_after(hedges[0], self._hedge_share, BURST)
         is_local = first.side == "local"
-        self._asked.append(_Asked(now_s, index, output, prompt, cached, not is_local))
+        self._asked.append(_Asked(now_s, index, asked, output, not is_local))
         if is_local:
             self.patience = Patience(first.queue_s, _hedge_s(decision), first.ttft_s or 0.0)
             return self._index[first.upstream]
@@ -131,7 +134,7 @@ class Routed:
         while self._asked and self._asked[0].at_s + CLOUD_ANSWER_S <= now_s:
             one = self._asked.popleft()
             if one.is_spilled or self._nodes[0].fates.fate[one.request] != ANSWERED:
-                self._lengths.learn(None, one.output, one.prompt, one.cached)
+                self._lengths.learn(one.prompt, one.output)
 
     def _learn(self, node: Node, margin: Margin, stretch: Quantile) -> None:
         """Take in what ended: answer lengths, whether the objective was kept, how far the forecast was off.
@@ -143,7 +146,9 @@ class Routed:
         for job in node.finished:
             first_s, total_s = job.first_s - job.arrived_s, job.end_s - job.arrived_s
             if job.fate == ANSWERED:
-                self._lengths.learn(None, job.output_tokens, job.prompt_tokens, job.cached_tokens)
+                earlier = self._last[job.request], self._mean[job.request]
+                asked = Prompt(job.prompt_tokens, job.cached_tokens, *earlier)
+                self._lengths.learn(asked, job.output_tokens)
                 stretch.learn(first_s / max(job.told_s, LEAST_FORECAST_S))
                 margin.learn(first_s <= limit_s and total_s <= whole_s)
             elif job.fate == LEFT:

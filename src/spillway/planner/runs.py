@@ -12,7 +12,7 @@ from spillway.planner.events import Pace
 from spillway.planner.workload import Floats, Ints, Workload
 from spillway.slo.pace import CHUNK_TOKENS
 
-__all__ = ["Arrivals", "Fleet", "Played", "p95_of"]
+__all__ = ["Arrivals", "Fleet", "Played"]
 
 
 @dataclass(frozen=True)
@@ -35,17 +35,23 @@ class Arrivals:
     prompt_tokens: Ints
     output_tokens: Ints
     cached_tokens: Ints
+    last_answer_tokens: Ints
+    mean_answer_tokens: Floats
+    """Of the conversation's answers before; 0 where there was none or nobody knows."""
     prefill_s: Floats
     """Seconds to read the prompt on an idle node."""
     chunks: Ints
     """Passes over the weights that reading it takes."""
+    cloud_first_s: Floats
+    """Seconds a cloud would take to the first token."""
 
     @classmethod
-    def of(cls, workload: Workload, fleet: Fleet) -> Arrivals:
+    def of(cls, workload: Workload, fleet: Fleet, cloud_first_s: Floats | None = None) -> Arrivals:
         """The arrivals of ``workload`` at ``fleet``; each pair of prompt and cached tokens is timed once."""
         prompt, cached = workload.input_tokens, workload.cached_tokens
         if cached is None or not fleet.has_prefix_cache:
             cached = np.zeros(len(workload), dtype=np.int32)
+        last, mean = workload.last_answer_tokens, workload.mean_answer_tokens
         fresh = np.maximum(prompt - cached, 1)
         chunks = -(-fresh // CHUNK_TOKENS)
         return cls(
@@ -53,9 +59,17 @@ class Arrivals:
             prompt,
             workload.output_tokens,
             cached,
+            np.zeros(len(workload), dtype=np.int32) if last is None else last,
+            np.zeros(len(workload)) if mean is None else mean,
             _prefill_s(fleet.pace, prompt, cached),
             chunks.astype(np.int32),
+            np.zeros(len(workload)) if cloud_first_s is None else cloud_first_s,
         )
+
+    @property
+    def cloud_p95_s(self) -> float:
+        """What 95 of 100 first tokens of the cloud take at most; 0 without requests."""
+        return float(np.quantile(self.cloud_first_s, 0.95)) if len(self) else 0.0
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -71,11 +85,6 @@ def _prefill_s(pace: Pace, prompt: Ints, cached: Ints) -> Floats:
     pairs, place = np.unique(prompt.astype(np.int64) << 32 | cached, return_inverse=True)
     found = [pace.prefill_s(pair >> 32, pair & 0xFFFFFFFF) for pair in pairs.tolist()]
     return np.asarray(np.array(found)[place])
-
-
-def p95_of(seconds: Floats) -> float:
-    """What 95 of 100 took at most; 0 of none."""
-    return float(np.quantile(seconds, 0.95)) if len(seconds) else 0.0
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from spillway.planner.physics import LEFT, OVERTAKEN, OVERTAKEN_WAITING
 from spillway.planner.policies import AllCloud, Clairvoyant, Policy
 from spillway.planner.policies import cloud as to_cloud
 from spillway.planner.refusals import refusals
-from spillway.planner.runs import Arrivals, Fleet, Played, p95_of
+from spillway.planner.runs import Arrivals, Fleet, Played
 from spillway.planner.workload import Floats, Workload
 from spillway.routing.reasons import FULL, HEDGED
 from spillway.vocabulary import Grade, Objective
@@ -155,7 +155,7 @@ def simulate(
     nothing else: ``auto`` runs compiled what has a compiled form and is long enough for it to pay.
     """
     asked, latencies = policy if fleet.nodes else AllCloud(), cloud or CloudModel().times(workload)
-    played = _play(Arrivals.of(workload, fleet), fleet, asked, latencies[0], engine)
+    played = _play(Arrivals.of(workload, fleet, latencies[0]), fleet, asked, engine)
     node = _answered_by(played, asked.reasons)
     ttft_s, total_s = _latencies(workload, played, node >= 0, latencies)
     spilled = np.bincount(-1 - node[node < 0].astype(np.int64)).tolist()
@@ -174,25 +174,25 @@ def simulate(
     )
 
 
-def _play(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats, engine: Engine) -> Played:
+def _play(arrivals: Arrivals, fleet: Fleet, policy: Policy, engine: Engine) -> Played:
     """The run in the way asked for."""
     pays = len(arrivals) * max(fleet.nodes, 1) >= COMPILED_FROM
     if engine == "compiled" or (engine == "auto" and pays and compiled.can_run()):
-        played = compiled.play(arrivals, fleet, policy, cloud_s)
+        played = compiled.play(arrivals, fleet, policy)
         if played is not None:
             return played
         if engine == "compiled":
             raise ValueError(f"the policy {policy.name!r} has no compiled form")
-    return _interpret(arrivals, fleet, policy, cloud_s)
+    return _interpret(arrivals, fleet, policy)
 
 
-def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats) -> Played:
+def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played:
     """Every arrival in order: let the nodes catch up, ask the policy, hand the request over."""
     fates, hedges = Fates.of(len(arrivals)), [0.0]
     nodes = [Node(fleet.pace, fleet.slots, fates, fleet.cache_tokens, hedges) for _ in range(fleet.nodes)]
     chosen = array("h", bytes(2 * len(arrivals)))
-    policy.begin(nodes, p95_of(cloud_s))
-    for index, (now_s, prompt, output, cached, first_s) in enumerate(_rows(arrivals, cloud_s)):
+    policy.begin(nodes, arrivals)
+    for index, (now_s, prompt, output, cached, first_s) in enumerate(_rows(arrivals)):
         for node in nodes:
             if node.next_s <= now_s:
                 node.advance(now_s)
@@ -212,10 +212,10 @@ def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy, cloud_s: Floats
     )
 
 
-def _rows(arrivals: Arrivals, cloud_s: Floats) -> Iterator[tuple[float, int, int, int, float]]:
+def _rows(arrivals: Arrivals) -> Iterator[tuple[float, int, int, int, float]]:
     """Requests as Python's own numbers, a block at a time."""
     sizes = (arrivals.prompt_tokens, arrivals.output_tokens, arrivals.cached_tokens)
-    columns = (arrivals.time_s, *sizes, cloud_s)
+    columns = (arrivals.time_s, *sizes, arrivals.cloud_first_s)
     for start in range(0, len(arrivals), BLOCK):
         yield from zip(*(column[start : start + BLOCK].tolist() for column in columns), strict=True)
 

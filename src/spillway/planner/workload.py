@@ -7,7 +7,7 @@ seconds after the workload's start; the start itself is a date only when the sou
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
 import numpy as np
@@ -148,6 +148,10 @@ class Workload:
     """Seconds since 1970 of the start; ``None`` when the source had no dates."""
     grade: Grade = "measured"
     notes: tuple[str, ...] = ()
+    last_answer_tokens: Ints | None = None
+    """Length of the answer before, in the same conversation; 0 for none, ``None`` when no source knew."""
+    mean_answer_tokens: Floats | None = None
+    """Geometric mean of all answers before, in the same conversation; known where the last one is."""
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -171,11 +175,26 @@ class Workload:
         """The same requests arriving ``factor`` times as fast."""
         if factor <= 0:
             raise ValueError("a rate must be positive")
-        return Workload(
-            self.time_s / factor, self.input_tokens, self.output_tokens, self.cached_tokens, self.model,
-            self.models, self.span_s / factor, self.start_wall_s, self.grade,
-            (*self.notes, f"arrivals sped up {factor:g} times"),
-        )  # fmt: skip
+        return replace(
+            self,
+            time_s=self.time_s / factor,
+            span_s=self.span_s / factor,
+            notes=(*self.notes, f"arrivals sped up {factor:g} times"),
+        )
+
+    def only(self, part: slice | NDArray[np.bool_]) -> Workload:
+        """Those requests of it, at their times; the span is still that of the whole."""
+        cached, last, mean = self.cached_tokens, self.last_answer_tokens, self.mean_answer_tokens
+        return replace(
+            self,
+            time_s=self.time_s[part],
+            input_tokens=self.input_tokens[part],
+            output_tokens=self.output_tokens[part],
+            cached_tokens=None if cached is None else cached[part],
+            model=self.model[part],
+            last_answer_tokens=None if last is None else last[part],
+            mean_answer_tokens=None if mean is None else mean[part],
+        )
 
 
 def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
