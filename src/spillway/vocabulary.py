@@ -98,7 +98,9 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     input_grade: TokenGrade = "estimated"
     cached_tokens: float = 0.0
-    """Of ``input_tokens``, how many a node is believed to hold already."""
+    """Of ``input_tokens``, how many any node is believed to hold already."""
+    cached_on: tuple[tuple[str, float], ...] = ()
+    """The same of single nodes that hold more of it: pairs of (upstream, tokens)."""
     max_output_tokens: int | None = None
     choices: int = 1
     needs: frozenset[Capability] = frozenset()
@@ -128,6 +130,13 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     def shown_id(self) -> str:
         """What the caller gets back as ``x-request-id``: its own, else ours."""
         return self.client_request_id or self.request_id
+
+    def cached_at(self, upstream: str) -> float:
+        """Of ``input_tokens``, how many that node is believed to hold already."""
+        for name, tokens in self.cached_on:
+            if name == upstream:
+                return max(tokens, self.cached_tokens)
+        return self.cached_tokens
 
     @property
     def must_stay_local(self) -> bool:
@@ -255,6 +264,8 @@ class Choice(Struct, frozen=True):
     """Tokens prompt and answer may take there; ``None`` when unknown."""
     drift: tuple[str, ...] = ()
     """In what it differs from its pin; the caller is told."""
+    cached_tokens: float | None = None
+    """What of the prompt the forecast took it to hold already; ``None`` for clouds."""
 
 
 class Decision(Struct, frozen=True):
@@ -326,6 +337,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """Below which the first token was to come in 95 of 100 cases."""
     forecast_total_p95_s: float | None = None
     """Below which the last token was to come in 95 of 100 cases."""
+    forecast_cached_tokens: float | None = None
+    """What of the prompt the forecast took the node to hold already; ``None`` for clouds."""
     in_flight: int = 1
     """Requests sharing the upstream when this one was sent, itself included: its share of the node's time."""
     kind: AttemptKind = "first"

@@ -278,7 +278,7 @@ def _plan(
             continue  # a name that means several models of one upstream means the first listed
         taken.add((node.name, rank))
         deadlines = _patience(facts, policy.deadlines.get(node.name, _DEADLINES))
-        choices.append(_choice(candidate, beliefs.get(node.name), deadlines))
+        choices.append(_choice(facts, candidate, beliefs.get(node.name), deadlines))
     if choices[0].side == "local":
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
@@ -312,7 +312,9 @@ def _patience(facts: RequestFacts, deadlines: Deadlines) -> Deadlines:
     return structs.replace(deadlines, **dict(facts.deadlines)) if facts.deadlines else deadlines
 
 
-def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines) -> Choice:
+def _choice(
+    facts: RequestFacts, candidate: Candidate, belief: Admission | None, deadlines: Deadlines
+) -> Choice:
     node, model, _ = candidate
     if belief is None:
         return Choice(
@@ -325,7 +327,7 @@ def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines
         )
     patience_s = deadlines.first_token_s if belief.delay or belief.queue_s is None else belief.queue_s
     queue_s = min(patience_s, deadlines.first_token_s)
-    found = belief.forecast
+    found, cached = belief.forecast, facts.cached_at(node.name)
     if found is None:
         return Choice(
             node.name,
@@ -335,6 +337,7 @@ def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines
             queue_s,
             context_tokens=model.context_tokens,
             drift=node.drift,
+            cached_tokens=cached,
         )
     return Choice(
         node.name,
@@ -348,6 +351,7 @@ def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines
         found.total_s * node.total_stretch,
         model.context_tokens,
         node.drift,
+        cached,
     )
 
 

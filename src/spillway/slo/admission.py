@@ -46,8 +46,9 @@ def admission(
     if pace is None or load is None:
         return Admission("full" if _is_full(node, queue_per_slot) else None, None, None, None)
     usual, long = facts.usual_output_tokens, facts.long_output_tokens
-    found = forecast(load, pace, facts.input_tokens, facts.cached_tokens, usual, long)
-    work = work_s(pace, load.slots, facts.input_tokens, facts.cached_tokens, usual)
+    cached = facts.cached_at(node.name)
+    found = forecast(load, pace, facts.input_tokens, cached, usual, long)
+    work = work_s(pace, load.slots, facts.input_tokens, cached, usual)
     if objective is None or (objective.ttft_s is None and objective.total_s is None):
         return Admission("full" if _is_full(node, queue_per_slot) else None, found, work, None)
     delay = "ttft" if found.wait_s > most_wait_s else _delay(node, load, objective, found, work)
