@@ -23,9 +23,9 @@ DEPTHS = (1.0, 2.0, 4.0)
 """Bounds of how much was used since a beginning, in units of the engine's room; trust is kept for each."""
 UNKNOWN_POOL_TOKENS = 32_768.0
 """Room of a pool that does not tell the longest prompt it can hold (guess)."""
-PRIOR_ANSWERS = 2.0
+PRIOR_ANSWERS = 1.0
 """What an engine's usual behaviour weighs against its own answers (guess)."""
-LEAST_RATE = 0.1
+LEAST_RATE = 0.2
 LEAST_TOKENS = 16.0
 """Believed tokens below which a report tells nothing: templates share that much."""
 
@@ -92,15 +92,18 @@ class PrefixMemory:
         self._held.clear()
 
     def trust(self, depth: int) -> float:
-        """Share of a match of that depth that is really there; not more than of shallower ones."""
-        return min(self._trust[: depth + 1])
+        """Share of a match of that depth that is taken to be really there."""
+        return self._trust[depth]
 
     def believed(self, match: Match | None) -> float:
         """Tokens of the prompt that need not be read anew."""
         return 0.0 if match is None else match.tokens * self.trust(match.depth)
 
-    def find(self, mine: Beginning) -> Match | None:
-        """The longest beginning it shares with what is held; of equal ones the most recently used."""
+    def find(self, mine: Beginning, will_wait: bool = False) -> Match | None:
+        """The longest beginning it shares with what is held; of equal ones the most recently used.
+
+        A slot that is busy cannot take another request, unless that ``will_wait`` for one to be free.
+        """
         best: Match | None = None
         count, used = 0, 0.0
         for held in reversed(self._held):
@@ -108,7 +111,7 @@ class PrefixMemory:
             fill = used + size if self._pools else used
             used += size
             marks = held.marks
-            if held.is_busy and not self._pools:
+            if held.is_busy and not self._pools and not will_wait:
                 continue
             if count and (len(marks) < count or marks[count - 1] != mine.marks[count - 1]):
                 continue
@@ -145,7 +148,12 @@ class PrefixMemory:
         self._learned[match.depth] += 1
         rate = max(LEAST_RATE, 1.0 / (self._learned[match.depth] + PRIOR_ANSWERS))
         ratio = min(cached_share * prompt_tokens / match.tokens, 1.0)
-        self._trust[match.depth] += rate * (ratio - self._trust[match.depth])
+        trust = self._trust[match.depth] + rate * (ratio - self._trust[match.depth])
+        self._trust[match.depth] = trust
+        for depth, learned in enumerate(self._learned):
+            if not learned:  # what was used more recently is at least as sure to be there
+                closer = max if depth < match.depth else min
+                self._trust[depth] = closer(self._trust[depth], trust)
 
     def _is_overwritten(self, match: Match) -> bool:
         """Whether the request gets that very sequence to go on with; a pool copies, and others keep what

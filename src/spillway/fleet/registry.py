@@ -214,7 +214,7 @@ class Fleet:
         found: list[tuple[str, float]] = []
         for name, upstream in self.upstreams.items():
             prefixes = upstream.prefixes
-            if prefixes and (tokens := prefixes.believed(prefixes.find(beginning))):
+            if prefixes and (tokens := prefixes.believed(prefixes.find(beginning, not upstream.has_room))):
                 found.append((name, tokens))
         return tuple(found)
 
