@@ -285,7 +285,8 @@ def _let_go(entry: Entry) -> None:
     """Nothing it holds or took is in use any more."""
     if entry.held is not None:
         entry.held.is_busy = False
-        entry.held.answer_tokens = entry.held.answer_tokens or float(entry.output_tokens)
+        if not entry.is_finished:
+            entry.held.answer_tokens = float(entry.output_tokens)
     if entry.match is not None:
         entry.match.held.is_busy = False
     entry.beginning = entry.match = None
