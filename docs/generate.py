@@ -176,6 +176,10 @@ def _ledger() -> str:
         "and answers are stored only with `capture: true`.",
     ]
     for statement in chain.from_iterable(STEPS):
+        added = re.match(r"ALTER TABLE (\w+) ADD COLUMN (\w+) (\S+)", statement)
+        if added is not None:
+            end = lines.index("", lines.index(f"## {added[1]}") + 2)
+            lines.insert(end, _column(added[2], added[3]))
         found = re.match(r"CREATE TABLE (\w+) \((.*)\)", statement, re.DOTALL)
         if found is None:
             continue
@@ -183,8 +187,12 @@ def _ledger() -> str:
         for line in found[2].splitlines():
             words = line.strip().rstrip(",").split()
             if words and words[0].isidentifier() and words[0].islower():
-                lines.append(f"| `{words[0]}` | {words[1].strip('{}').lower()} |")
+                lines.append(_column(*words[:2]))
     return "\n".join(lines) + "\n"
+
+
+def _column(name: str, kind: str) -> str:
+    return f"| `{name}` | {kind.strip('{}').lower()} |"
 
 
 def _commands() -> str:

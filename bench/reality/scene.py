@@ -74,6 +74,7 @@ nodes:
 clouds:
   - {{name: simulated, url: {cloud_url}, api_key: simulated, models: [gpt-4o-mini], provider: openai,
      simulated: "measured latencies, nothing is sent anywhere"}}
+quality: {{verify: false}}
 slo:
   default: {{ttft_ms: {limits.ttft_ms}, total_ms: {limits.total_ms}, attainment: 0.95}}
 ledger: sqlite:///{ledger}

@@ -98,7 +98,9 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     input_tokens: int = 0
     input_grade: TokenGrade = "estimated"
     cached_tokens: float = 0.0
-    """Of ``input_tokens``, how many a node is believed to hold already."""
+    """Of ``input_tokens``, how many any node is believed to hold already."""
+    cached_on: tuple[tuple[str, float], ...] = ()
+    """The same of single nodes that hold more of it: pairs of (upstream, tokens)."""
     last_answer_tokens: float | None = None
     """Size of the conversation's last answer so far; ``None`` when there was none."""
     mean_answer_tokens: float | None = None
@@ -132,6 +134,13 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     def shown_id(self) -> str:
         """What the caller gets back as ``x-request-id``: its own, else ours."""
         return self.client_request_id or self.request_id
+
+    def cached_at(self, upstream: str) -> float:
+        """Of ``input_tokens``, how many that node is believed to hold already."""
+        for name, tokens in self.cached_on:
+            if name == upstream:
+                return max(tokens, self.cached_tokens)
+        return self.cached_tokens
 
     @property
     def must_stay_local(self) -> bool:
@@ -215,6 +224,8 @@ class NodeSnapshot(Struct, frozen=True):
     """What 95 of 100 recent first tokens took less than; for clouds, where there is nothing to forecast."""
     work_limit_s: float = float("inf")
     """Node seconds beyond which a request spills under overload, so that the many short ones fit."""
+    token_ratio: float = 1.0
+    """Tokens its engine makes of what we estimate at one, as it has reported so far."""
     is_loading: bool = False
     """Says that it is loading a model: it will answer, but others sooner."""
     is_due: bool = False
@@ -227,6 +238,10 @@ class NodeSnapshot(Struct, frozen=True):
     """Fields that differ from the lock, such as ``template``; told to callers, empty when nothing does."""
     local_usd_per_s: Decimal | None = None
     """Energy and amortisation of one busy second of the whole node; ``None`` for clouds or when unknown."""
+
+    def prompt_tokens(self, facts: RequestFacts) -> tuple[float, float]:
+        """A prompt in its engine's tokens, and what of it the engine should hold already."""
+        return facts.input_tokens * self.token_ratio, facts.cached_at(self.name) * self.token_ratio
 
 
 class Deadlines(Struct, frozen=True):
@@ -259,6 +274,8 @@ class Choice(Struct, frozen=True):
     """Tokens prompt and answer may take there; ``None`` when unknown."""
     drift: tuple[str, ...] = ()
     """In what it differs from its pin; the caller is told."""
+    cached_tokens: float | None = None
+    """What of the prompt the forecast took it to hold already; ``None`` for clouds."""
 
 
 class Decision(Struct, frozen=True):
@@ -330,6 +347,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     """Below which the first token was to come in 95 of 100 cases."""
     forecast_total_p95_s: float | None = None
     """Below which the last token was to come in 95 of 100 cases."""
+    forecast_cached_tokens: float | None = None
+    """What of the prompt the forecast took the node to hold already; ``None`` for clouds."""
     in_flight: int = 1
     """Requests sharing the upstream when this one was sent, itself included: its share of the node's time."""
     kind: AttemptKind = "first"

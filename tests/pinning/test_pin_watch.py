@@ -19,6 +19,7 @@ from spillway.engines.identify import identify
 from spillway.engines.openai_compatible import OpenAICompatible
 from spillway.engines.wire import Origin
 from spillway.errors import LockError
+from spillway.fleet.marks import Beginning
 from spillway.fleet.registry import Fleet, Upstream
 from spillway.pinning.identity import identities_of
 from spillway.pinning.lock import Lock, Measured, node_of
@@ -101,6 +102,24 @@ async def rig(tmp_path: Path) -> AsyncIterator[Rig]:
             await one.pins.close()
         await one.client.close()
         await one.fleet.close()
+
+
+async def test_drift_empties_what_was_believed_to_be_cached(rig: Rig) -> None:
+    """What a model read is of no use to another one behind the same name."""
+    await rig.pin()
+    rig.begin()
+    await rig.probe()
+    prefixes = rig.box.prefixes
+    assert prefixes is not None
+    prefixes.hold(Beginning(memoryview(b"x" * 500), 1, 0, 100.0), None)
+    await rig.probe()
+    assert len(prefixes) == 1
+    pages = two_models()
+    pages["/api/tags"]["models"][0]["digest"] = "e" * 64
+    rig.serve(pages)
+    await rig.probe()
+    assert rig.drift()
+    assert len(prefixes) == 0
 
 
 async def test_a_tag_that_was_pulled_again(rig: Rig) -> None:

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from spillway.errors import (
     CapabilityMissing,
@@ -336,6 +337,24 @@ def test_rule_6_earliest_first_token_goes_first() -> None:
     """Among nodes in time the one that would speak first is chosen."""
     nodes = [busy(name="late", unread_s=2.0), busy(name="early"), cloud()]
     assert plan(facts(objective=Objective("x", ttft_s=50.0)), nodes) == ["early", "late", "openai"]
+
+
+def test_rule_6_counts_only_what_a_node_has_to_read() -> None:
+    """A node that holds the conversation's beginning keeps a turn that would otherwise spill as too late."""
+    request = facts(input_tokens=900, objective=Objective("x", ttft_s=0.6))
+    held = structs.replace(request, cached_on=(("mini", 800.0),))
+    assert plan(request, [busy(), cloud()]) == ["openai", "mini"]
+    assert plan(held, [busy(), cloud()]) == ["mini", "openai"]
+    assert plan(structs.replace(request, cached_tokens=800.0), [busy(), cloud()])[0] == "mini"
+    decision = decide(held, NoEvidence(), [busy(), cloud()], Policy())
+    assert [choice.cached_tokens for choice in decision.choices] == [800.0, None]
+
+
+def test_rule_7_prefers_the_node_that_holds_the_beginning() -> None:
+    """Of two nodes alike the one that read the conversation before speaks first; one far busier does not."""
+    request = facts(input_tokens=2000, cached_on=(("b", 1800.0),), objective=Objective("x", ttft_s=50.0))
+    assert plan(request, [busy(name="a"), busy(name="b"), cloud()]) == ["b", "a", "openai"]
+    assert plan(request, [busy(name="a"), busy(name="b", unread_s=4.0), cloud()])[0] == "a"
 
 
 def test_rule_8_says_how_long_to_wait_and_when_to_hedge() -> None:

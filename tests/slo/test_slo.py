@@ -147,6 +147,21 @@ def test_pace_is_unknown_before_the_first_answer_and_close_after_thirty() -> Non
             assert pace.decode_step_s(batch, prompt) == pytest.approx(expected_s, rel=0.25)
 
 
+def test_cached_prompts_teach_the_same_pace() -> None:
+    """Answers whose prompts were there for the most part tell the time of what was read, attention too."""
+    truth = LinearPace(0.02, 0.001, 1e-7, 0.01, 0.005, 1e-6)
+    learner = PaceLearner(truth)
+    random = np.random.default_rng(3)
+    for i in range(200):
+        prompt = float(random.integers(100, 8000))
+        cached = prompt * float(random.uniform(0.0, 0.95))
+        learner.note_prefill(float(i), prompt, truth.prefill_s(prompt, cached), cached)
+    pace = learner.pace(200.0)
+    assert pace is not None
+    assert pace.prefill_s(6000, 0) == pytest.approx(truth.prefill_s(6000, 0), rel=0.01)
+    assert pace.prefill_s(6000, 5500) == pytest.approx(truth.prefill_s(6000, 5500), rel=0.01)
+
+
 @pytest.mark.parametrize("profile", [None, TRUTH])
 def test_a_node_that_gets_slower_is_believed_within_ten_answers(profile: LinearPace | None) -> None:
     """Three times slower: after ten answers, far below a minute of traffic, the forecast has followed."""

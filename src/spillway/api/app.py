@@ -27,6 +27,7 @@ from spillway.errors import (
     NoUpstream,
     RequestError,
 )
+from spillway.fleet.marks import Beginning, beginning_of
 from spillway.fleet.registry import Fleet
 from spillway.relay.books import Books
 from spillway.relay.commit import Client, Send
@@ -140,7 +141,8 @@ class Gateway:
         prompt_text = None
         if self._captures and not parsed.facts.is_private:
             prompt_text = parsed.payload.raw.decode("utf-8", "replace")
-        facts = self._foresee(await self._classified(parsed))
+        beginning = self._beginning(parsed)
+        facts = self._foresee(await self._classified(parsed), beginning)
         self._make_way()  # what nobody waits for lets go of its slots before they are counted
         snapshots = self._fleet.snapshots()
         try:
@@ -150,7 +152,7 @@ class Gateway:
             await Run(job, client, self._books, self._clock).settle("error", error.status, error.code)
             raise
         self._fleet.outlook.see(accepted_s, facts, decision, snapshots)
-        job = Job(facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text)
+        job = Job(facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text, beginning)
         await self._relay.carry_out(job, client)
 
     async def _classified(self, parsed: Parsed) -> RequestFacts:
@@ -162,8 +164,18 @@ class Gateway:
             return facts
         return await self._classifier.classified(facts, parsed.payload.raw)
 
-    def _foresee(self, facts: RequestFacts) -> RequestFacts:
-        """The facts with what configuration and past traffic add: objective and expected length."""
+    def _beginning(self, parsed: Parsed) -> Beginning | None:
+        """Marks of the prompt, where a node may read it."""
+        facts = parsed.facts
+        if facts.operation == "embedding" or "cloud" in (facts.pin, facts.model) or not self._fleet.has_nodes:
+            return None
+        return beginning_of(parsed.payload.fields, facts.model, facts.input_tokens)
+
+    def _foresee(self, facts: RequestFacts, beginning: Beginning | None) -> RequestFacts:
+        """The facts with what configuration and past traffic add: objective, expected length, and what
+        each node holds of the prompt."""
+        if beginning is not None:
+            facts = structs.replace(facts, cached_on=self._fleet.recall(beginning))
         usual, long = self._fleet.outlook.expect(facts)
         return structs.replace(
             facts,

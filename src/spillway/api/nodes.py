@@ -11,7 +11,7 @@ from msgspec import structs
 
 from spillway.clock import Clock
 from spillway.config.schema import Config, HardwareConfig, NodeConfig
-from spillway.engines.embedded import EmbeddedEngine
+from spillway.engines.embedded import EmbeddedEngine, EngineState
 from spillway.engines.gauges import busy_requests
 from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found, identify
@@ -46,6 +46,13 @@ class KnownNode:
         self.misses = 0
         self.foreign = 0
         """Requests of others that it told of at the last probe."""
+        self._served: tuple[object, ...] | None = None
+
+    def is_another(self, found: Found) -> bool:
+        """Whether a node that is ready was started anew or serves something else than when it was last asked;
+        what it had cached is gone then."""
+        before, self._served = self._served, (found.kind, found.instance, found.models, found.told)
+        return before is not None and before != self._served
 
     @property
     def name(self) -> str:
@@ -132,10 +139,16 @@ class Nodes:
         return upstream
 
     async def _embed(self, node: NodeConfig) -> tuple[str, str]:
-        engine = embedded(node)
+        engine = embedded(node, lambda state: self._note_engine(node.name, state))
         await engine.start()
         self._engines.append(engine)
         return engine.url, engine.api_key
+
+    def _note_engine(self, name: str, state: EngineState) -> None:
+        """An engine that starts again begins with an empty cache, perhaps before anybody asks it anything."""
+        upstream = self._fleet.upstreams.get(name)
+        if upstream is not None and state != "ready":
+            upstream.forget_prefixes()
 
     async def _watch(self, node: KnownNode) -> None:
         """Asks a node again and again what it is; what changed takes effect with the next request."""
@@ -166,6 +179,8 @@ class Nodes:
         node.misses = 0 if is_well else node.misses + 1
         upstream.is_loading = found.state == "loading"
         upstream.is_up = is_well or (was_up and found.state == "down" and node.misses < MISSES_UNTIL_DOWN)
+        if upstream.is_loading or not upstream.is_up or (found.state == "ready" and node.is_another(found)):
+            upstream.forget_prefixes()
         apply_found(found, node.config, upstream)
         if found.state == "ready":
             upstream.kind = found.kind
@@ -176,13 +191,16 @@ class Nodes:
             told(node, found)
 
 
-def embedded(node: NodeConfig) -> EmbeddedEngine:
+def embedded(
+    node: NodeConfig, on_state: Callable[[EngineState], None] = lambda state: None
+) -> EmbeddedEngine:
     """The engine that serves a node's model file, not started yet."""
     return EmbeddedEngine(
         Path(node.model or ""),
         name=node.name,
         slots=2 if node.slots == "auto" else node.slots,
         context_tokens=node.context_tokens or 4096,
+        on_state=on_state,
     )
 
 

@@ -199,6 +199,8 @@ class PinWatch:
         upstream = self._fleet.upstreams.get(watch.name)
         if upstream is None:
             return  # still starting; ``start`` comes back to it
+        if upstream.drift != watch.state.fields:
+            upstream.forget_prefixes()
         upstream.models = tuple(self._models(watch, upstream.models))
         upstream.is_quarantined = watch.state.is_quarantined
         upstream.withheld = watch.state.withheld

@@ -35,12 +35,17 @@ class EngineProfile:
     """Whether an unstreamed answer to a request that ends with the assistant's words repeats them."""
     count_path: str | None = None
     """Where it counts the tokens of a chat request exactly, template included."""
+    pools_cache: bool = False
+    """Whether all its sequences share one cache of prompts, rather than each slot keeping its last one."""
+    cache_trust: tuple[float, float] = (0.5, 0.0)
+    """Share of a prompt's known beginning that it is taken to have cached: of what fits into its slots or
+    pool, and of what was in use before that (guess; its own reports soon count for more)."""
 
 
 ENGINES: dict[str, EngineProfile] = {
     profile.kind: profile
     for profile in (
-        EngineProfile("ollama", "Ollama", (11434,), default_slots=1, prefill="plain"),
+        EngineProfile("ollama", "Ollama", (11434,), default_slots=1, prefill="plain", cache_trust=(0.9, 0.0)),
         EngineProfile(
             "llamacpp",
             "llama.cpp",
@@ -51,9 +56,18 @@ ENGINES: dict[str, EngineProfile] = {
             prefill="plain",
             echoes_prefill=True,
             count_path="/v1/chat/completions/input_tokens",
+            cache_trust=(0.9, 0.5),  # what leaves a slot is kept in main memory, 8 GiB unless told otherwise
         ),
-        EngineProfile("vllm", "vLLM", (8000,), reports_queue=True, prefill="switched"),
-        EngineProfile("lmstudio", "LM Studio", (1234,), default_slots=4),
+        EngineProfile(
+            "vllm",
+            "vLLM",
+            (8000,),
+            reports_queue=True,
+            prefill="switched",
+            pools_cache=True,
+            cache_trust=(0.9, 0.5),
+        ),
+        EngineProfile("lmstudio", "LM Studio", (1234,), default_slots=4, cache_trust=(0.9, 0.0)),
         # may be a llama.cpp that was not recognised, or not up yet when it was asked
         EngineProfile("openai", "OpenAI-compatible server", (), reuses_after_stream=False),
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from spillway.fleet.record import Entry
 from spillway.slo.lengths import OutputLengths
+from spillway.vocabulary import Usage
 
 if TYPE_CHECKING:
     from spillway.fleet.registry import Upstream
@@ -56,20 +57,22 @@ class Lease:
             self._entry.first_s = now_s
             self._upstream.note_first_token(now_s - self._entry.came_s)
 
-    def succeed(self, output_tokens: int | None = None) -> None:
-        """The upstream answered, with so many tokens if that is known."""
+    def succeed(self, output_tokens: int | None = None, usage: Usage | None = None) -> None:
+        """The upstream answered, with so many tokens if that is known, and said so of it."""
         record, entry = self._upstream.record, self._entry
         if self._is_open:
             tokens = output_tokens if output_tokens is not None else entry.output_tokens
             if tokens:  # an embedding, or an answer that nobody counted, tells nothing
                 self._lengths.learn(entry.prompt, tokens)
             if record is not None:
-                record.finish(entry, self._upstream.now_s(), tokens)
+                record.finish(entry, self._upstream.now_s(), tokens, usage)
         if self._end(entry.work_s):
             self._upstream.breaker.succeed(self._generation, self._upstream.now_s())
 
-    def fail(self, now_s: float) -> None:
-        """The upstream failed for a reason of its own."""
+    def fail(self, now_s: float, is_lost: bool = False) -> None:
+        """The upstream failed for a reason of its own; ``is_lost`` where another process may be there now."""
+        if is_lost:
+            self._upstream.forget_prefixes()
         if self._end():
             self._upstream.breaker.fail(self._generation, now_s)
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from spillway.fleet.marks import Beginning
+from spillway.fleet.prefixes import Held, Match, PrefixMemory
 from spillway.slo.doubt import Doubt
 from spillway.slo.forecast import LEAST_FORECAST_S, step_s
 from spillway.slo.learner import PaceLearner
 from spillway.slo.lengths import Prompt
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.pace import LinearPace, chunks_of
-from spillway.vocabulary import Choice, Load, Objective, RequestFacts
+from spillway.slo.token_ratio import TokenRatio
+from spillway.vocabulary import Choice, Load, Objective, RequestFacts, Usage
 
 __all__ = ["Entry", "NodeRecord"]
 
@@ -23,11 +26,15 @@ class Entry:
 
     __slots__ = (
         "batch_area",
+        "beginning",
         "cached_tokens",
         "came_s",
+        "estimated_tokens",
         "first_s",
+        "held",
         "is_alone",
         "is_finished",
+        "match",
         "objective",
         "output_tokens",
         "prompt",
@@ -35,15 +42,34 @@ class Entry:
         "read_s",
         "running_at_start",
         "sent_s",
+        "shared_tokens",
+        "to_learn_s",
+        "token_ratio",
         "total_s",
         "ttft_s",
         "usual_tokens",
         "work_s",
     )
 
-    def __init__(self, facts: RequestFacts, choice: Choice, now_s: float) -> None:
-        self.prompt_tokens = facts.input_tokens
-        self.cached_tokens = facts.cached_tokens
+    def __init__(
+        self,
+        facts: RequestFacts,
+        choice: Choice,
+        now_s: float,
+        beginning: Beginning | None = None,
+        token_ratio: float = 1.0,
+    ) -> None:
+        self.estimated_tokens = facts.input_tokens
+        """Its prompt as we estimate it; all else is in the engine's tokens."""
+        self.token_ratio = token_ratio
+        self.prompt_tokens = facts.input_tokens * token_ratio
+        self.cached_tokens = facts.cached_at(choice.upstream) * token_ratio
+        """Of its prompt, what the node is believed to hold already."""
+        self.shared_tokens = facts.cached_tokens * token_ratio
+        """What every node is believed to hold."""
+        self.beginning = beginning
+        self.match: Match | None = None
+        self.held: Held | None = None
         self.prompt = Prompt.of(facts)
         self.objective = facts.objective
         self.came_s = now_s
@@ -63,6 +89,8 @@ class Entry:
         self.running_at_start = 0
         self.batch_area = 0.0
         self.read_s = 0.0
+        self.to_learn_s: float | None = None
+        """How long its prompt took, while it is not known how much of it was cached."""
 
     def due_s(self, otherwise_s: float) -> float:
         """When its first token, or else its last, is due (monotonic seconds); by objective if it has one."""
@@ -76,6 +104,8 @@ class NodeRecord:
 
     def __init__(self, profile: LinearPace | None = None, attainment: float = 0.95) -> None:
         self.learner = PaceLearner(profile)
+        self.prefixes = PrefixMemory()
+        self.token_ratio = TokenRatio()
         self.margin = Margin(attainment)
         self.doubt = Doubt()
         self.ttft_stretch = Quantile()
@@ -97,6 +127,10 @@ class NodeRecord:
     def send(self, entry: Entry, now_s: float) -> None:
         """One more request was sent."""
         self.doubt.note_sent(now_s)
+        if entry.beginning is not None:
+            entry.match = self.prefixes.take(entry.beginning)
+            believed = self.prefixes.believed(entry.match) * entry.token_ratio
+            entry.cached_tokens = max(believed, entry.shared_tokens)
         entry.sent_s = now_s
         unread = len(self._entries) - self._running
         if not unread:
@@ -111,9 +145,13 @@ class NodeRecord:
         seconds = now_s - entry.sent_s
         self._flow(now_s)
         if entry.is_alone:
-            self._learn_prefill(entry, seconds, pace, now_s)
+            entry.to_learn_s = _less_steps(entry, seconds, pace)
+            if not self.prefixes.reports:  # else its usage will say how much was read
+                self._learn_prefill(entry, entry.cached_tokens, now_s)
         if pace is not None:
-            self._read_s += pace.prefill_s(entry.prompt_tokens)
+            self._read_s += pace.prefill_s(entry.prompt_tokens, entry.cached_tokens)
+        if entry.beginning is not None:
+            entry.held = self.prefixes.hold(entry.beginning, entry.match)
         entry.first_s = now_s
         entry.batch_area, entry.read_s = self._area, self._read_s
         self._running += 1
@@ -127,12 +165,16 @@ class NodeRecord:
         del self._entries[entry]
         if entry.first_s is not None:
             self._running -= 1
+            self._learn_prefill(entry, entry.cached_tokens, now_s)
+        _let_go(entry)
         if not entry.is_finished:
             self._judge_unfinished(entry, now_s)
 
-    def finish(self, entry: Entry, now_s: float, output_tokens: int) -> None:
-        """It ended well, with so many tokens."""
+    def finish(self, entry: Entry, now_s: float, output_tokens: int, usage: Usage | None = None) -> None:
+        """It ended well, with so many tokens; ``usage`` is what the engine says of it."""
         self._flow(now_s)
+        if usage is not None:
+            self._learn_usage(entry, usage, now_s)
         if entry.first_s is not None and output_tokens >= 3 and now_s > entry.first_s:
             self._learn_decode(entry, now_s, output_tokens)
         entry.is_finished = True
@@ -153,8 +195,8 @@ class NodeRecord:
         if pace is not None and unread:
             owed_s, chunks = self._head_left(unread[0], pace, running, now_s)
             unread_and_waiting = (*unread[1:], *waiting)
-            owed_s += sum(pace.prefill_s(entry.prompt_tokens) for entry in unread_and_waiting)
-            chunks += sum(chunks_of(entry.prompt_tokens) for entry in unread_and_waiting)
+            owed_s += sum(pace.prefill_s(e.prompt_tokens, e.cached_tokens) for e in unread_and_waiting)
+            chunks += sum(chunks_of(e.prompt_tokens, e.cached_tokens) for e in unread_and_waiting)
         return Load(
             in_flight=len(self._entries) + len(waiting) + self.foreign,
             slots=slots or ASSUMED_SLOTS,
@@ -179,9 +221,9 @@ class NodeRecord:
         self, head: Entry, pace: LinearPace, running: list[Entry], now_s: float
     ) -> tuple[float, float]:
         """Seconds and passes left of the prompt being read; one that is overdue may take as long again."""
-        chunks = chunks_of(head.prompt_tokens)
+        chunks = chunks_of(head.prompt_tokens, head.cached_tokens)
         held = sum(_held(entry) for entry in running)
-        alone_s = pace.prefill_s(head.prompt_tokens)
+        alone_s = pace.prefill_s(head.prompt_tokens, head.cached_tokens)
         expected_s = alone_s + chunks * step_s(pace, len(running), held)
         spent_s = max(0.0, now_s - max(self._progress_s, head.sent_s))
         if spent_s >= expected_s:
@@ -217,13 +259,29 @@ class NodeRecord:
             if entry.ttft_s is not None:
                 self.margin.learn(False)
 
-    def _learn_prefill(self, entry: Entry, seconds: float, pace: LinearPace | None, now_s: float) -> None:
-        stepping_s = 0.0
-        if pace is not None and entry.running_at_start:
-            chunks = chunks_of(entry.prompt_tokens)
-            stepping_s = chunks * step_s(pace, entry.running_at_start, 0.0)
-        read_s = max(seconds - stepping_s, LEAST_STEP_SHARE * seconds)
-        self.learner.note_prefill(now_s, entry.prompt_tokens, read_s)
+    def _learn_prefill(self, entry: Entry, cached_tokens: float, now_s: float) -> None:
+        """The time its prompt took, once."""
+        seconds, entry.to_learn_s = entry.to_learn_s, None
+        if seconds is not None:
+            self.learner.note_prefill(now_s, entry.prompt_tokens, seconds, cached_tokens)
+
+    def _learn_usage(self, entry: Entry, usage: Usage, now_s: float) -> None:
+        """What the engine says it had of the prompt and what it wrote; beginnings count in our estimates."""
+        if not usage.input_tokens:
+            return
+        unit = entry.estimated_tokens / usage.input_tokens
+        if entry.held is not None:
+            written = (usage.output_tokens or 0) - (usage.reasoning_tokens or 0)  # that is not repeated
+            entry.held.answer_tokens = max(written, 0) * unit
+        if usage.grade != "reported":
+            return
+        self.token_ratio.learn(entry.estimated_tokens, usage.input_tokens)
+        if usage.cache_read_tokens is None:
+            return
+        share = usage.cache_read_tokens / usage.input_tokens
+        if entry.beginning is not None:
+            self.prefixes.learn(entry.match, entry.estimated_tokens, share)
+        self._learn_prefill(entry, share * entry.prompt_tokens, now_s)
 
     def _learn_decode(self, entry: Entry, now_s: float, output_tokens: int) -> None:
         assert entry.first_s is not None
@@ -237,6 +295,26 @@ class NodeRecord:
     def _flow(self, now_s: float) -> None:
         self._area += (now_s - self._area_at_s) * (self._running + self.foreign)
         self._area_at_s = now_s
+
+
+def _less_steps(entry: Entry, seconds: float, pace: LinearPace | None) -> float:
+    """How long its prompt alone was read, without the steps of the answers running meanwhile."""
+    if pace is None or not entry.running_at_start:
+        return seconds
+    chunks = chunks_of(entry.prompt_tokens, entry.cached_tokens)
+    stepping_s = chunks * step_s(pace, entry.running_at_start, 0.0)
+    return max(seconds - stepping_s, LEAST_STEP_SHARE * seconds)
+
+
+def _let_go(entry: Entry) -> None:
+    """Nothing it holds or took is in use any more."""
+    if entry.held is not None:
+        entry.held.is_busy = False
+        if not entry.is_finished:
+            entry.held.answer_tokens = float(entry.output_tokens)
+    if entry.match is not None:
+        entry.match.held.is_busy = False
+    entry.beginning = entry.match = None
 
 
 def _held(entry: Entry) -> float:

@@ -10,7 +10,9 @@ from spillway.clock import Clock
 from spillway.engines.engine import Engine
 from spillway.fleet.breaker import Breaker, BreakerOpen
 from spillway.fleet.lease import Lease
+from spillway.fleet.marks import Beginning
 from spillway.fleet.outlook import Outlook
+from spillway.fleet.prefixes import PrefixMemory
 from spillway.fleet.queue import QueueTimeout, SlotQueue
 from spillway.fleet.record import Entry, NodeRecord
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
@@ -99,11 +101,32 @@ class Upstream:
         while self.has_room and self.queue.hand_over():
             self.in_flight += 1
 
+    @property
+    def token_ratio(self) -> float:
+        """Tokens its engine makes of what we estimate at one."""
+        return 1.0 if self.record is None else self.record.token_ratio.value
+
+    @property
+    def prefixes(self) -> PrefixMemory | None:
+        """Which beginnings of prompts it holds, by what its engine is now; ``None`` for clouds."""
+        if self.record is None:
+            return None
+        context = max((model.context_tokens or 0 for model in self.models), default=0)
+        self.record.prefixes.fit(self.kind, self.slots, context or None)
+        return self.record.prefixes
+
+    def forget_prefixes(self) -> None:
+        """It was restarted, serves something else or is gone."""
+        if self.record is not None:
+            self.record.prefixes.forget()
+
     def work_s(self, facts: RequestFacts, now_s: float) -> float:
         """Node seconds that the request is estimated at; 0 where nothing is known."""
         if self.record is None or self.slots is None or (pace := self.record.learner.pace(now_s)) is None:
             return 0.0
-        return work_s(pace, self.slots, facts.input_tokens, facts.cached_tokens, facts.usual_output_tokens)
+        ratio = self.record.token_ratio.value
+        prompt, cached = facts.input_tokens * ratio, facts.cached_at(self.name) * ratio
+        return work_s(pace, self.slots, prompt, cached, facts.usual_output_tokens)
 
     def free_in_s(self, now_s: float) -> float | None:
         """When a slot should be free for one more request; ``None`` where nothing is known to go by."""
@@ -155,6 +178,7 @@ class Upstream:
             record.ttft_stretch.value,
             record.total_stretch.value,
             work_limit_s=outlook.limit_s(pace, load.slots),
+            token_ratio=record.token_ratio.value,
             is_loading=self.is_loading,
             is_due=not waiting and record.is_due(now_s),
             is_quarantined=self.is_quarantined,
@@ -187,8 +211,24 @@ class Fleet:
         now_s = self._clock.monotonic_s()
         return [upstream.snapshot(now_s, self.outlook) for upstream in self.upstreams.values()]
 
-    async def admit(self, facts: RequestFacts, choice: Choice, most_s: float = inf) -> Lease:
-        """Counts one more request in flight there until the lease ends.
+    @property
+    def has_nodes(self) -> bool:
+        """Whether any upstream is local."""
+        return any(upstream.record is not None for upstream in self.upstreams.values())
+
+    def recall(self, beginning: Beginning) -> tuple[tuple[str, float], ...]:
+        """How many tokens of that prompt each node is believed to hold: pairs of (upstream, tokens)."""
+        found: list[tuple[str, float]] = []
+        for name, upstream in self.upstreams.items():
+            prefixes = upstream.prefixes
+            if prefixes and (tokens := prefixes.believed(prefixes.find(beginning, not upstream.has_room))):
+                found.append((name, tokens))
+        return tuple(found)
+
+    async def admit(
+        self, facts: RequestFacts, choice: Choice, most_s: float = inf, beginning: Beginning | None = None
+    ) -> Lease:
+        """Counts one more request in flight there until the lease ends; ``beginning`` is that of its prompt.
 
         Waits for a slot of a node that is full, served by deadline; QueueTimeout after ``choice.queue_s``, or
         ``most_s`` when that is less.
@@ -197,7 +237,7 @@ class Fleet:
         upstream, now_s = self.upstreams[choice.upstream], self._clock.monotonic_s()
         upstream.breaker.check(now_s)
         self.on_admit(choice.upstream)
-        entry = Entry(facts, choice, now_s)
+        entry = Entry(facts, choice, now_s, beginning, upstream.token_ratio)
         entry.work_s = upstream.work_s(facts, now_s)
         if upstream.has_room and not len(upstream.queue):
             upstream.take()

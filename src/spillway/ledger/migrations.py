@@ -157,6 +157,7 @@ STEPS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (at, node, model, field, before, action)
         ){keyed_storage}""",
     ),
+    ("ALTER TABLE attempts ADD COLUMN forecast_cached_tokens {real}",),
 )
 
 LATEST = len(STEPS)

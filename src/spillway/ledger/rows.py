@@ -92,10 +92,11 @@ ATTEMPT_COLUMNS = (
     "price_usd",
     "energy_usd",
     "amortisation_usd",
+    "forecast_cached_tokens",
 )
 """Times are seconds after the request was accepted."""
 
-MONEY_COLUMNS = 4
+MONEY = slice(ATTEMPT_COLUMNS.index("cost_usd"), ATTEMPT_COLUMNS.index("amortisation_usd") + 1)
 NO_USAGE = Usage()
 NOTHING_TRIED = Bill(Decimal(0))
 
@@ -120,7 +121,7 @@ def rows_of(
     """
     attempts, request_id = outcome.attempts, outcome.facts.request_id
     rows = tuple([attempt_row(request_id, attempts[index], bill) for index, bill in enumerate(bills)])
-    money = rows[0][-MONEY_COLUMNS:] if len(rows) == 1 else _money(total_bill(attempts, bills))
+    money = rows[0][MONEY] if len(rows) == 1 else _money(total_bill(attempts, bills))
     request = (
         *_asked(outcome),
         *_answered(outcome),
@@ -231,6 +232,7 @@ def attempt_row(request_id: str, attempt: Attempt, bill: Bill) -> tuple[Value, .
         usage.cache_write_tokens,
         usage.reasoning_tokens,
         *_money(bill),
+        attempt.forecast_cached_tokens,
     )
 
 

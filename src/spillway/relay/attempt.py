@@ -34,6 +34,8 @@ LINGER_S = 0.05
 for."""
 TICK_S = 0.005
 """Timers may be early by as much."""
+LOST = frozenset({"upstream_unreachable", "upstream_closed", "upstream_cut"})
+"""Failures after which another process may answer at that address."""
 LOAD_POLLS_S = (0.1, 0.2, 0.4, 0.8, 1.0)
 """Pauses between questions to an upstream that loads its model; the last one repeats."""
 
@@ -317,14 +319,14 @@ class LiveAttempt:
     def succeed(self, error_code: str | None = None) -> tuple[Attempt, Bill]:
         """Notes an answer and frees the slot; ``error_code`` is that of a gate which the answer failed."""
         usage = self.usage()
-        self._lease.succeed(usage.output_tokens if usage else None)
+        self._lease.succeed(usage.output_tokens if usage else None, usage)
         finish = self.answer.finish_reason if self.answer else self.tee.finish_reason
         return self._note(error_code, 200, usage, finish)
 
     def fail(self, failure: Failure) -> None:
         """Notes a failure; it is billed only for tokens the upstream is known to have produced."""
         if failure.counts_against:
-            self._lease.fail(self._clock.monotonic_s())
+            self._lease.fail(self._clock.monotonic_s(), is_lost=failure.code in LOST)
         else:
             self._lease.release()
         self._note(failure.code, failure.status, self.usage() if self._has_worked else None)
@@ -378,6 +380,7 @@ class LiveAttempt:
             forecast_ttft_s=self.choice.ttft_s,
             forecast_ttft_p95_s=self.choice.ttft_p95_s,
             forecast_total_p95_s=self.choice.total_p95_s,
+            forecast_cached_tokens=self.choice.cached_tokens,
             in_flight=self._lease.in_flight,
             kind=self.step.kind,
         )

@@ -141,7 +141,9 @@ class Relay:
         """Waits for a slot, sends, waits for the first token; a failure is noted and raised."""
         asking = asking_for(run, step, self._prefill_of(step.choice), self._verifier is not None)
         try:
-            lease = await self._fleet.admit(run.job.facts, step.choice, run.remaining_s(inf))
+            lease = await self._fleet.admit(
+                run.job.facts, step.choice, run.remaining_s(inf), run.job.beginning
+            )
         except BreakerOpen as ill:
             raise AttemptFailed(left_alone(ill.retry_after_s)) from ill
         except QueueTimeout as full:

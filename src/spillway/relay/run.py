@@ -10,6 +10,7 @@ from msgspec import Struct
 
 from spillway.clock import Clock
 from spillway.engines.payload import Payload
+from spillway.fleet.marks import Beginning
 from spillway.relay.books import Books
 from spillway.relay.commit import Client
 from spillway.relay.seam import Seam
@@ -31,6 +32,8 @@ class Job(Struct, frozen=True):
     accepted_wall_s: float
     prompt_text: str | None = None
     """Only where the owner turned ``capture`` on."""
+    beginning: Beginning | None = None
+    """Of its prompt, to know what nodes hold of it; ``None`` where no node will read it."""
 
 
 def total_usd(bills: list[Bill]) -> Decimal | None:

@@ -76,13 +76,12 @@ def _capability(
         raise CapabilityMissing(f"no upstream that may answer this offers: {needed}{drifted}", param="model")
     if len(able) < len(left):
         said.append(reasons.CAPABILITY)
-    room_tokens = facts.input_tokens + (facts.max_output_tokens or 0)
-    fits = [c for c in able if c.model.context_tokens is None or _fits(facts, c, room_tokens)]
+    fits = [c for c in able if c.model.context_tokens is None or _fits(facts, c)]
     if not fits:
-        largest = max(c.model.context_tokens or 0 for c in able)
+        largest = max(able, key=lambda c: c.model.context_tokens or 0)
         sentence = (
-            f"prompt and answer need about {room_tokens} tokens ({facts.input_grade}), "
-            f"and the largest context that may be used holds {largest}"
+            f"prompt and answer need about {_room_tokens(facts, largest):.0f} tokens ({facts.input_grade}), "
+            f"and the largest context that may be used holds {largest.model.context_tokens or 0}"
         )
         raise ContextTooLong(sentence, param="messages")
     if len(fits) < len(able):
@@ -99,11 +98,16 @@ def _can(facts: RequestFacts, candidate: Candidate, said: list[str]) -> bool:
     return candidate.model.capabilities is None or facts.needs <= candidate.model.capabilities
 
 
-def _fits(facts: RequestFacts, candidate: Candidate, room_tokens: int) -> bool:
+def _room_tokens(facts: RequestFacts, candidate: Candidate) -> float:
+    """Tokens that prompt and answer take there."""
+    return candidate.node.prompt_tokens(facts)[0] + (facts.max_output_tokens or 0)
+
+
+def _fits(facts: RequestFacts, candidate: Candidate) -> bool:
     """An estimate that is only a little over is let through: the engine counts exactly and says so."""
     margin = 1.0 if facts.input_grade != "estimated" else 0.8
     limit = candidate.model.context_tokens
-    return limit is None or room_tokens * margin <= limit
+    return limit is None or _room_tokens(facts, candidate) * margin <= limit
 
 
 def _within_budget(
@@ -276,7 +280,7 @@ def _plan(
             continue  # a name that means several models of one upstream means the first listed
         taken.add((node.name, rank))
         deadlines = _patience(facts, policy.deadlines.get(node.name, _DEADLINES))
-        choices.append(_choice(candidate, beliefs.get(node.name), deadlines))
+        choices.append(_choice(facts, candidate, beliefs.get(node.name), deadlines))
     if choices[0].side == "local":
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
@@ -310,7 +314,9 @@ def _patience(facts: RequestFacts, deadlines: Deadlines) -> Deadlines:
     return structs.replace(deadlines, **dict(facts.deadlines)) if facts.deadlines else deadlines
 
 
-def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines) -> Choice:
+def _choice(
+    facts: RequestFacts, candidate: Candidate, belief: Admission | None, deadlines: Deadlines
+) -> Choice:
     node, model, _ = candidate
     if belief is None:
         return Choice(
@@ -323,7 +329,7 @@ def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines
         )
     patience_s = deadlines.first_token_s if belief.delay or belief.queue_s is None else belief.queue_s
     queue_s = min(patience_s, deadlines.first_token_s)
-    found = belief.forecast
+    found, (_, cached) = belief.forecast, node.prompt_tokens(facts)
     if found is None:
         return Choice(
             node.name,
@@ -333,6 +339,7 @@ def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines
             queue_s,
             context_tokens=model.context_tokens,
             drift=node.drift,
+            cached_tokens=cached,
         )
     return Choice(
         node.name,
@@ -346,6 +353,7 @@ def _choice(candidate: Candidate, belief: Admission | None, deadlines: Deadlines
         found.total_s * node.total_stretch,
         model.context_tokens,
         node.drift,
+        cached,
     )
 
 

@@ -42,8 +42,9 @@ def admission(
     if pace is None or load is None:
         return Admission("full" if _is_full(node, queue_per_slot) else None, None, None, None)
     usual, long = facts.usual_output_tokens, facts.long_output_tokens
-    found = forecast(load, pace, facts.input_tokens, facts.cached_tokens, usual, long)
-    work = work_s(pace, load.slots, facts.input_tokens, facts.cached_tokens, usual)
+    prompt, cached = node.prompt_tokens(facts)
+    found = forecast(load, pace, prompt, cached, usual, long)
+    work = work_s(pace, load.slots, prompt, cached, usual)
     if objective is None or (objective.ttft_s is None and objective.total_s is None):
         return Admission("full" if _is_full(node, queue_per_slot) else None, found, work, None)
     return Admission(_delay(node, load, objective, found, work), found, work, _queue_s(objective, found))

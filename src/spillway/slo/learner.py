@@ -68,16 +68,20 @@ class PaceLearner:
             return None
         return shape.scaled(self._prefill_drift.at(now_s), self._decode_drift.at(now_s))
 
-    def note_prefill(self, now_s: float, prompt_tokens: float, seconds: float) -> None:
-        """A prompt was read in that time, nobody else's work counted in."""
+    def note_prefill(
+        self, now_s: float, prompt_tokens: float, seconds: float, cached_tokens: float = 0.0
+    ) -> None:
+        """A prompt was read in that time but for its cached tokens, nobody else's work counted in."""
         known = self._prefill.coefficients
         y = max(seconds, 1e-5)
-        x = (1.0, max(prompt_tokens, 1.0))
+        fresh = max(prompt_tokens - cached_tokens, 1.0)
+        x = (1.0, fresh)
+        attention_s = self._attention_s * fresh * (max(prompt_tokens - fresh, 0.0) + fresh / 2)
         if known is not None:
-            expected = known[0] + known[1] * x[1] + self._attention_s * x[1] * x[1] / 2
+            expected = known[0] + known[1] * fresh + attention_s
             if expected > 0.0:
                 self._prefill_drift.learn(y / expected, now_s)
-        self._prefill.learn(x, max(y - self._attention_s * x[1] * x[1] / 2, y * 0.1))
+        self._prefill.learn(x, max(y - attention_s, y * 0.1))
 
     def note_decode(self, now_s: float, step_s: float, batch: float, context_tokens: float) -> None:
         """A step took that long with so many sequences of that mean context."""

@@ -72,7 +72,7 @@ class Prompt(NamedTuple):
         """What ``facts`` tell."""
         return cls(
             facts.input_tokens,
-            facts.cached_tokens,
+            max((tokens for _, tokens in facts.cached_on), default=facts.cached_tokens),
             facts.last_answer_tokens,
             facts.mean_answer_tokens,
             facts.task,
