@@ -177,8 +177,8 @@ def _mind(nodes: int, arrivals: Arrivals) -> Mind:
         margins=np.full(nodes, Margin().value),
         answers=np.zeros(nodes, dtype=np.int64),
         lengths=_row(Learned(LENGTH_KINDS)),
-        last_answers=arrivals.last_answer_tokens,
-        mean_answers=arrivals.mean_answer_tokens,
+        last_answers=np.array(arrivals.last_answer_tokens, dtype=np.int32),  # copies, for one layout
+        mean_answers=np.array(arrivals.mean_answer_tokens, dtype=np.float64),
         times_s=np.zeros(WINDOW),
         works_s=np.zeros(WINDOW),
         ranked_s=np.zeros(WINDOW),
