@@ -7,8 +7,9 @@ import numpy as np
 from spillway.planner.workload import Workload
 
 COUNT = np.arange(1, 5, dtype=np.int32)
+REAL = COUNT.astype(np.float64)
 WHOLE = Workload(
-    time_s=COUNT * 10.0,
+    time_s=10 * REAL,
     input_tokens=COUNT * 100,
     output_tokens=COUNT * 10,
     cached_tokens=COUNT * 50,
@@ -16,7 +17,7 @@ WHOLE = Workload(
     models=("m",),
     span_s=40.0,
     last_answer_tokens=COUNT * 7,
-    mean_answer_tokens=COUNT * 5.0,
+    mean_answer_tokens=5 * REAL,
 )
 
 
@@ -31,7 +32,7 @@ def test_a_part_has_all_columns_of_its_requests() -> None:
         assert part.cached_tokens.tolist() == [100, 150]
         assert part.last_answer_tokens.tolist() == [14, 21]
         assert part.mean_answer_tokens.tolist() == [10, 15]
-    bare = Workload(COUNT * 1.0, COUNT, COUNT, None, COUNT * 0, ("m",), 4.0).only(slice(0, 2))
+    bare = Workload(REAL, COUNT, COUNT, None, COUNT * 0, ("m",), 4.0).only(slice(0, 2))
     assert (bare.cached_tokens, bare.last_answer_tokens, bare.mean_answer_tokens) == (None, None, None)
 
 
