@@ -192,8 +192,8 @@ def _mind(nodes: int, arrivals: Arrivals) -> Mind:
         answers=np.zeros(nodes, dtype=np.int64),
         stretches=np.full(nodes, Quantile().value),
         lengths=_row(Learned(LENGTH_KINDS)),
-        last_answers=arrivals.last_answer_tokens,
-        mean_answers=arrivals.mean_answer_tokens,
+        last_answers=np.array(arrivals.last_answer_tokens, dtype=np.int32),  # copies, for one layout
+        mean_answers=np.array(arrivals.mean_answer_tokens, dtype=np.float64),
         times_s=np.zeros(WINDOW),
         works_s=np.zeros(WINDOW),
         ranked_s=np.zeros(WINDOW),

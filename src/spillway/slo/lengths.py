@@ -214,10 +214,10 @@ def _learn_pair(record: Learned, value: float) -> None:
     """One more pair of inputs and value is in the sums; old ones fade, the ridge does not."""
     inputs, products, moments = record.inputs, record.products, record.moments
     for i in range(INPUTS):
-        row = i * INPUTS
-        moments[i] = MEMORY * moments[i] + inputs[i] * value
+        one, row = inputs[i], i * INPUTS
+        moments[i] = MEMORY * moments[i] + one * value
         for j in range(i + 1):
-            products[row + j] = MEMORY * products[row + j] + inputs[i] * inputs[j]
+            products[row + j] = MEMORY * products[row + j] + one * inputs[j]
         products[row + i] += (1.0 - MEMORY) * RIDGE
     record.answers += 1.0
 
