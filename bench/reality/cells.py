@@ -9,7 +9,15 @@ from statistics import median
 from typing import Any
 
 from bench.reality.drive import Caller, Request, Seen, play, texts_for
-from bench.reality.foresee import Quantiles, capacity_rps, foresee, quantiles_of, seen_quantiles, workload_of
+from bench.reality.foresee import (
+    Limited,
+    Quantiles,
+    capacity_rps,
+    foresee,
+    quantiles_of,
+    seen_quantiles,
+    workload_of,
+)
 from bench.reality.mixes import Mix, draw, mean_gap_s
 from bench.reality.quiet import Disturbed, undisturbed
 from bench.reality.scene import Limits, gateway
@@ -17,7 +25,6 @@ from spillway.measuring.prompts import Prompts
 from spillway.measuring.target import Target
 from spillway.measuring.waits import waits
 from spillway.planner.profile import Profile
-from spillway.planner.routed import Routed
 from spillway.vocabulary import Objective
 
 __all__ = ["CALM_RATIO", "Cell", "Direct", "Load", "cell_from_json", "through_gateway"]
@@ -152,7 +159,8 @@ async def through_gateway(
 ) -> Cell | None:
     """The load through a fresh gateway that knows the profile: above all, the share that stayed local."""
     objective = Objective("default", limits.ttft_ms / 1e3, limits.total_ms / 1e3, 0.95)
-    told = foresee(workload_of(load.requests, load.cached_tokens), profile, Routed(objective), objective)
+    policy = Limited(objective, [request.output_tokens for request in load.requests])
+    told = foresee(workload_of(load.requests, load.cached_tokens), profile, policy, objective)
     cell = await _through(folder, twin, load, limits, must_end)
     local = told.is_local
     times = quantiles_of(told.ttft_s[local].tolist(), told.total_s[local].tolist())

@@ -11,13 +11,27 @@ from bench.reality.drive import Request, Seen
 from bench.reality.mixes import Mix, draw
 from spillway.planner.policies import AllLocal, Policy
 from spillway.planner.profile import Profile
+from spillway.planner.routed import Routed
 from spillway.planner.simulator import Fleet, Result, simulate
 from spillway.planner.workload import Workload
+from spillway.slo.lengths import Lengths, Prompt
 from spillway.vocabulary import Objective
 
-__all__ = ["Quantiles", "capacity_rps", "foresee", "quantiles_of", "seen_quantiles", "workload_of"]
+__all__ = ["Limited", "Quantiles", "capacity_rps", "foresee", "quantiles_of", "seen_quantiles", "workload_of"]
 
 SATURATING = 200
+
+
+class Limited(Routed):
+    """The gateway's rules for callers that say ``max_tokens``, as those of this bench do."""
+
+    def __init__(self, objective: Objective, max_tokens: Sequence[int]) -> None:
+        """One limit per request."""
+        super().__init__(objective)
+        self._max_tokens = max_tokens
+
+    def _expect(self, index: int, asked: Prompt) -> Lengths:
+        return self._lengths.expect(asked, self._max_tokens[index])
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from spillway.routing import NoEvidence, decide, reasons
 from spillway.routing import Policy as RoutingPolicy
 from spillway.slo.forecast import LEAST_FORECAST_S
 from spillway.slo.hedges import BURST, saved_after
-from spillway.slo.lengths import OutputLengths, Prompt
+from spillway.slo.lengths import Lengths, OutputLengths, Prompt
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.work_limit import WorkLimit
 from spillway.vocabulary import Decision, ModelFacts, NodeSnapshot, Objective, RequestFacts
@@ -92,7 +92,7 @@ class Routed:
             if node.finished:
                 self._learn(node, self._margins[n], self._stretches[n])
         asked = Prompt(prompt, cached, self._last[index], self._mean[index])
-        usual, long = self._lengths.expect(asked)
+        usual, long = self._expect(index, asked)
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, input_grade="reported",
             cached_tokens=cached, objective=self._objective, usual_output_tokens=usual,
@@ -110,6 +110,10 @@ class Routed:
             return self._index[first.upstream]
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)
         return cloud(said)
+
+    def _expect(self, index: int, asked: Prompt) -> Lengths:
+        """How long the answer to request ``index`` may get; usage files do not tell its ``max_tokens``."""
+        return self._lengths.expect(asked)
 
     @property
     def _hedges(self) -> list[float]:
