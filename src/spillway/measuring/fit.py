@@ -1,4 +1,4 @@
-"""Measured times become six figures of a node; pure arithmetic.
+"""Measured times become seven figures of a node; pure arithmetic.
 
 Errors count relative to what was measured, so a short prompt weighs as much as a long one, and a point far
 off the others (another process took the core) weighs little: Huber's weights, a few rounds of them.
@@ -9,19 +9,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from statistics import median
 
 import numpy as np
+from msgspec import structs
 from numpy.typing import NDArray
 
-from spillway.slo.pace import LinearPace
+from spillway.slo.pace import LinearPace, chunks_of
 
-__all__ = ["Read", "Step", "best_slots", "fit_pace", "non_negative_fit"]
+__all__ = ["Mixed", "Read", "Step", "best_slots", "fit_pace", "non_negative_fit"]
 
 Floats = NDArray[np.float64]
 
 OUTLIER_RATIO = 0.08
 """Relative errors beyond this weigh less and less (guess: what runs of an undisturbed engine stay within)."""
 ROUNDS = 12
+LEAST_MIXED, MOST_MIXED = 0.1, 20.0
+"""What a step beside a prompt may take over a plain one; beyond it something else was measured (guess)."""
 WORTH_RATIO = 0.05
 """A further slot must raise the throughput by so much to be worth the longer steps (guess)."""
 
@@ -44,11 +48,32 @@ class Step:
     seconds: float
 
 
-def fit_pace(reads: Sequence[Read], steps: Sequence[Step]) -> LinearPace:
-    """The figures that fit best, none negative; those without a sample stay 0."""
+@dataclass(frozen=True)
+class Mixed:
+    """One prompt read while ``batch`` sequences of that mean context wrote."""
+
+    read: Read
+    batch: int
+    context_tokens: float
+
+
+def fit_pace(reads: Sequence[Read], steps: Sequence[Step], mixed: Sequence[Mixed] = ()) -> LinearPace:
+    """The figures that fit best, none negative; those without a sample stay 0, the ratio 1."""
     read = non_negative_fit([_read_columns(r) for r in reads], [r.seconds for r in reads])
     step = non_negative_fit([_step_columns(s) for s in steps], [s.seconds for s in steps])
-    return LinearPace(read[0], read[1], read[2], step[0], step[1], step[2])
+    pace = LinearPace(*read, *step)
+    return structs.replace(pace, mixed_ratio=_mixed_ratio(pace, mixed))
+
+
+def _mixed_ratio(pace: LinearPace, mixed: Sequence[Mixed]) -> float:
+    """What is left of the times once the prompts are taken off, over the plain steps; the median of all."""
+    ratios = []
+    for one in mixed:
+        prompt, cached = one.read.prompt_tokens, one.read.cached_tokens
+        steps_s = chunks_of(prompt, cached) * pace.decode_step_s(one.batch, one.context_tokens)
+        if steps_s > 0.0:
+            ratios.append((one.read.seconds - pace.prefill_s(prompt, cached)) / steps_s)
+    return min(max(median(ratios), LEAST_MIXED), MOST_MIXED) if ratios else 1.0
 
 
 def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:

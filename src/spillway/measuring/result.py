@@ -21,7 +21,7 @@ LOOSE_RATIO = 0.25
 def profile_of(measured: Measured, target: Target, name: str, today: date) -> Profile:
     """The fitted profile; MeasureFailed when there is too little to fit."""
     _refuse_too_little(measured, target)
-    pace = fit_pace(measured.reads, measured.steps)
+    pace = fit_pace(measured.reads, measured.steps, measured.mixed)
     held = median(read.prompt_tokens for read in measured.reads)
     most = measured.slots or measured.tested_concurrency
     errors = fit_errors(pace, most, measured.probes)

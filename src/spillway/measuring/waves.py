@@ -11,7 +11,7 @@ from spillway.slo.pace import LinearPace
 
 __all__ = ["Ask", "Plan", "Purpose", "Wave", "work_s"]
 
-Purpose = Literal["read", "cached", "batch", "probe"]
+Purpose = Literal["read", "cached", "batch", "mixed", "probe"]
 
 LONGEST_PROMPT_TOKENS = 8192
 SHARE_OF_ONE_READ = 1 / 20
@@ -21,6 +21,10 @@ FEWEST_TOKENS, MOST_TOKENS = 6, 48
 """Tokens of an answer: fewer give no step time, more only cost time."""
 MOST_BATCH_TOKENS = 96
 PROBES_A_ROUND = 2
+MOST_BESIDE = 8
+"""Sequences that write while a prompt is measured beside them."""
+LATER_STEPS = 4
+"""Steps that all of them have written before it comes."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +112,18 @@ class Plan:
         """So many requests at once, with short prompts or middling ones."""
         prompt = self.lengths[len(self.lengths) // 2] if is_long else self.shortest_tokens
         return Wave("batch", (Ask(prompt, self.batch_output_tokens),) * size)
+
+    def mixed(self, most: int, dice: random.Random) -> Wave | None:
+        """One prompt that comes while others write; ``None`` where nothing runs beside anything."""
+        beside = min(most - 1, MOST_BESIDE)
+        if beside < 1:
+            return None
+        held = self.shortest_tokens + self.batch_output_tokens / 2
+        step_s = self.pace.decode_step_s(beside, held)
+        begun_s = beside * (self.pace.prefill_s(self.shortest_tokens, 0) + step_s) + LATER_STEPS * step_s
+        lengths = self.lengths[:3]
+        late = Ask(dice.choice(lengths), FEWEST_TOKENS, begun_s)
+        return Wave("mixed", (*(Ask(self.shortest_tokens, self.batch_output_tokens),) * beside, late))
 
     def probes(self, most: int, dice: random.Random) -> Iterator[Wave]:
         """Waves unlike the others, kept from the fit: odd lengths, sent one after another at odd moments."""

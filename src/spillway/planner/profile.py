@@ -17,6 +17,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeGuard
 
+from msgspec import structs
+
 from spillway.errors import ConfigError
 from spillway.slo.pace import LinearPace
 
@@ -35,6 +37,7 @@ SCHEMA = "spillway.profile/1"
 PACE_KEYS = (
     "prefill_base_s", "prefill_token_s", "attention_s", "step_base_s", "step_sequence_s", "step_context_s",
 )  # fmt: skip
+MOST_MIXED = 100.0
 MAX_BYTES = 1_000_000
 
 
@@ -138,7 +141,7 @@ def load_profile(path: Path) -> Profile:
 def profile_to_json(profile: Profile) -> dict[str, Any]:
     """The profile as one JSON object."""
     fields = asdict(profile)
-    fields["pace"] = {key: getattr(profile.pace, key) for key in PACE_KEYS}
+    fields["pace"] = {key: getattr(profile.pace, key) for key in (*PACE_KEYS, "mixed_ratio")}
     fields["warnings"] = list(profile.warnings)
     fields["tok_s"] = {str(n): speed for n, speed in (profile.tok_s or {}).items()}
     return {"schema": SCHEMA, **fields}
@@ -175,11 +178,14 @@ def profile_from_json(fields: Any) -> Profile:
 
 
 def _pace(fields: Mapping[str, Any]) -> LinearPace:
-    """Six figures, none negative; one that could make a node infinitely fast is refused."""
+    """The figures, none negative; one that could make a node infinitely fast is refused."""
     values = [_seconds(fields, key) for key in PACE_KEYS]
     if values[0] + values[1] <= 0 or values[3] + values[4] <= 0:
         raise ValueError("says that the node takes no time")
-    return LinearPace(*values)
+    mixed = fields.get("mixed_ratio", 1.0)  # older profiles have none
+    if not _is_number(mixed) or not 0 < mixed <= MOST_MIXED:
+        raise ValueError(f"has no valid pace.mixed_ratio (a number, above 0, at most {MOST_MIXED:g})")
+    return structs.replace(LinearPace(*values), mixed_ratio=float(mixed))
 
 
 def _seconds(fields: Mapping[str, Any], key: str) -> float:
