@@ -1,4 +1,4 @@
-"""Measured times become seven figures of a node; pure arithmetic.
+"""Measured times become eight figures of a node; pure arithmetic.
 
 Errors count relative to what was measured, so a short prompt weighs as much as a long one, and a point far
 off the others (another process took the core) weighs little: Huber's weights, a few rounds of them.
@@ -59,9 +59,12 @@ class Mixed:
 
 def fit_pace(reads: Sequence[Read], steps: Sequence[Step], mixed: Sequence[Mixed] = ()) -> LinearPace:
     """The figures that fit best, none negative; those without a sample stay 0, the ratio 1."""
-    read = non_negative_fit([_read_columns(r) for r in reads], [r.seconds for r in reads])
-    step = non_negative_fit([_step_columns(s) for s in steps], [s.seconds for s in steps])
-    pace = LinearPace(*read, *step)
+    read, step = [0.0] * 4, [0.0] * 3
+    if reads:
+        read = non_negative_fit([_read_columns(r) for r in reads], [r.seconds for r in reads])
+    if steps:
+        step = non_negative_fit([_step_columns(s) for s in steps], [s.seconds for s in steps])
+    pace = LinearPace(read[0], read[1], read[2], step[0], step[1], step[2], cached_token_s=read[3])
     return structs.replace(pace, mixed_ratio=_mixed_ratio(pace, mixed))
 
 
@@ -84,9 +87,7 @@ def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:
 
 
 def non_negative_fit(columns: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
-    """Three coefficients, each at least 0, of least relative error; all 0 without a point."""
-    if not len(seconds):
-        return [0.0, 0.0, 0.0]
+    """A coefficient per column, each at least 0, of least relative error."""
     y = np.asarray(seconds, dtype=np.float64)
     x = np.asarray(columns, dtype=np.float64) / y[:, None]
     weight = np.ones(len(y))
@@ -117,9 +118,10 @@ def _best_subset(x: Floats, y: Floats) -> Floats:
     return best
 
 
-def _read_columns(read: Read) -> tuple[float, float, float]:
+def _read_columns(read: Read) -> tuple[float, float, float, float]:
     fresh = max(read.prompt_tokens - read.cached_tokens, 1.0)
-    return 1.0, fresh, fresh * (read.prompt_tokens - fresh + fresh / 2)
+    cached = read.prompt_tokens - fresh
+    return 1.0, fresh, fresh * (cached + fresh / 2), cached
 
 
 def _step_columns(step: Step) -> tuple[float, float, float]:

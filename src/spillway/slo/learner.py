@@ -51,11 +51,12 @@ class PaceLearner:
 
     def __init__(self, profile: LinearPace | None = None) -> None:
         prefill = decode = None
-        self._attention_s, self._mixed_ratio = 0.0, 1.0
+        self._attention_s, self._mixed_ratio, self._cached_token_s = 0.0, 1.0, 0.0
         if profile is not None:
             prefill = (profile.prefill_base_s, profile.prefill_token_s)
             decode = (profile.step_base_s, profile.step_sequence_s, profile.step_context_s)
             self._attention_s, self._mixed_ratio = profile.attention_s, profile.mixed_ratio
+            self._cached_token_s = profile.cached_token_s
         strength = GUESS_STRENGTH if profile is None else PROFILE_STRENGTH
         self._prefill = Regression(prefill, PREFILL_SHARES, strength)
         self._decode = Regression(decode, DECODE_SHARES, strength)
@@ -76,12 +77,13 @@ class PaceLearner:
         y = max(seconds, 1e-5)
         fresh = max(prompt_tokens - cached_tokens, 1.0)
         x = (1.0, fresh)
-        attention_s = self._attention_s * fresh * (max(prompt_tokens - fresh, 0.0) + fresh / 2)
+        cached = max(prompt_tokens - fresh, 0.0)
+        known_s = self._attention_s * fresh * (cached + fresh / 2) + self._cached_token_s * cached
         if known is not None:
-            expected = known[0] + known[1] * fresh + attention_s
+            expected = known[0] + known[1] * fresh + known_s
             if expected > 0.0:
                 self._prefill_drift.learn(y / expected, now_s)
-        self._prefill.learn(x, max(y - attention_s, y * 0.1))
+        self._prefill.learn(x, max(y - known_s, y * 0.1))
 
     def note_decode(self, now_s: float, step_s: float, batch: float, context_tokens: float) -> None:
         """A step took that long with so many sequences of that mean context."""
@@ -100,5 +102,12 @@ class PaceLearner:
             return None
         step = decode or [0.0, 0.0, 0.0]
         return LinearPace(
-            prefill[0], prefill[1], self._attention_s, step[0], step[1], step[2], self._mixed_ratio
+            prefill[0],
+            prefill[1],
+            self._attention_s,
+            step[0],
+            step[1],
+            step[2],
+            self._mixed_ratio,
+            self._cached_token_s,
         )

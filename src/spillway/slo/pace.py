@@ -1,4 +1,4 @@
-"""A node's speed as seven numbers, from a saved profile, a physical estimate or its own traffic."""
+"""A node's speed as eight numbers, from a saved profile, a physical estimate or its own traffic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHUNK_TOKENS = 512
 class LinearPace(Struct, frozen=True):
     """Times that grow linearly: prefill with the tokens to read, a decode step with batch and context.
 
-    All but the last are seconds, none is negative. ``attention_s`` is per fresh token and token before it.
+    All but the ratio are seconds, none is negative. ``attention_s`` is per fresh token and token before it.
     """
 
     prefill_base_s: float = 0.0
@@ -25,6 +25,8 @@ class LinearPace(Struct, frozen=True):
     """What one more token in any cache adds to a step."""
     mixed_ratio: float = 1.0
     """A step that shares its pass with a chunk of a prompt, over a plain one."""
+    cached_token_s: float = 0.0
+    """What a prompt token that the prefix cache held still takes: engines copy it."""
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
@@ -34,7 +36,8 @@ class LinearPace(Struct, frozen=True):
         """Seconds to read a prompt when nothing else runs; one token at least is always computed."""
         fresh = max(prompt_tokens - cached_tokens, 1.0)
         cached = prompt_tokens - fresh
-        return self.prefill_base_s + fresh * (self.prefill_token_s + self.attention_s * (cached + fresh / 2))
+        fresh_s = fresh * (self.prefill_token_s + self.attention_s * (cached + fresh / 2))
+        return self.prefill_base_s + cached * self.cached_token_s + fresh_s
 
     def scaled(self, prefill: float, decode: float) -> LinearPace:
         """The same node running that many times slower."""
@@ -46,6 +49,7 @@ class LinearPace(Struct, frozen=True):
             self.step_sequence_s * decode,
             self.step_context_s * decode,
             self.mixed_ratio,
+            self.cached_token_s * prefill,
         )
 
 
