@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from spillway.measuring.fit import Mixed, Read, Step, best_slots, fit_pace
+from spillway.measuring.fit import Read, Step, best_slots, fit_pace
 from spillway.slo.pace import LinearPace
 
 TRUE = LinearPace(0.012, 0.0004, 2e-8, 0.018, 0.0025, 3e-7, cached_token_s=3e-5)
@@ -59,21 +59,6 @@ def test_a_stolen_core_does_not_bend_the_fit() -> None:
     found = fit_pace(reads, steps)
     for prompt in PROMPTS:
         assert found.prefill_s(prompt, 0) == pytest.approx(TRUE.prefill_s(prompt, 0), rel=0.05)
-
-
-def test_steps_beside_a_prompt_have_a_price_of_their_own() -> None:
-    """What is left of the time to the first token is that many plain steps; one odd sample bends nothing."""
-    reads, steps = samples(0.0)
-    step_s = TRUE.decode_step_s(3, 100)
-    mixed = [
-        Mixed(Read(prompt, 0, TRUE.prefill_s(prompt, 0) + 2.5 * step_s * (-(-prompt // 512))), 3, 100)
-        for prompt in (20, 100, 900)
-    ]
-    assert fit_pace(reads, steps, mixed).mixed_ratio == pytest.approx(2.5, rel=1e-3)
-    odd = Mixed(Read(20, 0, 60.0), 3, 100)
-    assert fit_pace(reads, steps, [*mixed, odd]).mixed_ratio == pytest.approx(2.5, rel=1e-3)
-    assert fit_pace(reads, steps, [odd]).mixed_ratio == 20.0
-    assert fit_pace(reads, steps).mixed_ratio == 1.0
 
 
 def test_no_figure_is_negative() -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 
 import pytest
+from msgspec import structs
 
 from spillway.measuring.ask import Answered
-from spillway.measuring.campaign import mixed_of, step_of
-from spillway.measuring.foretell import Sent, fit_errors, foretell
+from spillway.measuring.campaign import step_of
+from spillway.measuring.foretell import Sent, fit_errors, foretell, with_mixed_steps
 from spillway.measuring.prompts import Prompts
 from spillway.measuring.waves import Plan, work_s
 from spillway.slo.pace import LinearPace
@@ -83,30 +84,24 @@ def test_answers_that_hardly_overlap_give_no_step() -> None:
     assert step_of([answered(0.0, 0.1, 10), answered(5.0, 0.1, 10)]) is None
 
 
-def test_a_prompt_beside_others_is_timed_while_all_of_them_write() -> None:
-    """The last one's first token counts when the others had begun and went on; else it says nothing."""
-    others = [answered(1.0, 0.1, 40), answered(1.5, 0.1, 40)]
-    late = Answered(2.0, (2.7, 2.8), 30, 10, 2)
-    mixed = mixed_of([*others, late])
-    assert mixed is not None
-    assert (mixed.batch, mixed.context_tokens) == (2, 70)
-    assert (mixed.read.prompt_tokens, mixed.read.cached_tokens) == (30, 10)
-    assert mixed.read.seconds == pytest.approx(0.7)
-    assert mixed_of([*others, Answered(1.2, (2.7, 2.8), 30, 0, 2)]) is None
-    assert mixed_of([*others, Answered(2.0, (5.2, 5.3), 30, 0, 2)]) is None
-
-
-def test_a_prompt_is_measured_beside_others_only_where_there_are_slots() -> None:
-    """All slots but one write when it comes; a node of one slot has nothing to measure."""
-    plan = Plan.made_for(PACE, 60.0, 4096, 16, 4)
-    wave = plan.mixed(4, random.Random(1))
-    assert wave is not None
-    *others, late = wave.asks
-    assert len(others) == 3
-    assert late.delay_s > 3 * PACE.prefill_s(16, 0)
-    written_s = late.delay_s + PACE.prefill_s(late.prompt_tokens, 0)
-    assert others[0].output_tokens * PACE.decode_step_s(3, 50) > written_s
-    assert plan.mixed(1, random.Random(1)) is None
+def test_the_price_of_steps_beside_prompts_is_found() -> None:
+    """From the times of waves alone, also when one answer in eight took twice as long; 1 without waves."""
+    plan, dice = Plan.made_for(PACE, 60.0, 4096, 16, 4), random.Random(3)
+    true = structs.replace(PACE, mixed_ratio=2.5)
+    waves = []
+    for wave in (wave for _ in range(8) for wave in plan.probes(5, dice, "mixed", least=2)):
+        sent = [Sent(ask.delay_s, ask.prompt_tokens, 0, ask.output_tokens, 1.0, 1.0) for ask in wave.asks]
+        told = foretell(true, 4, sent)
+        late = [2.0 if dice.random() < 0.125 else 1.0 for _ in sent]
+        waves.append(
+            [
+                Sent(s.sent_s, s.prompt_tokens, 0, s.output_tokens, k * ttft, k * itl if itl else None)
+                for s, (ttft, itl), k in zip(sent, told, late, strict=True)
+            ]
+        )
+    assert all(len(wave) >= 2 for wave in waves)
+    assert with_mixed_steps(PACE, 4, waves).mixed_ratio == pytest.approx(2.5, abs=0.4)
+    assert with_mixed_steps(PACE, 4, []).mixed_ratio == 1.0
 
 
 def test_what_the_simulator_says_has_no_error_against_itself() -> None:

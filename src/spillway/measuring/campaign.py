@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from spillway.engines.wire import WireError
 from spillway.errors import MeasureFailed
 from spillway.measuring.ask import Answered, NoStream, Refused
-from spillway.measuring.fit import Mixed, Read, Step, fit_pace
+from spillway.measuring.fit import Read, Step, fit_pace
 from spillway.measuring.foretell import Sent
 from spillway.measuring.prompts import Prompts
 from spillway.measuring.target import Target, problem_of
@@ -34,7 +34,6 @@ DISTURBED_RATIO, MOST_REPEATS = 0.08, 6
 """Waiting for a core beyond which a wave is played again, and how often at most."""
 BUSY = (429, 503)
 WORDS_FIRST, WORDS_SECOND = 8, 32
-MIXED_A_ROUND = 3
 
 
 @dataclass(frozen=True)
@@ -53,7 +52,8 @@ class Measured:
 
     reads: list[Read] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    mixed: list[Mixed] = field(default_factory=list)
+    mixed: list[list[Sent]] = field(default_factory=list)
+    """Waves that tell what steps beside prompts take."""
     probes: list[list[Sent]] = field(default_factory=list)
     slots: int | None = None
     """Sequences it works on at once, as told or as seen; ``None`` when no limit showed."""
@@ -158,13 +158,16 @@ class Campaign:
             await self._play_all(self._shuffled(waves))
 
     def _mixed(self, plan: Plan, most: int) -> list[Wave]:
-        """Prompts that are read while others write."""
-        waves = [plan.mixed(most, self._dice) for _ in range(MIXED_A_ROUND)]
-        return [wave for wave in waves if wave is not None]
+        """Prompts that are read while others write; a node of one slot has none."""
+        at_once = self._at_once(most)
+        return list(plan.probes(at_once, self._dice, "mixed", least=2)) if most > 1 else []
 
     def _probes(self, plan: Plan, most: int) -> list[Wave]:
+        return list(plan.probes(self._at_once(most), self._dice))
+
+    def _at_once(self, most: int) -> int:
         """Where the limit of slots is known, one request more than that may come at once."""
-        return list(plan.probes(min(most + (self.measured.slots is not None), 8), self._dice))
+        return min(most + (self.measured.slots is not None), 8)
 
     def _shuffled(self, waves: list[Wave]) -> list[Wave]:
         """Another order, in which a wave that continues a prompt still follows that prompt."""
@@ -208,7 +211,7 @@ class Campaign:
         )
 
     def _pace(self) -> LinearPace:
-        return fit_pace(self.measured.reads, self.measured.steps, self.measured.mixed)
+        return fit_pace(self.measured.reads, self.measured.steps)
 
     async def _play_all(self, waves: Iterable[Wave]) -> None:
         for wave in waves:
@@ -291,8 +294,7 @@ class Campaign:
             self.measured.probes.append([_sent(answer) for answer in answers])
             return
         if wave.purpose == "mixed":
-            if (mixed := mixed_of(answers)) is not None:
-                self.measured.mixed.append(mixed)
+            self.measured.mixed.append([_sent(answer) for answer in answers])
         elif wave.size == 1:
             self._keep_alone(answers[0])
         elif (step := step_of(answers)) is not None:
@@ -326,17 +328,6 @@ def step_of(answers: Sequence[Answered]) -> Step | None:
     return Step(len(answers), held, (end_s - start_s) / mean)
 
 
-def mixed_of(answers: Sequence[Answered]) -> Mixed | None:
-    """The last prompt's reading beside the others; ``None`` when they did not all write all the while."""
-    *others, late = answers
-    first_s = late.sent_s + late.ttft_s
-    if any(other.piece_s[0] > late.sent_s or other.piece_s[-1] < first_s for other in others):
-        return None
-    read = Read(late.prompt_tokens or 1, late.cached_tokens or 0, late.ttft_s)
-    held = sum((other.prompt_tokens or 0) + other.tokens / 2 for other in others) / len(others)
-    return Mixed(read, len(others), held)
-
-
 def _running_together(answers: Sequence[Answered]) -> int:
     """How many had their first token before the first of them ended."""
     first_end_s = min(answer.piece_s[-1] for answer in answers)
@@ -364,7 +355,7 @@ def _described(wave: Wave) -> str:
     if wave.purpose == "probe":
         return "probes kept from the fit"
     if wave.purpose == "mixed":
-        return "a prompt while others write"
+        return "requests at odd moments"
     if wave.size > 1:
         return f"{wave.size} at once"
     return f"prompt of {wave.asks[0].prompt_tokens} tokens"

@@ -9,23 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from statistics import median
 
 import numpy as np
-from msgspec import structs
 from numpy.typing import NDArray
 
-from spillway.slo.pace import LinearPace, chunks_of
+from spillway.slo.pace import LinearPace
 
-__all__ = ["Mixed", "Read", "Step", "best_slots", "fit_pace", "non_negative_fit"]
+__all__ = ["Read", "Step", "best_slots", "fit_pace", "non_negative_fit"]
 
 Floats = NDArray[np.float64]
 
 OUTLIER_RATIO = 0.08
 """Relative errors beyond this weigh less and less (guess: what runs of an undisturbed engine stay within)."""
 ROUNDS = 12
-LEAST_MIXED, MOST_MIXED = 0.1, 20.0
-"""What a step beside a prompt may take over a plain one; beyond it something else was measured (guess)."""
 WORTH_RATIO = 0.05
 """A further slot must raise the throughput by so much to be worth the longer steps (guess)."""
 
@@ -48,35 +44,14 @@ class Step:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Mixed:
-    """One prompt read while ``batch`` sequences of that mean context wrote."""
-
-    read: Read
-    batch: int
-    context_tokens: float
-
-
-def fit_pace(reads: Sequence[Read], steps: Sequence[Step], mixed: Sequence[Mixed] = ()) -> LinearPace:
-    """The figures that fit best, none negative; those without a sample stay 0, the ratio 1."""
+def fit_pace(reads: Sequence[Read], steps: Sequence[Step]) -> LinearPace:
+    """The figures that fit best, none negative; those without a sample stay 0."""
     read, step = [0.0] * 4, [0.0] * 3
     if reads:
         read = non_negative_fit([_read_columns(r) for r in reads], [r.seconds for r in reads])
     if steps:
         step = non_negative_fit([_step_columns(s) for s in steps], [s.seconds for s in steps])
-    pace = LinearPace(read[0], read[1], read[2], step[0], step[1], step[2], cached_token_s=read[3])
-    return structs.replace(pace, mixed_ratio=_mixed_ratio(pace, mixed))
-
-
-def _mixed_ratio(pace: LinearPace, mixed: Sequence[Mixed]) -> float:
-    """What is left of the times once the prompts are taken off, over the plain steps; the median of all."""
-    ratios = []
-    for one in mixed:
-        prompt, cached = one.read.prompt_tokens, one.read.cached_tokens
-        steps_s = chunks_of(prompt, cached) * pace.decode_step_s(one.batch, one.context_tokens)
-        if steps_s > 0.0:
-            ratios.append((one.read.seconds - pace.prefill_s(prompt, cached)) / steps_s)
-    return min(max(median(ratios), LEAST_MIXED), MOST_MIXED) if ratios else 1.0
+    return LinearPace(read[0], read[1], read[2], step[0], step[1], step[2], cached_token_s=read[3])
 
 
 def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:

@@ -8,7 +8,7 @@ from statistics import median
 from spillway.errors import MeasureFailed
 from spillway.measuring.campaign import Measured
 from spillway.measuring.fit import best_slots, fit_pace
-from spillway.measuring.foretell import fit_errors
+from spillway.measuring.foretell import fit_errors, with_mixed_steps
 from spillway.measuring.target import Target
 from spillway.planner.profile import Profile
 
@@ -21,9 +21,9 @@ LOOSE_RATIO = 0.25
 def profile_of(measured: Measured, target: Target, name: str, today: date) -> Profile:
     """The fitted profile; MeasureFailed when there is too little to fit."""
     _refuse_too_little(measured, target)
-    pace = fit_pace(measured.reads, measured.steps, measured.mixed)
-    held = median(read.prompt_tokens for read in measured.reads)
     most = measured.slots or measured.tested_concurrency
+    pace = with_mixed_steps(fit_pace(measured.reads, measured.steps), most, measured.mixed)
+    held = median(read.prompt_tokens for read in measured.reads)
     errors = fit_errors(pace, most, measured.probes)
     warnings = list(measured.warnings)
     for what, ratio in (("first tokens", errors.ttft_median_ratio), ("steps", errors.itl_median_ratio)):

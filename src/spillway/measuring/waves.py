@@ -21,10 +21,6 @@ FEWEST_TOKENS, MOST_TOKENS = 6, 48
 """Tokens of an answer: fewer give no step time, more only cost time."""
 MOST_BATCH_TOKENS = 96
 PROBES_A_ROUND = 2
-MOST_BESIDE = 8
-"""Sequences that write while a prompt is measured beside them."""
-LATER_STEPS = 4
-"""Steps that all of them have written before it comes."""
 
 
 @dataclass(frozen=True)
@@ -113,22 +109,15 @@ class Plan:
         prompt = self.lengths[len(self.lengths) // 2] if is_long else self.shortest_tokens
         return Wave("batch", (Ask(prompt, self.batch_output_tokens),) * size)
 
-    def mixed(self, most: int, dice: random.Random) -> Wave | None:
-        """One prompt that comes while others write; ``None`` where nothing runs beside anything."""
-        beside = min(most - 1, MOST_BESIDE)
-        if beside < 1:
-            return None
-        held = self.shortest_tokens + self.batch_output_tokens / 2
-        step_s = self.pace.decode_step_s(beside, held)
-        begun_s = beside * (self.pace.prefill_s(self.shortest_tokens, 0) + step_s) + LATER_STEPS * step_s
-        lengths = self.lengths[:3]
-        late = Ask(dice.choice(lengths), FEWEST_TOKENS, begun_s)
-        return Wave("mixed", (*(Ask(self.shortest_tokens, self.batch_output_tokens),) * beside, late))
+    def probes(
+        self, most: int, dice: random.Random, purpose: Purpose = "probe", least: int = 1
+    ) -> Iterator[Wave]:
+        """Waves unlike the others: odd lengths, sent one after another at odd moments.
 
-    def probes(self, most: int, dice: random.Random) -> Iterator[Wave]:
-        """Waves unlike the others, kept from the fit: odd lengths, sent one after another at odd moments."""
+        Probes are kept from the fit; "mixed" ones tell what steps beside prompts take.
+        """
         for _ in range(PROBES_A_ROUND):
-            size = dice.randint(1, most)
+            size = dice.randint(min(least, most), most)
             asks = [
                 Ask(
                     round(
@@ -141,7 +130,7 @@ class Plan:
             span_s = work_s(Wave("probe", tuple(asks)), self.pace) * 0.7
             moments = sorted(dice.uniform(0.0, span_s) for _ in asks)
             yield Wave(
-                "probe",
+                purpose,
                 tuple(
                     Ask(ask.prompt_tokens, ask.output_tokens, moment - moments[0])
                     for ask, moment in zip(asks, moments, strict=True)
