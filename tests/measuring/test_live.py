@@ -135,7 +135,9 @@ def test_ctrl_c_ends_it_at_once(tmp_path: Path) -> None:
     model = build_micro_gguf(tmp_path / "m.gguf", context_tokens=512)
     saved = tmp_path / "p.json"
     arguments = ["bench", str(model), "--context-tokens", "512", "--duration", "60", "--save", str(saved)]
-    code = f"import sys; from spillway.cli import run; print('go', flush=True); sys.exit(run({arguments!r}))"
+    # who starts the tests in the background hands down a SIGINT that is ignored
+    heard = "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"{heard}; from spillway.cli import run; print('go', flush=True); sys.exit(run({arguments!r}))"
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
