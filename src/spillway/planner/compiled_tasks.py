@@ -23,7 +23,7 @@ from spillway.planner.routed import Routed
 from spillway.planner.runs import Arrivals
 from spillway.planner.workload import Floats
 from spillway.routing import Policy as RoutingPolicy
-from spillway.routing.decide import ASKING_S
+from spillway.slo.forecast import USABLE_SHARE
 from spillway.slo.lengths import Learned
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.work_limit import FILL, WINDOW
@@ -171,7 +171,7 @@ def _rules(
     objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_s: float, hedge_share: float
 ) -> Rules:
     ttft_s, total_s = limits(objective)
-    spare_s = ttft_s - cloud_p95_s - ASKING_S
+    spare_s = USABLE_SHARE * ttft_s - cloud_p95_s
     return Rules(
         ttft_s=ttft_s,
         total_s=total_s,

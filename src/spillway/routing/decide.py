@@ -27,6 +27,7 @@ from spillway.routing import reasons
 from spillway.routing.candidates import RETRY_AFTER_S, Candidate, named
 from spillway.routing.policy import Evidence, Policy
 from spillway.slo.admission import Admission, admission
+from spillway.slo.forecast import USABLE_SHARE
 from spillway.slo.hedges import LEAST_DELAY_S
 from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, Objective, RequestFacts
 
@@ -34,8 +35,6 @@ __all__ = ["decide"]
 
 DEFAULT_OUTPUT_TOKENS = 256
 """Answer length assumed for ordering by price when the request sets no limit (guess)."""
-ASKING_S = 0.01
-"""Time that turning to a cloud takes (guess)."""
 
 
 def decide(
@@ -199,7 +198,7 @@ def _spare_s(left: list[Candidate], objective: Objective | None) -> float:
     clouds = [c.node.ttft_p95_s for c in left if c.node.ttft_p95_s is not None and c.node.side == "cloud"]
     if objective is None or objective.ttft_s is None or not clouds:
         return float("inf")
-    spare_s = objective.ttft_s - min(clouds) - ASKING_S
+    spare_s = USABLE_SHARE * objective.ttft_s - min(clouds)
     return spare_s if spare_s > 0.0 else float("inf")
 
 

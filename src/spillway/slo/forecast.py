@@ -14,6 +14,7 @@ from spillway.vocabulary import Load, Pace
 
 __all__ = [
     "LEAST_FORECAST_S",
+    "USABLE_SHARE",
     "Forecast",
     "forecast",
     "patience_s",
@@ -25,6 +26,8 @@ __all__ = [
     "work_seconds",
 ]
 
+USABLE_SHARE = 0.9
+"""Of a limit, what may pass in waiting: the rest is for what happens before and after the gateway (guess)."""
 LEAST_FORECAST_S = 1e-4
 """What a forecast counts as at least where it is divided by."""
 
@@ -56,7 +59,7 @@ def patience_s(limit_s: float, expected_s: float, first_s: float, alone_s: float
 
     ``expected_s`` is what the limit is on, ``first_s`` the first token, both as forecast for now.
     """
-    return limit_s - (expected_s - first_s + alone_s)
+    return USABLE_SHARE * limit_s - (expected_s - first_s + alone_s)
 
 
 def work_seconds(prompt_s: float, usual_tokens: float, step_share_s: float, cache_s: float) -> float:
