@@ -26,7 +26,7 @@ __all__ = [
     "work_seconds",
 ]
 
-USABLE_SHARE = 0.9
+USABLE_SHARE = 0.85
 """Of a limit, what may pass in waiting: the rest is for what happens before and after the gateway (guess)."""
 LEAST_FORECAST_S = 1e-4
 """What a forecast counts as at least where it is divided by."""
