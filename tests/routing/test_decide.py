@@ -372,31 +372,6 @@ def test_rule_8_says_how_long_to_wait_and_when_to_hedge() -> None:
     assert pinned.hedge_delay_s is None
 
 
-def test_rule_8_hedges_with_a_cloud_only_when_waiting_longer_would_make_it_late_too() -> None:
-    """Past the predicted p95 there may be time left: the paid second attempt begins when it must."""
-    request = facts(objective=Objective("x", ttft_s=3.0))
-    for cloud_s, began_s in ((0.5, 2.05), (2.9, None), (3.5, None)):
-        nodes = [busy(ttft_stretch=1.5), cloud(ttft_p95_s=cloud_s)]
-        decision = decide(request, NoEvidence(), nodes, Policy(hedges=True))
-        late_s = decision.choices[0].ttft_p95_s
-        assert decision.hedge_delay_s == pytest.approx(late_s if began_s is None else began_s)
-    several = [busy(name="one"), busy(name="two"), cloud(ttft_p95_s=0.5)]
-    decision = decide(request, NoEvidence(), several, Policy(hedges=True))
-    assert decision.hedge_delay_s == pytest.approx(decision.choices[0].ttft_p95_s)
-
-
-def test_rule_8_waits_while_its_own_prompt_can_still_be_read_in_time() -> None:
-    """The prompts before it are read while it waits for a slot, so they do not shorten the wait."""
-    request = facts(objective=Objective("x", ttft_s=30.0))
-    short = decide(request, NoEvidence(), [busy(unread_s=0.0), cloud()], Policy()).choices[0]
-    behind = decide(request, NoEvidence(), [busy(unread_s=9.0), cloud()], Policy()).choices[0]
-    assert behind.ttft_s is not None
-    assert short.ttft_s is not None
-    assert behind.ttft_s > short.ttft_s + 9.0
-    assert behind.queue_s == pytest.approx(short.queue_s)
-    assert short.queue_s < 30.0
-
-
 def test_rule_3_and_5_leave_out_the_drifted() -> None:
     """A quarantined node is not asked; one that may not use tools any more still answers without them."""
     assert plan(facts(), [node(is_quarantined=True), cloud()]) == ["openai"]

@@ -1,0 +1,34 @@
+"""Rule 8: how long a request waits for a slot, and when a cloud is asked as well."""
+
+from __future__ import annotations
+
+import pytest
+
+from spillway.routing import NoEvidence, Policy, decide
+from spillway.vocabulary import Objective
+from tests.routing.test_decide import busy, cloud, facts
+
+
+def test_rule_8_hedges_with_a_cloud_only_when_waiting_longer_would_make_it_late_too() -> None:
+    """Past the predicted p95 there may be time left: the paid second attempt begins when it must."""
+    request = facts(objective=Objective("x", ttft_s=3.0))
+    for cloud_s, began_s in ((0.5, 2.05), (2.9, None), (3.5, None)):
+        nodes = [busy(ttft_stretch=1.5), cloud(ttft_p95_s=cloud_s)]
+        decision = decide(request, NoEvidence(), nodes, Policy(hedges=True))
+        late_s = decision.choices[0].ttft_p95_s
+        assert decision.hedge_delay_s == pytest.approx(late_s if began_s is None else began_s)
+    several = [busy(name="one"), busy(name="two"), cloud(ttft_p95_s=0.5)]
+    decision = decide(request, NoEvidence(), several, Policy(hedges=True))
+    assert decision.hedge_delay_s == pytest.approx(decision.choices[0].ttft_p95_s)
+
+
+def test_rule_8_waits_while_its_own_prompt_can_still_be_read_in_time() -> None:
+    """The prompts before it are read while it waits for a slot, so they do not shorten the wait."""
+    request = facts(objective=Objective("x", ttft_s=30.0))
+    short = decide(request, NoEvidence(), [busy(unread_s=0.0), cloud()], Policy()).choices[0]
+    behind = decide(request, NoEvidence(), [busy(unread_s=9.0), cloud()], Policy()).choices[0]
+    assert behind.ttft_s is not None
+    assert short.ttft_s is not None
+    assert behind.ttft_s > short.ttft_s + 9.0
+    assert behind.queue_s == pytest.approx(short.queue_s)
+    assert short.queue_s < 30.0
