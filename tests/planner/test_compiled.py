@@ -51,9 +51,9 @@ POLICIES: dict[str, Make] = {
         objective, workload.input_tokens > 3000, 0.05, packs=True
     ),
     "ours": lambda objective, workload: Routed(objective),
-    "ours without hedges": lambda objective, workload: Routed(objective, hedge_share=0.0),
+    "ours without hedges": lambda objective, workload: Routed(objective, RoutingPolicy()),
     "ours with settings": lambda objective, workload: Routed(
-        objective, RoutingPolicy(max_local_input_tokens=1500, queue_per_slot=2.0), hedge_share=0.5
+        objective, RoutingPolicy(max_local_input_tokens=1500, queue_per_slot=2.0, hedge_share=0.5)
     ),
 }
 

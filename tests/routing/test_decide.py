@@ -312,7 +312,7 @@ def test_rule_6_a_doubtful_node_is_tried_and_hedged_while_the_cloud_is_in_time()
     idle = Load(0, 4, 0.0, 0.0, 0, 0, 0.0, 0.0)
     request = facts(objective=Objective("x", ttft_s=0.19))
     nodes = [node(pace=PACE, load=idle, is_due=True), cloud(ttft_p95_s=0.1), busy(name="early")]
-    decision = decide(request, NoEvidence(), nodes, Policy(hedges=True))
+    decision = decide(request, NoEvidence(), nodes, Policy(hedge_share=0.05))
     assert decision.choices[0].upstream == "mini"
     assert reasons.RETRIED in decision.reasons
     assert decision.hedge_delay_s == pytest.approx(0.0615)
@@ -360,7 +360,7 @@ def test_rule_7_prefers_the_node_that_holds_the_beginning() -> None:
 def test_rule_8_says_how_long_to_wait_and_when_to_hedge() -> None:
     """The queue time is what the objective leaves; the hedge starts at the predicted p95."""
     request = facts(objective=Objective("x", ttft_s=3.0))
-    decision = decide(request, NoEvidence(), [busy(ttft_stretch=2.0), cloud()], Policy(hedges=True))
+    decision = decide(request, NoEvidence(), [busy(ttft_stretch=2.0), cloud()], Policy(hedge_share=0.05))
     first, alternate = decision.choices
     assert first.ttft_s is not None
     assert first.queue_s == pytest.approx(0.85 * 3.0 - first.ttft_s)
@@ -368,7 +368,7 @@ def test_rule_8_says_how_long_to_wait_and_when_to_hedge() -> None:
     assert decision.hedge_delay_s == pytest.approx(first.ttft_p95_s)
     assert alternate.queue_s == 0.0
     assert decision.work_s is not None
-    pinned = decide(facts(pin="local"), NoEvidence(), [busy(), cloud()], Policy(hedges=True))
+    pinned = decide(facts(pin="local"), NoEvidence(), [busy(), cloud()], Policy(hedge_share=0.05))
     assert pinned.hedge_delay_s is None
 
 

@@ -14,11 +14,11 @@ def test_rule_8_hedges_with_a_cloud_only_when_waiting_longer_would_make_it_late_
     request = facts(objective=Objective("x", ttft_s=3.0))
     for cloud_s, began_s in ((0.5, 2.05), (2.9, None), (3.5, None)):
         nodes = [busy(ttft_stretch=1.5), cloud(ttft_p95_s=cloud_s)]
-        decision = decide(request, NoEvidence(), nodes, Policy(hedges=True))
+        decision = decide(request, NoEvidence(), nodes, Policy(hedge_share=0.05))
         late_s = decision.choices[0].ttft_p95_s
         assert decision.hedge_delay_s == pytest.approx(late_s if began_s is None else began_s)
     several = [busy(name="one"), busy(name="two"), cloud(ttft_p95_s=0.5)]
-    decision = decide(request, NoEvidence(), several, Policy(hedges=True))
+    decision = decide(request, NoEvidence(), several, Policy(hedge_share=0.05))
     assert decision.hedge_delay_s == pytest.approx(decision.choices[0].ttft_p95_s)
 
 

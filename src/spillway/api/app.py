@@ -174,8 +174,8 @@ class Gateway:
     def _foresee(self, facts: RequestFacts, beginning: Beginning | None) -> RequestFacts:
         """The facts with what configuration and past traffic add: objective, expected length, and what
         each node holds of the prompt."""
-        if beginning is not None:
-            facts = structs.replace(facts, cached_on=self._fleet.recall(beginning))
+        if beginning is not None and (held := self._fleet.recall(beginning)):
+            facts = structs.replace(facts, cached_on=held)
         usual, long = self._fleet.outlook.expect(facts)
         return structs.replace(
             facts,

@@ -27,7 +27,7 @@ def policy_of(config: Config) -> Policy:
         max_local_input_tokens=routing.max_local_input_tokens,
         max_local_output_tokens=routing.max_local_output_tokens,
         queue_per_slot=routing.queue_per_slot,
-        hedges=routing.hedge_share > 0,
+        hedge_share=routing.hedge_share,
         exploration_share=config.quality.exploration_share,
         gates=gates_of(config.quality),
         hold_tasks=frozenset(config.quality.hold_tasks),

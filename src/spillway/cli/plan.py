@@ -80,6 +80,7 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         life_months=options.life_months,
         suitable_ratio=options.local_ratio,
         most_input_tokens=options.most_input_tokens or stated.most_input_tokens,
+        hedge_share=stated.hedge_share,
         notes=stated.notes,
         seed=options.seed,
         effort=_effort(options.simulate_requests, options.draws),

@@ -28,6 +28,7 @@ class Stated:
     usd_per_kwh: Decimal | None = None
     objective: Objective | None = None
     most_input_tokens: int | None = None
+    hedge_share: float | None = None
     node: NodeFigures = field(default_factory=NodeFigures)
     prices: Mapping[str, Rates] = field(default_factory=dict)
     """The owner's own price by ``CLOUD/MODEL``."""
@@ -52,12 +53,14 @@ def read_stated(path: Path | None, *, is_preset: bool) -> Stated:
 
 def _stated(config: Config, path: Path) -> Stated:
     is_limited = "max_local_input_tokens" in config.routing.model_fields_set
+    is_hedged = "hedge_share" in config.routing.model_fields_set
     node, node_notes = _node(config.nodes)
     reference = config.routing.reference
     found = Stated(
         usd_per_kwh=config.electricity_usd_per_kwh,
         objective=_objective(config) if "slo" in config.model_fields_set else None,
         most_input_tokens=config.routing.max_local_input_tokens if is_limited else None,
+        hedge_share=config.routing.hedge_share if is_hedged else None,
         node=node,
         prices={_as_listed(name, config): _rates(price) for name, price in config.prices.items()},
         reference=None if reference is None else _as_listed(reference, config),
@@ -66,6 +69,7 @@ def _stated(config: Config, path: Path) -> Stated:
         ("electricity", found.usd_per_kwh is not None),
         ("objective", found.objective is not None),
         ("longest local prompt", is_limited),
+        ("share of requests sent twice", is_hedged),
         ("hardware", node != NodeFigures()),
         ("prices", bool(found.prices)),
         ("reference", found.reference is not None),

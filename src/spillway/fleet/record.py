@@ -182,8 +182,14 @@ class NodeRecord:
         self.leave(entry, now_s)
 
     def note_left(self, entry: Entry) -> None:
-        """It left the queue, for with a slot any later it would have been late."""
-        if entry.objective is not None and entry.ttft_s is not None:
+        """It left the queue, for with a slot any later it would have been late.
+
+        One that was forecast to be late, and waited all the same since it may go nowhere else, tells nothing.
+        """
+        objective = entry.objective
+        if objective is None or entry.ttft_s is None or entry.total_s is None:
+            return
+        if _keeps(objective, entry.ttft_s, entry.total_s):
             self.margin.learn(False)
 
     def load(self, now_s: float, slots: int | None, waiting: tuple[Entry, ...] = ()) -> Load:

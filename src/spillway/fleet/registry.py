@@ -242,7 +242,7 @@ class Fleet:
         if upstream.has_room and not len(upstream.queue):
             upstream.take()
         else:
-            await self._queue_up(upstream, entry, now_s, min(choice.queue_s, most_s))
+            await self._queue_up(upstream, entry, now_s, choice.queue_s, most_s)
             now_s = self._clock.monotonic_s()
             try:
                 upstream.breaker.check(now_s)
@@ -251,14 +251,17 @@ class Fleet:
                 raise
         return Lease(upstream, entry, now_s, self.outlook.lengths)
 
-    async def _queue_up(self, upstream: Upstream, entry: Entry, now_s: float, patience_s: float) -> None:
+    async def _queue_up(
+        self, upstream: Upstream, entry: Entry, now_s: float, queue_s: float, most_s: float
+    ) -> None:
         """Waits for a slot; for how long and behind how many is bounded."""
+        patience_s = min(queue_s, most_s)
         if len(upstream.queue) >= HARD_QUEUE_PER_SLOT * (upstream.slots or 1):
             raise QueueTimeout(upstream.free_in_s(now_s))
         try:
             await upstream.queue.wait(entry, entry.due_s(now_s + patience_s), patience_s)
         except QueueTimeout:
-            if upstream.record is not None:
+            if upstream.record is not None and queue_s <= most_s:  # else its caller's time was over
                 upstream.record.note_left(entry)
             raise QueueTimeout(upstream.free_in_s(self._clock.monotonic_s())) from None
 

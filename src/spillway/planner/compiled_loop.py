@@ -13,7 +13,6 @@ from spillway.planner.compiled_ours import (
     choose_ours,
     learn_answer,
     learn_given_up,
-    learn_kept,
     learn_spilled,
 )
 from spillway.planner.compiled_tasks import (
@@ -84,12 +83,8 @@ def learn(nodes: Any, tables: Any, task: Run, mind: Mind, rules: Rules) -> None:
             job = tables.jobs[i]
             node.first_done = job.next_done
             node.done -= 1
-            if job.fate == physics.OVERTAKEN:
+            if job.fate != physics.ANSWERED:
                 learn_given_up(mind, rules, n, job)
-            elif job.fate == physics.LEFT:
-                learn_kept(mind, rules, n, not rules.has_objective)
-            elif job.fate == physics.OVERTAKEN_WAITING:
-                pass  # the node never had it
             elif task.kind == OURS:
                 learn_answer(mind, rules, n, i, job)
             else:

@@ -37,9 +37,13 @@ def learn_answer(mind: Mind, rules: Rules, n: int, i: int, job: Any) -> None:
 
 
 def learn_given_up(mind: Mind, rules: Rules, n: int, job: Any) -> None:
-    """One that was sent to node ``n`` was overtaken: it was late already, or it tells nothing."""
+    """``Routed._was_late``: what a request tells that node ``n`` did not answer."""
     waited_s = job.end_s - job.arrived_s
-    if waited_s > rules.ttft_s or waited_s > rules.total_s:
+    if job.fate == physics.LEFT:
+        is_late = rules.has_objective
+    else:
+        is_late = job.fate == physics.OVERTAKEN and waited_s > min(rules.ttft_s, rules.total_s)
+    if is_late:
         learn_kept(mind, rules, n, False)
 
 

@@ -123,7 +123,7 @@ def task_of(policy: Policy, node: Node, nodes: int, arrivals: Arrivals) -> Task 
     kind = next((place for place, known in enumerate(KINDS) if type(policy) is known), None)
     if kind is None:
         return None
-    run, objective, settings, hedge_share = _run(kind, nodes), Objective(), RoutingPolicy(), 0.0
+    run, objective, settings = _run(kind, nodes), Objective(), RoutingPolicy()
     match policy:
         case Threshold():
             run = run._replace(bound=policy.max_input_tokens, is_refused=_hard(policy))
@@ -137,8 +137,8 @@ def task_of(policy: Policy, node: Node, nodes: int, arrivals: Arrivals) -> Task 
             run = run._replace(late_share=policy.late_share, is_refused=refused, sign=sign)
             objective = policy.objective
         case Routed():
-            objective, settings, hedge_share = policy._objective, policy._policy, policy._hedge_share
-    rules = _rules(objective, settings, node, arrivals.cloud_p95_s, hedge_share)
+            objective, settings = policy._objective, policy._policy
+    rules = _rules(objective, settings, node, arrivals.cloud_p95_s)
     return Task(run, rules, _mind(nodes, arrivals))
 
 
@@ -167,9 +167,7 @@ def _run(kind: int, nodes: int) -> Run:
     )
 
 
-def _rules(
-    objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_s: float, hedge_share: float
-) -> Rules:
+def _rules(objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_s: float) -> Rules:
     ttft_s, total_s = limits(objective)
     spare_s = USABLE_SHARE * ttft_s - cloud_p95_s
     return Rules(
@@ -182,7 +180,7 @@ def _rules(
         queue_per_slot=settings.queue_per_slot,
         spare_s=spare_s if spare_s > 0.0 else math.inf,
         most_queue_s=Deadlines().first_token_s,
-        hedge_share=hedge_share,
+        hedge_share=settings.hedge_share,
     )
 
 

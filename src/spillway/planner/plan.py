@@ -35,6 +35,7 @@ from spillway.planner.plan_inputs import (
 from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
 from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
 from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, loads_of, side_runs
+from spillway.planner.routed import USUAL
 from spillway.routing import Policy as RoutingPolicy
 
 __all__ = ["FleetLine", "Plan", "PolicyLine", "make_plan"]
@@ -164,7 +165,9 @@ def _world(inputs: PlanInputs) -> World:
         cloud=inputs.cloud,
         seed=inputs.seed,
         machines={key: node.fleet for key, node in inputs.machines.items()},
-        settings=RoutingPolicy(max_local_input_tokens=inputs.most_input_tokens or UNLIMITED),
+        settings=RoutingPolicy(
+            max_local_input_tokens=inputs.most_input_tokens or UNLIMITED, hedge_share=_hedge_share(inputs)
+        ),
         suitable_ratio=inputs.suitable_ratio,
         engine="compiled" if pays_to_compile else "auto",
     )
@@ -279,11 +282,24 @@ def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
             f"{share.source}; {share.low:.2f} to {share.high:.2f}",
         ),
     ]  # fmt: skip
-    limits += [_longest_prompt(inputs.most_input_tokens), _suitable(inputs.suitable_ratio)]
+    limits += [_longest_prompt(inputs.most_input_tokens), _suitable(inputs.suitable_ratio), _hedged(inputs)]
     return (
         *inputs.traffic.assumptions, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money,
         *_simulated(inputs),
     )  # fmt: skip
+
+
+def _hedge_share(inputs: PlanInputs) -> float:
+    return USUAL.hedge_share if inputs.hedge_share is None else inputs.hedge_share
+
+
+def _hedged(inputs: PlanInputs) -> Assumption:
+    name, share = "requests that may be sent twice, at most", _hedge_share(inputs)
+    if inputs.hedge_share is not None:
+        return Assumption(name, share, "ratio", "given", "routing.hedge_share of the configuration")
+    return Assumption(
+        name, share, "ratio", "guess", "what the gateway does unless routing.hedge_share differs"
+    )
 
 
 def _longest_prompt(limit: int | None) -> Assumption:

@@ -62,6 +62,8 @@ class Asked:
     """Share of requests that a local model answers well enough."""
     most_input_tokens: int | None = None
     """Longest prompt a node may get; ``None`` for whatever fits."""
+    hedge_share: float | None = None
+    """Largest share of requests sent twice; ``None`` for the gateway's usual one."""
     seed: int = 0
     effort: Effort = field(default_factory=Effort.usual)
     notes: tuple[str, ...] = ()
@@ -95,6 +97,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         preset=asked.preset,
         suitable_ratio=asked.suitable_ratio,
         most_input_tokens=asked.most_input_tokens,
+        hedge_share=asked.hedge_share,
         machines=_others(figures, typical),
         assumptions=_assumptions(asked),
         warnings=(*asked.notes, *warnings),

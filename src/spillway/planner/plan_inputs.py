@@ -234,6 +234,8 @@ class PlanInputs:
     """Share of requests that a local model answers well enough."""
     most_input_tokens: int | None = None
     """Longest prompt a node may get; ``None`` for whatever fits."""
+    hedge_share: float | None = None
+    """Largest share of requests sent twice as configured; ``None`` for the gateway's usual one."""
     machines: Mapping[str, NodeChoice] = field(default_factory=dict)
     """Other machines to try one of, by catalogue key; none where the plan is about a measured node."""
     assumptions: tuple[Assumption, ...] = ()

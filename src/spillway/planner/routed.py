@@ -7,8 +7,6 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from msgspec import structs
-
 from spillway.planner.events import FOR_EVER, Node, Patience
 from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN
 from spillway.planner.policies import cloud, limits
@@ -22,7 +20,7 @@ from spillway.slo.margin import Margin, Quantile
 from spillway.slo.work_limit import WorkLimit
 from spillway.vocabulary import Decision, ModelFacts, NodeSnapshot, Objective, RequestFacts
 
-__all__ = ["Routed"]
+__all__ = ["USUAL", "Routed"]
 
 LOCAL_MODEL = "local-model"
 CLOUD_ANSWER_S = 10.0
@@ -34,8 +32,8 @@ SPILLS = (
 )  # fmt: skip
 
 
-HEDGE_SHARE = 0.05
-"""Largest share of requests sent twice, as the gateway has it by default."""
+USUAL = RoutingPolicy(hedge_share=0.05)
+"""What matters here as the gateway has it by default."""
 
 
 class _Asked(NamedTuple):
@@ -59,13 +57,10 @@ class Routed:
     reasons: tuple[str, ...] = SPILLS
     patience = FOR_EVER
 
-    def __init__(
-        self, objective: Objective, policy: RoutingPolicy | None = None, hedge_share: float = HEDGE_SHARE
-    ) -> None:
-        """``policy`` and ``hedge_share`` are the owner's settings; ``objective`` is that of every request."""
+    def __init__(self, objective: Objective, policy: RoutingPolicy = USUAL) -> None:
+        """``policy`` holds the owner's settings; ``objective`` is that of every request."""
         self._objective = objective
-        self._policy = structs.replace(policy or RoutingPolicy(), hedges=hedge_share > 0.0)
-        self._hedge_share = hedge_share
+        self._policy = policy
         self._evidence = NoEvidence()
 
     def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
@@ -102,7 +97,7 @@ class Routed:
         if decision.work_s is not None:
             self._limit.see(now_s, decision.work_s, decision.local_nodes, spill=decision.spill)
         hedges, first = self._hedges, decision.choices[0]
-        hedges[0] = saved_after(hedges[0], self._hedge_share, BURST)
+        hedges[0] = saved_after(hedges[0], self._policy.hedge_share, BURST)
         is_local = first.side == "local"
         self._asked.append(_Asked(now_s, index, asked, output, not is_local))
         if is_local:
@@ -141,11 +136,7 @@ class Routed:
                 self._lengths.learn(one.prompt, one.output)
 
     def _learn(self, node: Node, margin: Margin, stretch: Quantile) -> None:
-        """Take in what ended: answer lengths, whether the objective was kept, how far the forecast was off.
-
-        One that left the queue would have been late; one that was overtaken on the node tells that it was, if
-        it was late already.
-        """
+        """Take in what ended: answer lengths, kept objectives, and how far off forecasts were."""
         limit_s, whole_s = limits(self._objective)
         for job in node.finished:
             first_s, total_s = job.first_s - job.arrived_s, job.end_s - job.arrived_s
@@ -155,8 +146,17 @@ class Routed:
                 self._lengths.learn(asked, job.output_tokens)
                 stretch.learn(first_s / max(job.told_s, LEAST_FORECAST_S))
                 margin.learn(first_s <= limit_s and total_s <= whole_s)
-            elif job.fate == LEFT:
-                margin.learn(limit_s == whole_s == math.inf)
-            elif job.fate == OVERTAKEN and (total_s > limit_s or total_s > whole_s):
+            elif self._was_late(job.fate, total_s):
                 margin.learn(False)
         node.finished.clear()
+
+    def _was_late(self, fate: int, waited_s: float) -> bool:
+        """Of a request that the node did not answer, as ``fleet.record`` judges it.
+
+        One that left the queue would have been late; one that was overtaken on the node was, if it was late
+        already; one that was overtaken in the queue tells nothing.
+        """
+        limit_s, whole_s = limits(self._objective)
+        if fate == LEFT:
+            return min(limit_s, whole_s) < math.inf
+        return fate == OVERTAKEN and waited_s > min(limit_s, whole_s)

@@ -364,7 +364,7 @@ def _hedge_delay_s(
     A cloud is paid for, so it is asked only when waiting longer would make it late too (``spare_s``, infinite
     where nobody knows). Beside a node that was slow before it is asked by then at the latest.
     """
-    if in_time < 2 or len(choices) < 2 or not policy.hedges:
+    if in_time < 2 or len(choices) < 2 or policy.hedge_share <= 0.0:
         return None
     late_s = choices[0].ttft_p95_s
     if late_s is None:

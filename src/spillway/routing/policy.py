@@ -47,7 +47,8 @@ class Policy(Struct, frozen=True):
     queue_per_slot: float = 1.0
     max_attempts: int = 3
     total_s: float = 600.0
-    hedges: bool = False
+    hedge_share: float = 0.0
+    """Largest share of requests sent twice because the first is late; 0: none."""
     exploration_share: float = 0.0
     """Share of requests of a class not trusted to local nodes that go there all the same, to learn."""
     gates: dict[str, tuple[str, ...]] = {}
