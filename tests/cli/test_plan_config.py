@@ -21,7 +21,7 @@ clouds:
   - {name: mine, url: "http://127.0.0.1:2/v1", provider: own, models: [model]}
 slo:
   default: {ttft_ms: 1500, attainment: 0.9}
-routing: {reference: mine/model, max_local_input_tokens: 5000}
+routing: {reference: mine/model, max_local_input_tokens: 5000, hedge_share: 0.02}
 prices:
   mine/model: {input_usd_per_mtok: 3, output_usd_per_mtok: 12}
 electricity_usd_per_kwh: 0.31
@@ -53,6 +53,7 @@ def test_configuration_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     assert (found["objective: first token"], found["objective: last token"]) == (1500, None)
     assert found["objective: share of requests in time"] == 0.9
     assert found["longest prompt a node may get"] == 5000
+    assert found["requests that may be sent twice, at most"] == 0.02
     assert found["price of one node"] == 2399
     assert found["input price of own/model"] == 3
     assert any(each.startswith("taken from spillway.yaml unless given") for each in found["warnings"])
