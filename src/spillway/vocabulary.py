@@ -227,8 +227,8 @@ class NodeSnapshot(Struct, frozen=True):
     """The same for the time to the last token."""
     ttft_p95_s: float | None = None
     """What 95 of 100 recent first tokens took less than; for clouds, where there is nothing to forecast."""
-    work_limit_s: float = float("inf")
-    """Node seconds beyond which a request spills under overload, so that the many short ones fit."""
+    usual_work_s: float | None = None
+    """Node seconds that a usual request takes; ``None`` before any came."""
     token_ratio: float = 1.0
     """Tokens its engine makes of what we estimate at one, as it has reported so far."""
     is_loading: bool = False
@@ -281,6 +281,8 @@ class Choice(Struct, frozen=True):
     """In what it differs from its pin; the caller is told."""
     cached_tokens: float | None = None
     """What of the prompt the forecast took it to hold already; ``None`` for clouds."""
+    left_weight: float = 0.0
+    """How much of a miss it is to get no slot in that time; 0 where it was believed to be late."""
 
 
 class Decision(Struct, frozen=True):
@@ -302,10 +304,6 @@ class Decision(Struct, frozen=True):
     """Whether a gate needs the log-probabilities of the answer's tokens."""
     work_s: float | None = None
     """Node seconds the request would take locally; ``None`` when no node may answer or none is known."""
-    local_nodes: int = 0
-    """Nodes that rule 6 considered."""
-    spill: Literal["late", "work"] | None = None
-    """Why none of them comes first: all would be late, or one would not but the request is too much work."""
 
 
 class Usage(Struct, frozen=True):

@@ -161,7 +161,7 @@ def test_the_drawn_workloads_reach_every_reason() -> None:
 @pytest.mark.parametrize("engine", ["interpreted", "compiled"])
 def test_answers_before_tell_of_the_next_in_both_ways(engine: Engine) -> None:
     """What came before in a conversation changes decisions: more stays local where it tells the length."""
-    workload, fleet, objective = drawn(1, 3000)
+    workload, fleet, objective = drawn(5, 3000)
     told = replace(
         workload,
         last_answer_tokens=np.maximum(workload.output_tokens, 1),

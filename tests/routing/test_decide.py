@@ -325,12 +325,23 @@ def test_rule_6_margin_decides_at_the_border() -> None:
     assert plan(request, [busy(margin_ratio=0.6), cloud()])[0] == "openai"
 
 
-def test_rule_6_much_work_leaves_first_under_overload() -> None:
-    """Beyond the work limit a request spills although it would be in time."""
-    request = facts(objective=Objective("x", ttft_s=100.0))
-    assert plan(request, [busy(work_limit_s=0.5), cloud()]) == ["openai", "mini"]
-    assert reasons.WORK in why(request, [busy(work_limit_s=0.5), cloud()])
-    assert plan(request, [busy(work_limit_s=60.0), cloud()])[0] == "mini"
+def test_rule_6_a_wait_is_left_to_small_requests() -> None:
+    """Where much waits, what is large spills although it would be in time; what is small stays longer."""
+    request = facts(objective=Objective("x", ttft_s=10.0))
+    work_s = decide(request, NoEvidence(), [busy()], Policy()).work_s
+    assert work_s is not None
+    waits: dict[str, Any] = {"unread_s": 3.0, "margin_ratio": 1.0}
+    assert plan(request, [busy(**waits, usual_work_s=work_s), cloud()]) == ["mini", "openai"]
+    assert plan(request, [busy(**waits, usual_work_s=work_s / 3), cloud()]) == ["openai", "mini"]
+    assert reasons.WORK in why(request, [busy(**waits, usual_work_s=work_s / 3), cloud()])
+    assert plan(request, [busy(usual_work_s=work_s / 9), cloud()])[0] == "mini"  # nothing waits there
+    for unread_s, usual_s, first in (
+        (20.0, work_s, "openai"),
+        (20.0, 9 * work_s, "mini"),
+        (60.0, 9 * work_s, "openai"),
+    ):
+        crowded = busy(unread_s=unread_s, margin_ratio=1.0, usual_work_s=usual_s)
+        assert plan(request, [crowded, cloud()])[0] == first
 
 
 def test_rule_6_earliest_first_token_goes_first() -> None:
@@ -363,7 +374,7 @@ def test_rule_8_says_how_long_to_wait_and_when_to_hedge() -> None:
     decision = decide(request, NoEvidence(), [busy(ttft_stretch=2.0), cloud()], Policy(hedge_share=0.05))
     first, alternate = decision.choices
     assert first.ttft_s is not None
-    assert first.queue_s == pytest.approx(0.85 * 3.0 - first.ttft_s)
+    assert first.queue_s == pytest.approx(3.0 - 0.25 - first.ttft_s)
     assert first.ttft_p95_s == pytest.approx(2 * first.ttft_s)
     assert decision.hedge_delay_s == pytest.approx(first.ttft_p95_s)
     assert alternate.queue_s == 0.0

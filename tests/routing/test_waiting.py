@@ -12,7 +12,7 @@ from tests.routing.test_decide import busy, cloud, facts
 def test_rule_8_hedges_with_a_cloud_only_when_waiting_longer_would_make_it_late_too() -> None:
     """Past the predicted p95 there may be time left: the paid second attempt begins when it must."""
     request = facts(objective=Objective("x", ttft_s=3.0))
-    for cloud_s, began_s in ((0.5, 2.05), (2.9, None), (3.5, None)):
+    for cloud_s, began_s in ((0.5, 2.25), (2.9, None), (3.5, None)):
         nodes = [busy(ttft_stretch=1.5), cloud(ttft_p95_s=cloud_s)]
         decision = decide(request, NoEvidence(), nodes, Policy(hedge_share=0.05))
         late_s = decision.choices[0].ttft_p95_s
@@ -32,3 +32,14 @@ def test_rule_8_waits_while_its_own_prompt_can_still_be_read_in_time() -> None:
     assert behind.ttft_s > short.ttft_s + 9.0
     assert behind.queue_s == pytest.approx(short.queue_s)
     assert short.queue_s < 30.0
+
+
+def test_rule_8_leaves_in_time_for_a_cloud_that_is_quick_beside_the_limit() -> None:
+    """One that needs a small part of the limit is asked in time; a slower one would cost too much of it."""
+    request = facts(objective=Objective("x", ttft_s=10.0))
+    waits_s = [
+        decide(request, NoEvidence(), [busy(), cloud(ttft_p95_s=cloud_s)], Policy()).choices[0].queue_s
+        for cloud_s in (None, 0.01, 1.4, 1.6)
+    ]
+    assert waits_s[0] == waits_s[1] == waits_s[3]
+    assert waits_s[2] == pytest.approx(10.0 - 0.25 - 1.4)

@@ -20,7 +20,7 @@ from spillway.planner.workload import Workload
 from spillway.routing import NoEvidence, decide
 from spillway.routing import Policy as RoutingPolicy
 from spillway.slo.lengths import OutputLengths, Prompt
-from spillway.slo.work_limit import WorkLimit
+from spillway.slo.usual_work import UsualWork
 from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective, RequestFacts
 
 NODE = NodeModel(load_machines()["rtx-4090"].machine, load_models()["llama-3.1-8b"].shape(), load_fit())
@@ -41,7 +41,7 @@ class Learning:
 
     def __init__(self, slower_from_s: float = float("inf"), factor: float = 1.0) -> None:
         self.slower_from_s, self.factor = slower_from_s, factor
-        self.lengths, self.limit = OutputLengths(), WorkLimit()
+        self.lengths, self.usual = OutputLengths(), UsualWork()
         self.is_slow = False
 
     def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
@@ -66,7 +66,7 @@ class Learning:
         snapshots = [self._snapshot(k, node, now_s) for k, node in enumerate(self.nodes)]
         decision = decide(facts, NoEvidence(), [*snapshots, CLOUD], RoutingPolicy())
         if decision.work_s is not None:
-            self.limit.see(now_s, decision.work_s, decision.local_nodes, spill=decision.spill)
+            self.usual.see(decision.work_s)
         first = decision.choices[0]
         if first.side == "cloud":
             return cloud(0)
@@ -81,7 +81,7 @@ class Learning:
             str(k), "local", (ModelFacts("m"),), in_flight=node.in_flight, slots=SLOTS,
             pace=record.learner.pace(now_s), load=record.load(now_s, SLOTS), margin_ratio=record.margin.value,
             ttft_stretch=record.ttft_stretch.value, total_stretch=record.total_stretch.value,
-            work_limit_s=self.limit.limit,
+            usual_work_s=self.usual.value,
         )  # fmt: skip
 
     def _catch_up(self, k: int, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""What rule 6 is made of: forecast, work limit, margin, quantile, and the pace of a node."""
+"""What rule 6 is made of: forecast, usual work, margin, quantile, and the pace of a node."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import pytest
 
 from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.node_model import NodeModel, load_fit
-from spillway.slo.forecast import forecast
+from spillway.slo.forecast import forecast, left_weight
 from spillway.slo.learner import PaceLearner
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.pace import LinearPace
-from spillway.slo.work_limit import WorkLimit
+from spillway.slo.usual_work import UsualWork, weighed_s
 from spillway.vocabulary import Load
 
 NODE = NodeModel(load_machines()["rtx-4090"].machine, load_models()["llama-3.1-8b"].shape(), load_fit())
@@ -40,28 +40,22 @@ def test_everything_before_it_delays_a_request() -> None:
     assert forecast(IDLE, NODE, 2000, 1900, 100, 100).ttft_s < base.ttft_s
 
 
-def test_work_limit_lets_pass_what_fills_the_nodes() -> None:
-    """With twice the work that fits, the limit is the size below which about a node's worth lies."""
-    limit = WorkLimit(window=1000, fill=1.0)
-    sizes = np.random.default_rng(0).exponential(2.0, 1000)
-    for i, work_s in enumerate(sizes):
-        limit.see(float(i), float(work_s), 1)
-    kept = sizes[sizes <= limit.limit].sum()
-    assert kept == pytest.approx(1000, rel=0.05)
-    calm = WorkLimit()
-    for i in range(100):
-        calm.see(float(i), 0.1, 1)
-    assert calm.limit == math.inf
+def test_usual_work_is_a_mean_at_first_and_then_moves_slowly() -> None:
+    """Three arrivals make a plain mean; after ten thousand one enormous request hardly moves it."""
+    usual = UsualWork()
+    for work_s in (1.0, 2.0, 6.0):
+        usual.see(work_s)
+    assert usual.value == pytest.approx(3.0)
+    for _ in range(10_000):
+        usual.see(1.0)
+    usual.see(50.0)
+    assert usual.value == pytest.approx(1.0, abs=0.16)
 
 
-def test_work_limit_learns_how_much_work_a_second_holds() -> None:
-    """Where estimates are twice what requests take, twice as much fits."""
-    limit = WorkLimit(window=1000)
-    sizes = np.random.default_rng(0).exponential(2.0, 1000)
-    for i, work_s in enumerate(sizes):
-        limit.note_done(2.0, 1.0)
-        limit.see(float(i), float(work_s), 1)
-    assert sizes[sizes <= limit.limit].sum() == pytest.approx(2000, rel=0.07)
+def test_a_wait_counts_for_more_the_larger_the_request() -> None:
+    """With the square of the size, from a half on; where nothing waits it does not matter."""
+    assert [weighed_s(2.0, work_s, 1.0) for work_s in (1.0, 3.0, 0.5, 0.01)] == [2.0, 18.0, 0.5, 0.5]
+    assert weighed_s(0.0, 1000.0, 1.0) == 0.0
 
 
 def test_margin_settles_where_the_share_is_kept() -> None:
@@ -92,19 +86,18 @@ def test_quantile_covers_its_share_and_follows_a_change() -> None:
     assert (quantile.covered - before[0]) / (quantile.seen - before[1]) == pytest.approx(0.95, abs=0.015)
 
 
-def test_work_limit_learns_from_why_requests_spill() -> None:
-    """Spills for being late where they should fit leave less room, spills for the limit alone more."""
-    limit = WorkLimit()
-    limit.see(0.0, 1.0, 1, spill="late")
-    assert limit.fill == pytest.approx(0.99)
-    limit.see(1.0, 1.0, 1, spill="work")
-    assert limit.fill == pytest.approx(0.99 * 1.03)
-    limit.limit = 0.5
-    limit.see(2.0, 1.0, 1, spill="late")  # too large anyway: says nothing
-    assert limit.fill == pytest.approx(0.99 * 1.03)
-    for _ in range(500):
-        limit.see(3.0, 0.1, 1, spill="late")
-    assert limit.fill == pytest.approx(0.3)
+def test_a_part_of_a_miss_lowers_the_margin_by_a_part() -> None:
+    """Who leaves the queue while a cloud is still in time missed less than one whose cloud is late."""
+    whole, part = Margin(start=1.0), Margin(start=1.0)
+    whole.learn(False)
+    part.learn(False, left_weight(1.0, 2.0, 0.5))
+    assert 1.0 - part.value == pytest.approx(0.25 * (1.0 - whole.value))
+    assert (
+        left_weight(1.6, 2.0, 0.5)
+        == left_weight(1.0, math.inf, 0.5)
+        == left_weight(1.0, 2.0, math.inf)
+        == 1.0
+    )
 
 
 def test_margin_learns_faster_at_first() -> None:

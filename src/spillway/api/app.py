@@ -151,7 +151,7 @@ class Gateway:
             job = Job(facts, parsed.payload, NO_DECISION, accepted_s, accepted_wall_s, prompt_text)
             await Run(job, client, self._books, self._clock).settle("error", error.status, error.code)
             raise
-        self._fleet.outlook.see(accepted_s, facts, decision, snapshots)
+        self._fleet.outlook.see(facts, decision, snapshots)
         job = Job(facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text, beginning)
         await self._relay.carry_out(job, client)
 

@@ -66,7 +66,7 @@ class Lease:
                 self._lengths.learn(entry.prompt, tokens)
             if record is not None:
                 record.finish(entry, self._upstream.now_s(), tokens, usage)
-        if self._end(entry.work_s):
+        if self._end():
             self._upstream.breaker.succeed(self._generation, self._upstream.now_s())
 
     def fail(self, now_s: float, is_lost: bool = False) -> None:
@@ -81,10 +81,10 @@ class Lease:
         if self._end():
             self._upstream.breaker.release(self._generation)
 
-    def _end(self, work_s: float = 0.0) -> bool:
+    def _end(self) -> bool:
         was_open, self._is_open = self._is_open, False
         if was_open:
             if self._upstream.record is not None:
                 self._upstream.record.leave(self._entry, self._upstream.now_s())
-            self._upstream.give_back(work_s)
+            self._upstream.give_back()
         return was_open

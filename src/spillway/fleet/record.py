@@ -34,6 +34,7 @@ class Entry:
         "held",
         "is_alone",
         "is_finished",
+        "left_weight",
         "match",
         "objective",
         "output_tokens",
@@ -48,7 +49,6 @@ class Entry:
         "total_s",
         "ttft_s",
         "usual_tokens",
-        "work_s",
     )
 
     def __init__(
@@ -74,11 +74,10 @@ class Entry:
         self.objective = facts.objective
         self.came_s = now_s
         self.usual_tokens = facts.usual_output_tokens
-        self.work_s = 0.0
-        """Node seconds it was estimated at."""
         self.ttft_s = choice.ttft_s
         """As forecast when it was decided."""
         self.total_s = choice.total_s
+        self.left_weight = choice.left_weight
         self.sent_s = 0.0
         self.first_s: float | None = None
         self.output_tokens = 0
@@ -184,13 +183,10 @@ class NodeRecord:
     def note_left(self, entry: Entry) -> None:
         """It left the queue, for with a slot any later it would have been late.
 
-        One that was forecast to be late, and waited all the same since it may go nowhere else, tells nothing.
+        One that was believed to be late, and waited all the same since it may go nowhere else, tells nothing.
         """
-        objective = entry.objective
-        if objective is None or entry.ttft_s is None or entry.total_s is None:
-            return
-        if _keeps(objective, entry.ttft_s, entry.total_s):
-            self.margin.learn(False)
+        if entry.left_weight:
+            self.margin.learn(False, entry.left_weight)
 
     def load(self, now_s: float, slots: int | None, waiting: tuple[Entry, ...] = ()) -> Load:
         """What is on the node now; requests that wait in the gateway count as unread."""

@@ -16,7 +16,7 @@ from spillway.fleet.prefixes import PrefixMemory
 from spillway.fleet.queue import QueueTimeout, SlotQueue
 from spillway.fleet.record import Entry, NodeRecord
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
-from spillway.slo.forecast import step_s, wait_s, work_s
+from spillway.slo.forecast import step_s, wait_s
 from spillway.slo.margin import Quantile
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Capability, Choice, ModelFacts, NodeSnapshot, RequestFacts, Side
@@ -62,9 +62,6 @@ class Upstream:
         self.record = NodeRecord(profile) if side == "local" else None
         self.first_tokens_s: Quantile | None = None
         """What 95 of 100 first tokens took less than; clouds only, ``None`` before the first."""
-        self.on_done: Callable[[float, float], None] = lambda work_s, seconds: None
-        """Told, while requests wait for its slots, how long it took from one answer to the next."""
-        self._full_since_s: float | None = None
         self.clock: Clock | None = None
         """Set by the fleet it joins."""
 
@@ -82,19 +79,11 @@ class Upstream:
         """Counts one more request in flight."""
         self.in_flight += 1
 
-    def give_back(self, work_s: float = 0.0) -> None:
-        """Counts one less, and hands the slot to whoever waits for it.
-
-        ``work_s`` is what an answer that ended well had been estimated at.
-        """
+    def give_back(self) -> None:
+        """Counts one less, and hands the slot to whoever waits for it."""
         self.in_flight -= 1
-        is_full = self.has_room and self.queue.hand_over()
-        if is_full:
+        if self.has_room and self.queue.hand_over():
             self.in_flight += 1
-        now_s, since_s = self.now_s(), self._full_since_s
-        if is_full and since_s is not None:
-            self.on_done(work_s, now_s - since_s)
-        self._full_since_s = now_s if is_full else None
 
     def fill(self) -> None:
         """Hands out all free slots: the node may have more of them than when the last answer ended."""
@@ -119,14 +108,6 @@ class Upstream:
         """It was restarted, serves something else or is gone."""
         if self.record is not None:
             self.record.prefixes.forget()
-
-    def work_s(self, facts: RequestFacts, now_s: float) -> float:
-        """Node seconds that the request is estimated at; 0 where nothing is known."""
-        if self.record is None or self.slots is None or (pace := self.record.learner.pace(now_s)) is None:
-            return 0.0
-        ratio = self.record.token_ratio.value
-        prompt, cached = facts.input_tokens * ratio, facts.cached_at(self.name) * ratio
-        return work_s(pace, self.slots, prompt, cached, facts.usual_output_tokens)
 
     def free_in_s(self, now_s: float) -> float | None:
         """When a slot should be free for one more request; ``None`` where nothing is known to go by."""
@@ -177,7 +158,7 @@ class Upstream:
             record.margin.value,
             record.ttft_stretch.value,
             record.total_stretch.value,
-            work_limit_s=outlook.limit_s(pace, load.slots),
+            usual_work_s=outlook.usual_work_s(pace, load.slots),
             token_ratio=record.token_ratio.value,
             is_loading=self.is_loading,
             is_due=not waiting and record.is_due(now_s),
@@ -203,7 +184,6 @@ class Fleet:
     def add(self, upstream: Upstream) -> None:
         """One more upstream, in the order of the configuration."""
         upstream.clock = self._clock
-        upstream.on_done = self.outlook.work_limit.note_done
         self.upstreams[upstream.name] = upstream
 
     def snapshots(self) -> Sequence[NodeSnapshot]:
@@ -238,7 +218,6 @@ class Fleet:
         upstream.breaker.check(now_s)
         self.on_admit(choice.upstream)
         entry = Entry(facts, choice, now_s, beginning, upstream.token_ratio)
-        entry.work_s = upstream.work_s(facts, now_s)
         if upstream.has_room and not len(upstream.queue):
             upstream.take()
         else:

@@ -31,7 +31,7 @@ from spillway.planner.physics import UNKNOWN
 from spillway.planner.policies import AllCloud, Policy
 from spillway.planner.runs import Arrivals, Fleet, Played
 from spillway.planner.workload import Floats
-from spillway.slo import forecast, hedges, lengths, margin, work_limit
+from spillway.slo import forecast, hedges, lengths, margin, usual_work
 from spillway.slo.pace import LinearPace
 
 __all__ = ["cache_folder", "can_run", "play", "prepare"]
@@ -53,7 +53,7 @@ JOB_FIELDS: dict[str, Any] = {
     "arrived_s": float, "prefill_s": float, "first_s": float, "end_s": float, "prompt_tokens": np.int32,
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
-    "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float,
+    "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "left_weight": float,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
@@ -62,7 +62,7 @@ JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 SOURCES = (
     *(f"planner/{name}.py" for name in ("physics", "choosing", "compiled_loop", "compiled_ours")),
     *(f"planner/{name}.py" for name in ("compiled_tasks", "compiled", "routed")),
-    *(f"slo/{name}.py" for name in ("forecast", "margin", "lengths", "admission", "work_limit", "hedges")),
+    *(f"slo/{name}.py" for name in ("forecast", "margin", "lengths", "admission", "usual_work", "hedges")),
 )
 """What the machine code is made from."""
 
@@ -84,8 +84,10 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 
 SHARED = (
     *(f for module in (physics, choosing, lengths, compiled_loop, compiled_ours) for f in _functions(module)),
-    *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds, forecast.patience_s),
-    *(margin.next_margin, margin.next_quantile, hedges.saved_after, work_limit.next_fill),
+    *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
+    *(forecast.patience_s, forecast.usable_s, forecast.left_weight),
+    *(usual_work.next_usual, usual_work.weighed_s),
+    *(margin.next_margin, margin.next_quantile, hedges.saved_after),
 )
 """All functions that may be called from machine code."""
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from spillway.planner import choosing, physics
+from spillway.planner import physics
 from spillway.planner.compiled_tasks import FRESH_SIZES, SIZES, Mind, Rules
 from spillway.planner.routed import CLOUD_ANSWER_S, SPILLS
 from spillway.routing import reasons
-from spillway.slo import forecast, lengths, margin, work_limit
+from spillway.slo import forecast, lengths, margin, usual_work
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
 from spillway.slo.hedges import LEAST_DELAY_S
 
@@ -33,24 +33,23 @@ def learn_answer(mind: Mind, rules: Rules, n: int, i: int, job: Any) -> None:
     first_s, total_s = job.first_s - job.arrived_s, job.end_s - job.arrived_s
     ratio = first_s / max(job.told_s, forecast.LEAST_FORECAST_S)
     mind.stretches[n] = margin.next_quantile(mind.stretches[n], ratio, margin.QUANTILE, margin.QUANTILE_STEP)
-    learn_kept(mind, rules, n, first_s <= rules.ttft_s and total_s <= rules.total_s)
+    learn_kept(mind, rules, n, first_s <= rules.ttft_s and total_s <= rules.total_s, 1.0)
 
 
 def learn_given_up(mind: Mind, rules: Rules, n: int, job: Any) -> None:
-    """``Routed._was_late``: what a request tells that node ``n`` did not answer."""
-    waited_s = job.end_s - job.arrived_s
-    if job.fate == physics.LEFT:
-        is_late = rules.has_objective
-    else:
-        is_late = job.fate == physics.OVERTAKEN and waited_s > min(rules.ttft_s, rules.total_s)
-    if is_late:
-        learn_kept(mind, rules, n, False)
+    """``Routed._learn_given_up``: what a request tells that node ``n`` did not answer."""
+    if job.fate == physics.LEFT and job.left_weight > 0.0:
+        learn_kept(mind, rules, n, False, job.left_weight)
+    elif job.fate == physics.OVERTAKEN and job.end_s - job.arrived_s > min(rules.ttft_s, rules.total_s):
+        learn_kept(mind, rules, n, False, 1.0)
 
 
-def learn_kept(mind: Mind, rules: Rules, n: int, is_in_time: bool) -> None:
+def learn_kept(mind: Mind, rules: Rules, n: int, is_in_time: bool, weight: float) -> None:
     """``slo.margin.Margin.learn``."""
     mind.answers[n] += 1
-    mind.margins[n] = margin.next_margin(mind.margins[n], is_in_time, rules.attainment, mind.answers[n])
+    mind.margins[n] = margin.next_margin(
+        mind.margins[n], is_in_time, rules.attainment, mind.answers[n], weight
+    )
 
 
 def learn_length(mind: Mind, i: int, job: Any) -> None:
@@ -91,12 +90,14 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
     size, fresh = describe(mind, i, job)
     usual, long = lengths.expected(mind.lengths[0], 0, size, fresh)
     work_s = _work_s(nodes[0], job, steps_s, usual)
-    best, earliest_s, why, waits_for_work, in_time = -1, math.inf, len(SPILLS), False, 0
+    usual_s = mind.usual[0] if mind.usual[1] else work_s
+    best, earliest_s, why, in_time = -1, math.inf, len(SPILLS), 0
     for n in range(len(nodes)):
         first_s, total_s, alone_s = _forecast(nodes[n], job, steps_s, usual, long)
-        delay = _delay(nodes[n], rules, first_s, total_s, work_s, mind.limit_s[0], mind.margins[n])
+        wait_s = first_s - alone_s
+        more_s = usual_work.weighed_s(wait_s, work_s, usual_s) - wait_s
+        delay = _delay(nodes[n], rules, first_s, total_s, more_s, mind.margins[n])
         in_time += delay == IN_TIME
-        waits_for_work = waits_for_work or delay == WORK
         if delay != IN_TIME:
             why = min(why, delay)
         elif _is_better(nodes, n, best, first_s, earliest_s):
@@ -104,9 +105,8 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
             _be_patient(job, rules, first_s, total_s, alone_s, first_s * mind.stretches[n])
     if in_time > 1:
         job.hedge_s = math.inf  # the other node would be asked, and the simulator knows no such hedges
-    if best < 0:
-        _learn_spill(mind, work_s, waits_for_work, why)
-    _see_arrival(mind, job.arrived_s, work_s, len(nodes))
+    mind.usual[1] += 1.0
+    mind.usual[0] = usual_work.next_usual(mind.usual[0], work_s, mind.usual[1])
     return best if best >= 0 else -1 - why
 
 
@@ -117,24 +117,18 @@ def _be_patient(
     queue_s = rules.most_queue_s
     if rules.has_objective:
         patience_s = min(
-            forecast.patience_s(rules.ttft_s, first_s, first_s, alone_s),
-            forecast.patience_s(rules.total_s, total_s, first_s, alone_s),
+            forecast.patience_s(rules.ttft_s, first_s, first_s, alone_s, rules.kept_s),
+            forecast.patience_s(rules.total_s, total_s, first_s, alone_s, 0.0),
         )
-        queue_s = min(max(0.0, patience_s), rules.most_queue_s)
+        queue_s = max(0.0, patience_s)
+        job.left_weight = forecast.left_weight(queue_s, rules.ttft_s, rules.cloud_s)
+        queue_s = min(queue_s, rules.most_queue_s)
     job.leaves_s = job.arrived_s + queue_s
     job.told_s = first_s
     job.hedge_s = math.inf
     if rules.hedge_share > 0.0:
         delay_s = max(late_s, rules.spare_s) if rules.spare_s < math.inf else late_s
         job.hedge_s = job.arrived_s + max(delay_s, LEAST_DELAY_S)
-
-
-def _learn_spill(mind: Mind, work_s: float, waits_for_work: bool, why: int) -> None:
-    """What ``slo.work_limit`` learns from a request that no node took."""
-    if waits_for_work:
-        mind.fill[0] = work_limit.next_fill(mind.fill[0], False)
-    elif why in (TTFT, TOTAL) and work_s <= mind.limit_s[0]:
-        mind.fill[0] = work_limit.next_fill(mind.fill[0], True)
 
 
 def _is_better(nodes: Any, n: int, best: int, first_s: float, earliest_s: float) -> bool:
@@ -181,8 +175,7 @@ def _delay(
     rules: Rules,
     first_s: float,
     total_s: float,
-    work_s: float,
-    limit_s: float,
+    more_s: float,
     margin: float,
 ) -> int:
     """``slo.admission``'s judgement as the place of its reason in ``routed.SPILLS``."""
@@ -191,28 +184,8 @@ def _delay(
     if node.in_flight >= node.slots * (1.0 + HARD_QUEUE_PER_SLOT):
         return FULL
     allowed = margin if node.in_flight else max(margin, 1.0)
-    if first_s > allowed * rules.ttft_s:
-        return TTFT
-    if total_s > allowed * rules.total_s:
-        return TOTAL
-    return WORK if work_s > limit_s else IN_TIME
-
-
-def _see_arrival(mind: Mind, now_s: float, work_s: float, nodes: int) -> None:
-    """``slo.work_limit.WorkLimit.see``, on a ring."""
-    window = work_limit.WINDOW
-    mind.times_s[mind.arrivals[0] % window] = now_s
-    choosing.add_to_tail(mind.arrivals, mind.works_s, mind.ranked_s, window, 0, work_s)
-    seen = mind.arrivals[0]
-    if seen % work_limit.EVERY:
-        return
-    oldest_s = mind.times_s[seen % window] if seen >= window else mind.times_s[0]
-    span_s = now_s - oldest_s
-    if span_s > 0.0:
-        filled_s = 0.0
-        mind.limit_s[0] = math.inf
-        for k in range(min(seen, window)):
-            filled_s += mind.ranked_s[k]
-            if filled_s >= mind.fill[0] * nodes * span_s:
-                mind.limit_s[0] = mind.ranked_s[k]
-                break
+    if first_s + more_s > allowed * rules.ttft_s:
+        return TTFT if first_s > allowed * rules.ttft_s else WORK
+    if total_s + more_s > allowed * rules.total_s:
+        return TOTAL if total_s > allowed * rules.total_s else WORK
+    return IN_TIME

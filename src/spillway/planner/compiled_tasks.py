@@ -23,10 +23,9 @@ from spillway.planner.routed import Routed
 from spillway.planner.runs import Arrivals
 from spillway.planner.workload import Floats
 from spillway.routing import Policy as RoutingPolicy
-from spillway.slo.forecast import USABLE_SHARE
+from spillway.slo.forecast import cloud_share_s, usable_s
 from spillway.slo.lengths import Learned
 from spillway.slo.margin import Margin, Quantile
-from spillway.slo.work_limit import FILL, WINDOW
 from spillway.vocabulary import Deadlines, Objective
 
 __all__ = [
@@ -77,13 +76,17 @@ class Rules(NamedTuple):
     queue_per_slot: float
     spare_s: float
     """When a cloud has to be asked so that it is still in time; infinite where it cannot be."""
+    cloud_s: float
+    """What a cloud takes to its first token, at its p95."""
+    kept_s: float
+    """What is kept of the limit to first tokens for it, should there be no slot."""
     most_queue_s: float
     """How long anybody waits for a slot at most."""
     hedge_share: float
 
 
 class Mind(NamedTuple):
-    """What our routing learned so far: rings of the last answers and arrivals, and what follows from them."""
+    """What our routing learned so far."""
 
     margins: Floats
     """By node."""
@@ -96,16 +99,8 @@ class Mind(NamedTuple):
     last_answers: NDArray[np.int32]
     mean_answers: Floats
     """What came before each request in its conversation."""
-    times_s: Floats
-    works_s: Floats
-    ranked_s: Floats
-    """Work of the last arrivals, in order of coming and of size."""
-    limit_s: Floats
-    """One entry: the most work a request may be."""
-    fill: Floats
-    """One entry: how full the nodes may be."""
-    arrivals: NDArray[np.int64]
-    """One entry."""
+    usual: Floats
+    """Work of a usual request, and the arrivals it comes from."""
     learned: NDArray[np.int64]
     """One entry: requests up to which answers of the cloud have been learned."""
 
@@ -169,7 +164,7 @@ def _run(kind: int, nodes: int) -> Run:
 
 def _rules(objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_s: float) -> Rules:
     ttft_s, total_s = limits(objective)
-    spare_s = USABLE_SHARE * ttft_s - cloud_p95_s
+    spare_s = usable_s(ttft_s) - cloud_p95_s
     return Rules(
         ttft_s=ttft_s,
         total_s=total_s,
@@ -179,6 +174,8 @@ def _rules(objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_
         most_input_tokens=settings.max_local_input_tokens,
         queue_per_slot=settings.queue_per_slot,
         spare_s=spare_s if spare_s > 0.0 else math.inf,
+        cloud_s=cloud_p95_s,
+        kept_s=cloud_share_s(ttft_s, cloud_p95_s),
         most_queue_s=Deadlines().first_token_s,
         hedge_share=settings.hedge_share,
     )
@@ -192,12 +189,7 @@ def _mind(nodes: int, arrivals: Arrivals) -> Mind:
         lengths=_row(Learned(LENGTH_KINDS)),
         last_answers=np.array(arrivals.last_answer_tokens, dtype=np.int32),  # copies, for one layout
         mean_answers=np.array(arrivals.mean_answer_tokens, dtype=np.float64),
-        times_s=np.zeros(WINDOW),
-        works_s=np.zeros(WINDOW),
-        ranked_s=np.zeros(WINDOW),
-        limit_s=np.array([math.inf]),
-        fill=np.array([FILL]),
-        arrivals=np.zeros(1, dtype=np.int64),
+        usual=np.zeros(2),
         learned=np.zeros(1, dtype=np.int64),
     )
 

@@ -30,6 +30,8 @@ class Patience(NamedTuple):
     """A cloud is asked too, within the budget, and whoever speaks first answers."""
     told_s: float = 0.0
     """The forecast of its first token, to learn from."""
+    left_weight: float = 0.0
+    """How much of a miss it is when it leaves the queue."""
 
 
 FOR_EVER = Patience()
@@ -61,8 +63,8 @@ class Job:
 
     __slots__ = (
         "arrived_s", "asked_s", "cached_tokens", "chunks", "cloud_s", "end_s", "fate", "first_s", "hedge_s",
-        "is_lost", "leaves_s", "next", "next_done", "output_tokens", "prefill_s", "prompt_tokens", "request",
-        "sharers", "told_s",
+        "is_lost", "leaves_s", "left_weight", "next", "next_done", "output_tokens", "prefill_s",
+        "prompt_tokens", "request", "sharers", "told_s",
     )  # fmt: skip
 
     def __init__(self, request: int, arrived_s: float, prompt: int, output: float, cached: int) -> None:
@@ -85,6 +87,8 @@ class Job:
         """When it leaves the queue, and when a cloud is asked too."""
         self.told_s = 0.0
         """Seconds to its first token as forecast."""
+        self.left_weight = 0.0
+        """How much of a miss it is when it leaves the queue."""
         self.cloud_s = 0.0
         """Seconds a cloud takes to its first token."""
         self.asked_s = UNKNOWN
@@ -219,7 +223,7 @@ class Node:
         """
         job = Job(index, now_s, prompt, output, cached)
         job.leaves_s, job.hedge_s = now_s + patience.leaves_s, now_s + patience.hedge_s
-        job.told_s, job.cloud_s = patience.told_s, cloud_s
+        job.told_s, job.left_weight, job.cloud_s = patience.told_s, patience.left_weight, cloud_s
         job.prefill_s = self.pace.prefill_s(prompt, cached)
         job.is_lost = index in self.lost
         self.tables.jobs[index] = job

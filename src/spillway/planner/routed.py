@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from spillway.planner.events import FOR_EVER, Node, Patience
+from spillway.planner.events import FOR_EVER, Job, Node, Patience
 from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN
 from spillway.planner.policies import cloud, limits
 from spillway.planner.runs import Arrivals
@@ -17,7 +17,7 @@ from spillway.slo.forecast import LEAST_FORECAST_S
 from spillway.slo.hedges import BURST, saved_after
 from spillway.slo.lengths import Lengths, OutputLengths, Prompt
 from spillway.slo.margin import Margin, Quantile
-from spillway.slo.work_limit import WorkLimit
+from spillway.slo.usual_work import UsualWork
 from spillway.vocabulary import Decision, ModelFacts, NodeSnapshot, Objective, RequestFacts
 
 __all__ = ["USUAL", "Routed"]
@@ -72,7 +72,7 @@ class Routed:
         limits = [None if node.cache_tokens == float("inf") else int(node.cache_tokens) for node in nodes]
         self._models = [(ModelFacts(LOCAL_MODEL, context_tokens=limit),) for limit in limits]
         self._margins = [Margin(self._objective.attainment_ratio) for _ in nodes]
-        self._lengths, self._limit = OutputLengths(), WorkLimit()
+        self._lengths, self._usual = OutputLengths(), UsualWork()
         self._stretches = [Quantile() for _ in nodes]
         self._last = arrivals.last_answer_tokens.tolist()
         self._mean = arrivals.mean_answer_tokens.tolist()
@@ -95,13 +95,15 @@ class Routed:
         )  # fmt: skip
         decision = decide(facts, self._evidence, self.snapshots(now_s), self._policy)
         if decision.work_s is not None:
-            self._limit.see(now_s, decision.work_s, decision.local_nodes, spill=decision.spill)
+            self._usual.see(decision.work_s)
         hedges, first = self._hedges, decision.choices[0]
         hedges[0] = saved_after(hedges[0], self._policy.hedge_share, BURST)
         is_local = first.side == "local"
         self._asked.append(_Asked(now_s, index, asked, output, not is_local))
         if is_local:
-            self.patience = Patience(first.queue_s, _hedge_s(decision), first.ttft_s or 0.0)
+            self.patience = Patience(
+                first.queue_s, _hedge_s(decision), first.ttft_s or 0.0, first.left_weight
+            )
             return self._index[first.upstream]
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)
         return cloud(said)
@@ -116,12 +118,12 @@ class Routed:
 
     def snapshots(self, now_s: float) -> list[NodeSnapshot]:
         """The nodes as the gateway's fleet would describe them now, and the cloud."""
-        limit_s = self._limit.limit
+        usual_s = self._usual.value
         found = [
             NodeSnapshot(
                 self._names[i], "local", self._models[i], in_flight=node.in_flight, slots=node.slots,
                 pace=node.pace, load=node.load(now_s), margin_ratio=self._margins[i].value,
-                ttft_stretch=self._stretches[i].value, work_limit_s=limit_s,
+                ttft_stretch=self._stretches[i].value, usual_work_s=usual_s,
             )
             for i, node in enumerate(self._nodes)
         ]  # fmt: skip
@@ -146,17 +148,17 @@ class Routed:
                 self._lengths.learn(asked, job.output_tokens)
                 stretch.learn(first_s / max(job.told_s, LEAST_FORECAST_S))
                 margin.learn(first_s <= limit_s and total_s <= whole_s)
-            elif self._was_late(job.fate, total_s):
-                margin.learn(False)
+            else:
+                self._learn_given_up(job, margin)
         node.finished.clear()
 
-    def _was_late(self, fate: int, waited_s: float) -> bool:
+    def _learn_given_up(self, job: Job, margin: Margin) -> None:
         """Of a request that the node did not answer, as ``fleet.record`` judges it.
 
-        One that left the queue would have been late; one that was overtaken on the node was, if it was late
-        already; one that was overtaken in the queue tells nothing.
+        One that left the queue was a miss, or a part of one; one that was overtaken on the node was, if it
+        was late already; one that was overtaken in the queue tells nothing.
         """
-        limit_s, whole_s = limits(self._objective)
-        if fate == LEFT:
-            return min(limit_s, whole_s) < math.inf
-        return fate == OVERTAKEN and waited_s > min(limit_s, whole_s)
+        if job.fate == LEFT and job.left_weight > 0.0:
+            margin.learn(False, job.left_weight)
+        elif job.fate == OVERTAKEN and job.end_s - job.arrived_s > min(limits(self._objective)):
+            margin.learn(False)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from decimal import Decimal
-from typing import Literal
 from zlib import crc32
 
 from msgspec import structs
@@ -27,7 +26,7 @@ from spillway.routing import reasons
 from spillway.routing.candidates import RETRY_AFTER_S, Candidate, named
 from spillway.routing.policy import Evidence, Policy
 from spillway.slo.admission import Admission, admission
-from spillway.slo.forecast import USABLE_SHARE
+from spillway.slo.forecast import usable_s
 from spillway.slo.hedges import LEAST_DELAY_S
 from spillway.vocabulary import Choice, Deadlines, Decision, NodeSnapshot, Objective, RequestFacts
 
@@ -193,12 +192,17 @@ def _objective(facts: RequestFacts, policy: Policy) -> Objective | None:
     return facts.objective or policy.objectives.get(facts.slo_class)
 
 
-def _spare_s(left: list[Candidate], objective: Objective | None) -> float:
+def _cloud_s(left: list[Candidate]) -> float:
+    """What the fastest cloud takes to its first token, at its p95; infinite where nobody knows."""
+    known = [c.node.ttft_p95_s for c in left if c.node.ttft_p95_s is not None and c.node.side == "cloud"]
+    return min(known, default=float("inf"))
+
+
+def _spare_s(cloud_s: float, objective: Objective | None) -> float:
     """When a cloud has to be asked so that its first token is still in time; infinite where it cannot be."""
-    clouds = [c.node.ttft_p95_s for c in left if c.node.ttft_p95_s is not None and c.node.side == "cloud"]
-    if objective is None or objective.ttft_s is None or not clouds:
+    if objective is None or objective.ttft_s is None:
         return float("inf")
-    spare_s = USABLE_SHARE * objective.ttft_s - min(clouds)
+    spare_s = usable_s(objective.ttft_s) - cloud_s
     return spare_s if spare_s > 0.0 else float("inf")
 
 
@@ -209,7 +213,7 @@ Beliefs = dict[str, Admission]
 def _slo(
     facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
 ) -> tuple[list[Candidate], list[Candidate], Beliefs]:
-    objective = _objective(facts, policy)
+    objective, cloud_s = _objective(facts, policy), _cloud_s(left)
     in_time: list[Candidate] = []
     late: list[Candidate] = []
     beliefs: Beliefs = {}
@@ -220,7 +224,7 @@ def _slo(
             continue
         belief = beliefs.get(node.name)
         if belief is None:
-            belief = beliefs[node.name] = admission(node, facts, objective, policy.queue_per_slot)
+            belief = beliefs[node.name] = admission(node, facts, objective, policy.queue_per_slot, cloud_s)
         if belief.delay is None and not node.is_loading:
             in_time.append(candidate)
             if node.is_due and reasons.RETRIED not in said:
@@ -284,7 +288,7 @@ def _plan(
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
         said.append(reasons.CHEAPEST_CLOUD)
-    spare_s = _spare_s(left, _objective(facts, policy))
+    spare_s = _spare_s(_cloud_s(left), _objective(facts, policy))
     has_alternates = len(choices) > 1 and any(choice.side == "local" for choice in choices)
     gates = policy.gates_of(facts) if has_alternates else ()
     return Decision(
@@ -297,16 +301,7 @@ def _plan(
         is_held=not facts.is_stream or facts.task in policy.hold_tasks,
         wants_logprobs="confidence" in gates,
         work_s=min((b.work_s for b in beliefs.values() if b.work_s is not None), default=None),
-        local_nodes=len(beliefs),
-        spill=_spill(beliefs) if choices[0].side == "cloud" else None,
     )
-
-
-def _spill(beliefs: Beliefs) -> Literal["late", "work"] | None:
-    delays = {belief.delay for belief in beliefs.values()}
-    if "work" in delays:
-        return "work"
-    return "late" if delays & {"ttft", "total"} else None
 
 
 def _patience(facts: RequestFacts, deadlines: Deadlines) -> Deadlines:
@@ -353,6 +348,7 @@ def _choice(
         model.context_tokens,
         node.drift,
         cached,
+        belief.left_weight,
     )
 
 

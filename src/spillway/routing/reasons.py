@@ -64,7 +64,7 @@ MEANING: Final[dict[str, str]] = {
     SLO_TTFT: "some node would be late with its first token",
     SLO_TOTAL: "some node would finish too late",
     LOADING: "some node is loading its model",
-    WORK: "under overload requests of less work go local first, and this one is more",
+    WORK: "it would wait there, and a wait is left to requests of less work",
     RETRIED: "a node that was late and has idled since gets one request, to find out whether it still is",
     EXPLORED: "its task class is not trusted to local nodes; it goes there all the same, to learn",
     LOCAL_FIRST: "a local node can take it, and its hardware is paid for",

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from math import inf
 from typing import Literal
 
 from msgspec import Struct
 
-from spillway.slo.forecast import Forecast, forecast, patience_s, work_s
+from spillway.slo.forecast import Forecast, cloud_share_s, forecast, left_weight, patience_s, work_s
+from spillway.slo.usual_work import weighed_s
 from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
 
 __all__ = ["Admission", "Delay", "admission"]
 
 Delay = Literal["full", "ttft", "total", "work"]
-"""Why a node is not the place: its queue is full, a limit would be missed, or shorter requests go first."""
+"""Why a node is not the place: its queue is full, a limit would be missed, or smaller requests go first."""
 
 HARD_QUEUE_PER_SLOT = 32
 """Requests that may wait per slot even where the forecast says they are in time (guess)."""
@@ -29,6 +31,8 @@ class Admission(Struct, frozen=True):
     """Node seconds it would take; ``None`` before a profile or the first answers."""
     queue_s: float | None
     """How long the request may wait for a slot and still be in time; ``None`` without an objective."""
+    left_weight: float = 0.0
+    """How much of a miss it is when it waits so long and gets none."""
 
 
 def admission(
@@ -36,8 +40,12 @@ def admission(
     facts: RequestFacts,
     objective: Objective | None,
     queue_per_slot: float,
+    cloud_s: float = inf,
 ) -> Admission:
-    """The judgement for ``node``; a node of which nothing is known goes by the count of its requests."""
+    """The judgement for ``node``; a node of which nothing is known goes by the count of its requests.
+
+    ``cloud_s`` is what a cloud takes to its first token; infinite where nobody knows.
+    """
     pace, load = node.pace, node.load
     if pace is None or load is None:
         return Admission("full" if _is_full(node, queue_per_slot) else None, None, None, None)
@@ -47,7 +55,10 @@ def admission(
     work = work_s(pace, load.slots, prompt, cached, usual)
     if objective is None or (objective.ttft_s is None and objective.total_s is None):
         return Admission("full" if _is_full(node, queue_per_slot) else None, found, work, None)
-    return Admission(_delay(node, load, objective, found, work), found, work, _queue_s(objective, found))
+    queue_s = _queue_s(objective, found, cloud_s)
+    delay = _delay(node, load, objective, found, work)
+    weight = left_weight(queue_s, inf if objective.ttft_s is None else objective.ttft_s, cloud_s)
+    return Admission(delay, found, work, queue_s, 0.0 if delay else weight)
 
 
 def _is_full(node: NodeSnapshot, queue_per_slot: float) -> bool:
@@ -59,25 +70,29 @@ def _delay(
 ) -> Delay | None:
     """An idle node may use the whole objective: nothing but the request itself can make it late.
 
-    One that is due for a test is tried whatever the forecast says.
+    One that is due for a test is tried whatever the forecast says. A wait counts for more the larger the
+    request, which so leaves room for smaller ones.
     """
     if _is_full(node, HARD_QUEUE_PER_SLOT):
         return "full"
     allowed = node.margin_ratio if load.in_flight else max(node.margin_ratio, 1.0)
     if node.is_due:
         return None
-    if objective.ttft_s is not None and found.ttft_s > allowed * objective.ttft_s:
-        return "ttft"
-    if objective.total_s is not None and found.total_s > allowed * objective.total_s:
-        return "total"
-    return "work" if work > node.work_limit_s else None
+    wait_s = found.ttft_s - found.alone_s
+    more_s = weighed_s(wait_s, work, node.usual_work_s or work) - wait_s
+    if objective.ttft_s is not None and found.ttft_s + more_s > allowed * objective.ttft_s:
+        return "ttft" if found.ttft_s > allowed * objective.ttft_s else "work"
+    if objective.total_s is not None and found.total_s + more_s > allowed * objective.total_s:
+        return "total" if found.total_s > allowed * objective.total_s else "work"
+    return None
 
 
-def _queue_s(objective: Objective, found: Forecast) -> float:
-    """What is left of the limits once the request's own times are taken off."""
-    spare = [
-        patience_s(limit_s, expected_s, found.ttft_s, found.alone_s)
-        for limit_s, expected_s in ((objective.ttft_s, found.ttft_s), (objective.total_s, found.total_s))
-        if limit_s is not None
-    ]
-    return max(0.0, min(spare))
+def _queue_s(objective: Objective, found: Forecast, cloud_s: float) -> float:
+    """What is left of the limits once the request's own times, or those of a cloud, are taken off."""
+    queue_s = inf
+    if (limit_s := objective.ttft_s) is not None:
+        kept_s = cloud_share_s(limit_s, cloud_s)
+        queue_s = patience_s(limit_s, found.ttft_s, found.ttft_s, found.alone_s, kept_s)
+    if (limit_s := objective.total_s) is not None:
+        queue_s = min(queue_s, patience_s(limit_s, found.total_s, found.ttft_s, found.alone_s, 0.0))
+    return max(0.0, queue_s)

@@ -7,6 +7,8 @@ times of other requests do not.
 
 from __future__ import annotations
 
+from math import inf
+
 from msgspec import Struct
 
 from spillway.slo.pace import chunks_of
@@ -14,20 +16,27 @@ from spillway.vocabulary import Load, Pace
 
 __all__ = [
     "LEAST_FORECAST_S",
-    "USABLE_SHARE",
     "Forecast",
+    "cloud_share_s",
     "forecast",
+    "left_weight",
     "patience_s",
     "step_s",
     "total_s",
     "ttft_s",
+    "usable_s",
     "wait_s",
     "work_s",
     "work_seconds",
 ]
 
-USABLE_SHARE = 0.85
-"""Of a limit, what may pass in waiting: the rest is for what happens before and after the gateway (guess)."""
+RESERVE_SHARE, MOST_RESERVE_S = 0.15, 0.25
+"""Kept of a limit for what happens before and after the gateway; it does not grow with the limit (guess)."""
+CLOUD_SHARE = 0.15
+"""A cloud that needs no more than this of a limit is asked in time; a slower one would cost too much of what
+can be waited (guess)."""
+LEFT_IN_TIME = 0.25
+"""How much of a miss it is to have waited in vain when a cloud is still in time (guess)."""
 LEAST_FORECAST_S = 1e-4
 """What a forecast counts as at least where it is divided by."""
 
@@ -54,12 +63,29 @@ def total_s(first_s: float, output_tokens: float, step_then_s: float) -> float:
     return first_s + output_tokens * step_then_s
 
 
-def patience_s(limit_s: float, expected_s: float, first_s: float, alone_s: float) -> float:
+def usable_s(limit_s: float) -> float:
+    """What of a limit may pass in the gateway and behind it."""
+    return limit_s - min(RESERVE_SHARE * limit_s, MOST_RESERVE_S)
+
+
+def cloud_share_s(limit_s: float, cloud_s: float) -> float:
+    """What of a limit is kept for a cloud that speaks after ``cloud_s``, should there be no slot; infinite
+    where nobody knows."""
+    return cloud_s if cloud_s <= CLOUD_SHARE * limit_s else 0.0
+
+
+def patience_s(limit_s: float, expected_s: float, first_s: float, alone_s: float, kept_s: float) -> float:
     """How long one may wait for a slot and keep ``limit_s``: while it waits, the prompts before it are read.
 
-    ``expected_s`` is what the limit is on, ``first_s`` the first token, both as forecast for now.
+    ``expected_s`` is what the limit is on, ``first_s`` the first token, both as forecast for now; ``kept_s``
+    is left at least.
     """
-    return USABLE_SHARE * limit_s - (expected_s - first_s + alone_s)
+    return usable_s(limit_s) - max(expected_s - first_s + alone_s, kept_s)
+
+
+def left_weight(queue_s: float, ttft_limit_s: float, cloud_s: float) -> float:
+    """How much of a miss it is to get no slot within ``queue_s`` and to go to the cloud then."""
+    return LEFT_IN_TIME if queue_s + cloud_s <= ttft_limit_s < inf else 1.0
 
 
 def work_seconds(prompt_s: float, usual_tokens: float, step_share_s: float, cache_s: float) -> float:

@@ -8,11 +8,15 @@ STEP = 0.02
 FIRST_STEP = 0.1
 """Added to the step at first: a node of which nothing is known is soon known well enough."""
 FIRST_ANSWERS = 20.0
-LOWEST, HIGHEST = 0.3, 2.0
+LOWEST, HIGHEST = 0.1, 2.0
 
 
-def next_margin(value: float, is_in_time: bool, attainment: float, answers: float) -> float:
+def next_margin(
+    value: float, is_in_time: bool, attainment: float, answers: float, weight: float = 1.0
+) -> float:
     """The margin after one more answer, the ``answers``-th: a miss lowers it much, a hit raises it a little.
+
+    ``weight`` says how much of an answer it is.
 
     It settles where the share of answers in time is one point above ``attainment``, whatever the errors of
     the forecasts look like (a Robbins-Monro search, as adaptive conformal inference uses it).
@@ -20,7 +24,7 @@ def next_margin(value: float, is_in_time: bool, attainment: float, answers: floa
     target = min(attainment + 0.01, 0.999)
     change = (1.0 - target) if is_in_time else -target
     step = STEP + FIRST_STEP / (1.0 + answers / FIRST_ANSWERS)
-    return min(max(value + step * change, LOWEST), HIGHEST)
+    return min(max(value + weight * step * change, LOWEST), HIGHEST)
 
 
 class Margin:
@@ -31,10 +35,10 @@ class Margin:
         self._attainment = attainment
         self._answers = 0
 
-    def learn(self, is_in_time: bool) -> None:
+    def learn(self, is_in_time: bool, weight: float = 1.0) -> None:
         """One more answer."""
         self._answers += 1
-        self.value = next_margin(self.value, is_in_time, self._attainment, self._answers)
+        self.value = next_margin(self.value, is_in_time, self._attainment, self._answers, weight)
 
 
 QUANTILE, FIRST_QUANTILE, QUANTILE_STEP = 0.95, 1.5, 0.08

@@ -1,0 +1,42 @@
+"""Under load requests of less work go local first: how large each one is beside the usual request."""
+
+from __future__ import annotations
+
+__all__ = ["UsualWork", "next_usual", "weighed_s"]
+
+RATE = 0.003
+"""Weight of the newest arrival in what is usual (guess; 0.001 to 0.01 do as well)."""
+LEAST_SIZE = 0.5
+"""Smaller requests than so many usual ones are no further preferred: too many would wait in vain."""
+
+
+def next_usual(usual: float, work: float, arrivals: float) -> float:
+    """The usual work after one more arrival, the ``arrivals``-th; a plain mean at first."""
+    return usual + max(RATE, 1.0 / arrivals) * (work - usual)
+
+
+def weighed_s(wait_s: float, work_s: float, usual_s: float) -> float:
+    """What a wait counts for in admission: as many times as long as the request is large, squared.
+
+    Nobody large waits where much waits already, so that the room there is left to many small ones; beside an
+    idle node nobody waits, and size does not matter.
+
+    >>> weighed_s(1.0, 0.2, 0.2), weighed_s(1.0, 0.4, 0.2), weighed_s(1.0, 0.01, 0.2)
+    (1.0, 4.0, 0.25)
+    """
+    size = max(work_s / usual_s, LEAST_SIZE)
+    return wait_s * size * size
+
+
+class UsualWork:
+    """A running mean over arrivals that a node might answer, in whatever unit it is told."""
+
+    def __init__(self) -> None:
+        self.value: float | None = None
+        """``None`` before the first."""
+        self._arrivals = 0
+
+    def see(self, work: float) -> None:
+        """One more arrival."""
+        self._arrivals += 1
+        self.value = next_usual(self.value or 0.0, work, self._arrivals)

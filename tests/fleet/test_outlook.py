@@ -1,0 +1,49 @@
+"""What a usual request takes, over all arrivals."""
+
+from __future__ import annotations
+
+import pytest
+
+from spillway.fleet.outlook import Outlook
+from spillway.routing import NoEvidence, Policy, decide
+from spillway.slo.pace import LinearPace
+from spillway.vocabulary import Load, ModelFacts, NodeSnapshot, RequestFacts
+
+PACE = LinearPace(prefill_token_s=0.001, step_base_s=0.01, step_sequence_s=0.001)
+NODE = NodeSnapshot(
+    "mini", "local", (ModelFacts("m"),), slots=4, pace=PACE, load=Load(0, 4, 0, 0, 0, 0, 0, 0)
+)
+
+
+def usual_after(sizes: list[int], cached: int = 0) -> Outlook:
+    """An outlook that saw prompts of those sizes, each with so many tokens held already."""
+    outlook = Outlook()
+    for tokens in sizes:
+        facts = RequestFacts(
+            request_id="", operation="chat", model="auto", input_tokens=tokens, input_grade="reported",
+            cached_tokens=cached, usual_output_tokens=100.0, long_output_tokens=200.0,
+        )  # fmt: skip
+        outlook.see(facts, decide(facts, NoEvidence(), [NODE], Policy()), [NODE])
+    return outlook
+
+
+def test_nothing_is_usual_before_the_first() -> None:
+    """Unknown is not 0; nor is anything known of a node without a pace."""
+    assert Outlook().usual_work_s(PACE, 4) is None
+    assert usual_after([1000]).usual_work_s(None, 4) is None
+
+
+def test_usual_work_is_that_of_the_arrivals() -> None:
+    """Reading and a share of the steps; what a cache holds is not read."""
+    step_s = 100 * PACE.decode_step_s(4, 0.0) / 4
+    assert usual_after([1000, 1000]).usual_work_s(PACE, 4) == pytest.approx(1.0 + step_s)
+    assert usual_after([1000, 3000]).usual_work_s(PACE, 4) == pytest.approx(2.0 + step_s, rel=0.05)
+    assert usual_after([1000, 1000], cached=900).usual_work_s(PACE, 4) == pytest.approx(0.1 + step_s)
+
+
+def test_a_slower_node_takes_longer_for_the_usual() -> None:
+    """Requests do not look larger because a node became slower."""
+    outlook = usual_after([1000, 2000, 500])
+    once, twice = outlook.usual_work_s(PACE, 4), outlook.usual_work_s(PACE.scaled(2.0, 2.0), 4)
+    assert once is not None
+    assert twice == pytest.approx(2 * once)
