@@ -45,6 +45,8 @@ class Load:
 
     mix: Mix
     rate: float
+    warming: tuple[Request, ...]
+    """Other requests of the mix, one per slot: after them each slot holds the shared beginning, if any."""
     requests: tuple[Request, ...]
     cached_tokens: int
 
@@ -101,12 +103,15 @@ class Direct:
             await self._learn()
         rps = rate * capacity_rps(self._profile, mix)
         count = round(min(max(rps * SECONDS, FEWEST), MOST))
-        wanted = draw(mix, count, mean_gap_s(rate, rps / rate), seed=int(1000 * rate) + 17 * len(mix.name))
-        requests = tuple(await texts_for(self._target, mix, wanted, self._prompts))
-        first, second = (replace(one, at_s=0.0, output_tokens=2) for one in requests[-2:])
-        await self._play([first])  # after it the shared beginning, if any, is in the cache
-        other = await self._play([second])
-        return Load(mix, rate, requests, other[0].cached_tokens or 0)
+        seed = int(1000 * rate) + 17 * len(mix.name)
+        slots = self._profile.usable_slots
+        others = draw(mix, slots + 1, 0.0, seed + 1)
+        wanted = others + draw(mix, count, mean_gap_s(rate, rps / rate), seed)
+        asking, *texts = await texts_for(self._target, mix, wanted, self._prompts)
+        warming, requests = tuple(texts[:slots]), tuple(texts[slots:])
+        await self._play(warming)
+        asked = await self._play([asking])
+        return Load(mix, rate, warming, requests, asked[0].cached_tokens or 0)
 
     async def cell(self, load: Load, must_end: bool) -> Cell | None:
         """Predicted, then run; ``None`` when it was broken off because the engine had to wait for others."""
@@ -116,7 +121,7 @@ class Direct:
         return None if cell is None else replace(cell, told=times)
 
     async def _run(self, load: Load, must_end: bool) -> Cell | None:
-        await self._warm(load.requests)
+        await self._play(load.warming)
         before = await self._speed()
         began = waits(self._pid)
         limit = 2.0 if must_end else GIVE_UP_RATIO
@@ -134,11 +139,6 @@ class Direct:
         answers = [await self._target.ask(self._prompts.of_words(words), 2, 60) for words in (8, 40)]
         self._prompts.learn((8, answers[0].prompt_tokens or 0), (40, answers[1].prompt_tokens or 0))
         self._is_learned = True
-
-    async def _warm(self, requests: Sequence[Request]) -> None:
-        """Every slot holds the shared beginning, as it would in daily use."""
-        first = requests[: self._profile.usable_slots]
-        await self._play([replace(one, at_s=0.0, output_tokens=4) for one in first])
 
     async def _speed(self) -> float:
         """How long requests alone take now over what the profile says, in the median."""
@@ -171,6 +171,7 @@ async def _through(folder: Path, twin: Path, load: Load, limits: Limits, must_en
     (folder / "reality.db").unlink(missing_ok=True)
     async with gateway(folder, twin, folder / "twin.json", limits) as up:
         caller = Caller.of_gateway(up.url)
+        await play(caller, load.warming)
         began = waits(up.engine_pid)
         limit = 2.0 if must_end else GIVE_UP_RATIO
         try:

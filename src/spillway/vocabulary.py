@@ -281,7 +281,7 @@ class Choice(Struct, frozen=True):
     """In what it differs from its pin; the caller is told."""
     cached_tokens: float | None = None
     """What of the prompt the forecast took it to hold already; ``None`` for clouds."""
-    left_weight: float = 0.0
+    miss_weight: float = 0.0
     """How much of a miss it is to get no slot in that time; 0 where it was believed to be late."""
 
 

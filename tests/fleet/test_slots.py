@@ -268,10 +268,10 @@ async def test_a_node_that_was_slow_once_is_tried_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("left_weight", "most_s", "learns"), [(1.0, 9.0, True), (0.0, 9.0, False), (1.0, 0.005, False)]
+    ("miss_weight", "most_s", "learns"), [(1.0, 9.0, True), (0.0, 9.0, False), (1.0, 0.005, False)]
 )
 async def test_leaving_the_queue_counts_as_a_miss_only_where_being_in_time_was_believed(
-    left_weight: float, most_s: float, learns: bool
+    miss_weight: float, most_s: float, learns: bool
 ) -> None:
     """Not for one that had to wait though it was believed late, nor for one whose caller had no more time."""
     fleet, node, _ = fleet_of(1)
@@ -279,7 +279,7 @@ async def test_leaving_the_queue_counts_as_a_miss_only_where_being_in_time_was_b
     held = await fleet.admit(facts(), choice())
     before = node.record.margin.value
     wanted = facts(objective=Objective("x", ttft_s=1.0))
-    waiting = choice(0.01, ttft_s=0.5, total_s=0.5, left_weight=left_weight)
+    waiting = choice(0.01, ttft_s=0.5, total_s=0.5, miss_weight=miss_weight)
     with pytest.raises(QueueTimeout):
         await fleet.admit(wanted, waiting, most_s)
     assert (node.record.margin.value < before) == learns

@@ -9,7 +9,7 @@ import pytest
 
 from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.node_model import NodeModel, load_fit
-from spillway.slo.forecast import forecast, left_weight
+from spillway.slo.forecast import forecast, miss_weight
 from spillway.slo.learner import PaceLearner
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.pace import LinearPace
@@ -90,12 +90,12 @@ def test_a_part_of_a_miss_lowers_the_margin_by_a_part() -> None:
     """Who leaves the queue while a cloud is still in time missed less than one whose cloud is late."""
     whole, part = Margin(start=1.0), Margin(start=1.0)
     whole.learn(False)
-    part.learn(False, left_weight(1.0, 2.0, 0.5))
+    part.learn(False, miss_weight(1.0, 2.0, 0.5))
     assert 1.0 - part.value == pytest.approx(0.25 * (1.0 - whole.value))
     assert (
-        left_weight(1.6, 2.0, 0.5)
-        == left_weight(1.0, math.inf, 0.5)
-        == left_weight(1.0, 2.0, math.inf)
+        miss_weight(1.6, 2.0, 0.5)
+        == miss_weight(1.0, math.inf, 0.5)
+        == miss_weight(1.0, 2.0, math.inf)
         == 1.0
     )
 

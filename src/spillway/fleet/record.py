@@ -34,7 +34,7 @@ class Entry:
         "held",
         "is_alone",
         "is_finished",
-        "left_weight",
+        "miss_weight",
         "match",
         "objective",
         "output_tokens",
@@ -77,7 +77,7 @@ class Entry:
         self.ttft_s = choice.ttft_s
         """As forecast when it was decided."""
         self.total_s = choice.total_s
-        self.left_weight = choice.left_weight
+        self.miss_weight = choice.miss_weight
         self.sent_s = 0.0
         self.first_s: float | None = None
         self.output_tokens = 0
@@ -185,8 +185,8 @@ class NodeRecord:
 
         One that was believed to be late, and waited all the same since it may go nowhere else, tells nothing.
         """
-        if entry.left_weight:
-            self.margin.learn(False, entry.left_weight)
+        if entry.miss_weight:
+            self.margin.learn(False, entry.miss_weight)
 
     def load(self, now_s: float, slots: int | None, waiting: tuple[Entry, ...] = ()) -> Load:
         """What is on the node now; requests that wait in the gateway count as unread."""

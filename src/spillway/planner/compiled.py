@@ -53,7 +53,7 @@ JOB_FIELDS: dict[str, Any] = {
     "arrived_s": float, "prefill_s": float, "first_s": float, "end_s": float, "prompt_tokens": np.int32,
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
-    "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "left_weight": float,
+    "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "miss_weight": float,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
@@ -85,7 +85,7 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 SHARED = (
     *(f for module in (physics, choosing, lengths, compiled_loop, compiled_ours) for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
-    *(forecast.patience_s, forecast.usable_s, forecast.left_weight),
+    *(forecast.patience_s, forecast.usable_s, forecast.miss_weight),
     *(usual_work.next_usual, usual_work.weighed_s),
     *(margin.next_margin, margin.next_quantile, hedges.saved_after),
 )

@@ -38,8 +38,8 @@ def learn_answer(mind: Mind, rules: Rules, n: int, i: int, job: Any) -> None:
 
 def learn_given_up(mind: Mind, rules: Rules, n: int, job: Any) -> None:
     """``Routed._learn_given_up``: what a request tells that node ``n`` did not answer."""
-    if job.fate == physics.LEFT and job.left_weight > 0.0:
-        learn_kept(mind, rules, n, False, job.left_weight)
+    if job.fate == physics.LEFT and job.miss_weight > 0.0:
+        learn_kept(mind, rules, n, False, job.miss_weight)
     elif job.fate == physics.OVERTAKEN and job.end_s - job.arrived_s > min(rules.ttft_s, rules.total_s):
         learn_kept(mind, rules, n, False, 1.0)
 
@@ -121,7 +121,7 @@ def _be_patient(
             forecast.patience_s(rules.total_s, total_s, first_s, alone_s, 0.0),
         )
         queue_s = max(0.0, patience_s)
-        job.left_weight = forecast.left_weight(queue_s, rules.ttft_s, rules.cloud_s)
+        job.miss_weight = forecast.miss_weight(queue_s, rules.ttft_s, rules.cloud_s)
         queue_s = min(queue_s, rules.most_queue_s)
     job.leaves_s = job.arrived_s + queue_s
     job.told_s = first_s

@@ -23,7 +23,7 @@ from spillway.planner.routed import Routed
 from spillway.planner.runs import Arrivals
 from spillway.planner.workload import Floats
 from spillway.routing import Policy as RoutingPolicy
-from spillway.slo.forecast import cloud_share_s, usable_s
+from spillway.slo.forecast import kept_for_cloud_s, usable_s
 from spillway.slo.lengths import Learned
 from spillway.slo.margin import Margin, Quantile
 from spillway.vocabulary import Deadlines, Objective
@@ -175,7 +175,7 @@ def _rules(objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_
         queue_per_slot=settings.queue_per_slot,
         spare_s=spare_s if spare_s > 0.0 else math.inf,
         cloud_s=cloud_p95_s,
-        kept_s=cloud_share_s(ttft_s, cloud_p95_s),
+        kept_s=kept_for_cloud_s(ttft_s, cloud_p95_s),
         most_queue_s=Deadlines().first_token_s,
         hedge_share=settings.hedge_share,
     )

@@ -30,7 +30,7 @@ class Patience(NamedTuple):
     """A cloud is asked too, within the budget, and whoever speaks first answers."""
     told_s: float = 0.0
     """The forecast of its first token, to learn from."""
-    left_weight: float = 0.0
+    miss_weight: float = 0.0
     """How much of a miss it is when it leaves the queue."""
 
 
@@ -63,7 +63,7 @@ class Job:
 
     __slots__ = (
         "arrived_s", "asked_s", "cached_tokens", "chunks", "cloud_s", "end_s", "fate", "first_s", "hedge_s",
-        "is_lost", "leaves_s", "left_weight", "next", "next_done", "output_tokens", "prefill_s",
+        "is_lost", "leaves_s", "miss_weight", "next", "next_done", "output_tokens", "prefill_s",
         "prompt_tokens", "request", "sharers", "told_s",
     )  # fmt: skip
 
@@ -87,7 +87,7 @@ class Job:
         """When it leaves the queue, and when a cloud is asked too."""
         self.told_s = 0.0
         """Seconds to its first token as forecast."""
-        self.left_weight = 0.0
+        self.miss_weight = 0.0
         """How much of a miss it is when it leaves the queue."""
         self.cloud_s = 0.0
         """Seconds a cloud takes to its first token."""
@@ -223,7 +223,7 @@ class Node:
         """
         job = Job(index, now_s, prompt, output, cached)
         job.leaves_s, job.hedge_s = now_s + patience.leaves_s, now_s + patience.hedge_s
-        job.told_s, job.left_weight, job.cloud_s = patience.told_s, patience.left_weight, cloud_s
+        job.told_s, job.miss_weight, job.cloud_s = patience.told_s, patience.miss_weight, cloud_s
         job.prefill_s = self.pace.prefill_s(prompt, cached)
         job.is_lost = index in self.lost
         self.tables.jobs[index] = job

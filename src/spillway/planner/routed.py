@@ -102,7 +102,7 @@ class Routed:
         self._asked.append(_Asked(now_s, index, asked, output, not is_local))
         if is_local:
             self.patience = Patience(
-                first.queue_s, _hedge_s(decision), first.ttft_s or 0.0, first.left_weight
+                first.queue_s, _hedge_s(decision), first.ttft_s or 0.0, first.miss_weight
             )
             return self._index[first.upstream]
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)
@@ -158,7 +158,7 @@ class Routed:
         One that left the queue was a miss, or a part of one; one that was overtaken on the node was, if it
         was late already; one that was overtaken in the queue tells nothing.
         """
-        if job.fate == LEFT and job.left_weight > 0.0:
-            margin.learn(False, job.left_weight)
+        if job.fate == LEFT and job.miss_weight > 0.0:
+            margin.learn(False, job.miss_weight)
         elif job.fate == OVERTAKEN and job.end_s - job.arrived_s > min(limits(self._objective)):
             margin.learn(False)

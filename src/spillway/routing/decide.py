@@ -46,9 +46,10 @@ def decide(
     left = _capability(facts, left, policy, said)  # 3
     left = _quality(facts, left, evidence, policy, said)  # 4
     left = _health(facts, left, said)  # 5
-    left, late, beliefs = _slo(facts, left, policy, said)  # 6
+    cloud_s = _cloud_s(left)
+    left, late, beliefs = _slo(facts, left, cloud_s, policy, said)  # 6
     left, late = _cost(facts, left, beliefs), _cost(facts, late, beliefs)  # 7
-    return _plan(facts, left, late, beliefs, policy, said)  # 8
+    return _plan(facts, left, late, beliefs, cloud_s, policy, said)  # 8
 
 
 def _pin(facts: RequestFacts, nodes: Sequence[NodeSnapshot], said: list[str]) -> Sequence[NodeSnapshot]:
@@ -211,9 +212,9 @@ Beliefs = dict[str, Admission]
 
 
 def _slo(
-    facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
+    facts: RequestFacts, left: list[Candidate], cloud_s: float, policy: Policy, said: list[str]
 ) -> tuple[list[Candidate], list[Candidate], Beliefs]:
-    objective, cloud_s = _objective(facts, policy), _cloud_s(left)
+    objective = _objective(facts, policy)
     in_time: list[Candidate] = []
     late: list[Candidate] = []
     beliefs: Beliefs = {}
@@ -272,6 +273,7 @@ def _plan(
     left: list[Candidate],
     late: list[Candidate],
     beliefs: Beliefs,
+    cloud_s: float,
     policy: Policy,
     said: list[str],
 ) -> Decision:
@@ -288,7 +290,7 @@ def _plan(
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
         said.append(reasons.CHEAPEST_CLOUD)
-    spare_s = _spare_s(_cloud_s(left), _objective(facts, policy))
+    spare_s = _spare_s(cloud_s, _objective(facts, policy))
     has_alternates = len(choices) > 1 and any(choice.side == "local" for choice in choices)
     gates = policy.gates_of(facts) if has_alternates else ()
     return Decision(
@@ -348,7 +350,7 @@ def _choice(
         model.context_tokens,
         node.drift,
         cached,
-        belief.left_weight,
+        belief.miss_weight,
     )
 
 

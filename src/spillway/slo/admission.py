@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from spillway.slo.forecast import Forecast, cloud_share_s, forecast, left_weight, patience_s, work_s
+from spillway.slo.forecast import Forecast, kept_for_cloud_s, forecast, miss_weight, patience_s, work_s
 from spillway.slo.usual_work import weighed_s
 from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
 
@@ -31,7 +31,7 @@ class Admission(Struct, frozen=True):
     """Node seconds it would take; ``None`` before a profile or the first answers."""
     queue_s: float | None
     """How long the request may wait for a slot and still be in time; ``None`` without an objective."""
-    left_weight: float = 0.0
+    miss_weight: float = 0.0
     """How much of a miss it is when it waits so long and gets none."""
 
 
@@ -57,7 +57,7 @@ def admission(
         return Admission("full" if _is_full(node, queue_per_slot) else None, found, work, None)
     queue_s = _queue_s(objective, found, cloud_s)
     delay = _delay(node, load, objective, found, work)
-    weight = left_weight(queue_s, inf if objective.ttft_s is None else objective.ttft_s, cloud_s)
+    weight = miss_weight(queue_s, inf if objective.ttft_s is None else objective.ttft_s, cloud_s)
     return Admission(delay, found, work, queue_s, 0.0 if delay else weight)
 
 
@@ -91,7 +91,7 @@ def _queue_s(objective: Objective, found: Forecast, cloud_s: float) -> float:
     """What is left of the limits once the request's own times, or those of a cloud, are taken off."""
     queue_s = inf
     if (limit_s := objective.ttft_s) is not None:
-        kept_s = cloud_share_s(limit_s, cloud_s)
+        kept_s = kept_for_cloud_s(limit_s, cloud_s)
         queue_s = patience_s(limit_s, found.ttft_s, found.ttft_s, found.alone_s, kept_s)
     if (limit_s := objective.total_s) is not None:
         queue_s = min(queue_s, patience_s(limit_s, found.total_s, found.ttft_s, found.alone_s, 0.0))

@@ -17,9 +17,9 @@ from spillway.vocabulary import Load, Pace
 __all__ = [
     "LEAST_FORECAST_S",
     "Forecast",
-    "cloud_share_s",
+    "kept_for_cloud_s",
     "forecast",
-    "left_weight",
+    "miss_weight",
     "patience_s",
     "step_s",
     "total_s",
@@ -31,12 +31,14 @@ __all__ = [
 ]
 
 RESERVE_SHARE, MOST_RESERVE_S = 0.15, 0.25
-"""Kept of a limit for what happens before and after the gateway; it does not grow with the limit (guess)."""
+"""Kept of a limit for what happens before and after the gateway; it does not grow with the limit (guess, and
+the second figure tried on traces: decision 0011)."""
 CLOUD_SHARE = 0.15
 """A cloud that needs no more than this of a limit is asked in time; a slower one would cost too much of what
-can be waited (guess)."""
+can be waited (chosen on traces: decision 0011)."""
 LEFT_IN_TIME = 0.25
-"""How much of a miss it is to have waited in vain when a cloud is still in time (guess)."""
+"""How much of a miss it is to have waited in vain when a cloud is still in time (chosen on traces: decision
+0011)."""
 LEAST_FORECAST_S = 1e-4
 """What a forecast counts as at least where it is divided by."""
 
@@ -68,9 +70,11 @@ def usable_s(limit_s: float) -> float:
     return limit_s - min(RESERVE_SHARE * limit_s, MOST_RESERVE_S)
 
 
-def cloud_share_s(limit_s: float, cloud_s: float) -> float:
-    """What of a limit is kept for a cloud that speaks after ``cloud_s``, should there be no slot; infinite
-    where nobody knows."""
+def kept_for_cloud_s(limit_s: float, cloud_s: float) -> float:
+    """Seconds of a limit kept for asking a cloud in case no slot comes free; none for a slow or unknown one.
+
+    ``cloud_s`` is what the cloud takes to its first token; infinite where nobody knows.
+    """
     return cloud_s if cloud_s <= CLOUD_SHARE * limit_s else 0.0
 
 
@@ -83,7 +87,7 @@ def patience_s(limit_s: float, expected_s: float, first_s: float, alone_s: float
     return usable_s(limit_s) - max(expected_s - first_s + alone_s, kept_s)
 
 
-def left_weight(queue_s: float, ttft_limit_s: float, cloud_s: float) -> float:
+def miss_weight(queue_s: float, ttft_limit_s: float, cloud_s: float) -> float:
     """How much of a miss it is to get no slot within ``queue_s`` and to go to the cloud then."""
     return LEFT_IN_TIME if queue_s + cloud_s <= ttft_limit_s < inf else 1.0
 

@@ -9,6 +9,7 @@ FIRST_STEP = 0.1
 """Added to the step at first: a node of which nothing is known is soon known well enough."""
 FIRST_ANSWERS = 20.0
 LOWEST, HIGHEST = 0.1, 2.0
+"""Between these the margin is learned (guess; the lower one tried on traces: decision 0011)."""
 
 
 def next_margin(
