@@ -7,7 +7,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from spillway.slo.forecast import Forecast, kept_for_cloud_s, forecast, miss_weight, patience_s, work_s
+from spillway.slo.forecast import Forecast, forecast, kept_for_cloud_s, miss_weight, patience_s, work_s
 from spillway.slo.usual_work import weighed_s
 from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
 

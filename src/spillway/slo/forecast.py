@@ -17,8 +17,8 @@ from spillway.vocabulary import Load, Pace
 __all__ = [
     "LEAST_FORECAST_S",
     "Forecast",
-    "kept_for_cloud_s",
     "forecast",
+    "kept_for_cloud_s",
     "miss_weight",
     "patience_s",
     "step_s",
