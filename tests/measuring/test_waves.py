@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from msgspec import structs
@@ -11,7 +12,7 @@ from spillway.measuring.ask import Answered
 from spillway.measuring.campaign import step_of
 from spillway.measuring.foretell import Sent, fit_errors, foretell, with_mixed_steps
 from spillway.measuring.prompts import Prompts
-from spillway.measuring.waves import Plan, work_s
+from spillway.measuring.waves import Plan, Wave, work_s
 from spillway.slo.pace import LinearPace
 
 PACE = LinearPace(0.01, 0.001, 0.0, 0.02, 0.005, 1e-5)
@@ -84,24 +85,51 @@ def test_answers_that_hardly_overlap_give_no_step() -> None:
     assert step_of([answered(0.0, 0.1, 10), answered(5.0, 0.1, 10)]) is None
 
 
-def test_the_price_of_steps_beside_prompts_is_found() -> None:
-    """From the times of waves alone, also when one answer in eight took twice as long; 1 without waves."""
+def played(wave: Wave, pace: LinearPace) -> list[Sent]:
+    """The wave as a node of that pace and four slots answers it, the next one sent when an answer ends."""
+    sent: list[Sent] = []
+    for ask in wave.asks:
+        ends_s = sorted(s.sent_s + s.ttft_s + (s.itl_s or 0.0) * (s.output_tokens - 1) for s in sent)
+        at_s = ends_s[len(sent) - (wave.at_once or 0)] if len(sent) >= (wave.at_once or 0) else 0.0
+        asked = [*sent, Sent(at_s, ask.prompt_tokens, 0, ask.output_tokens, 0.0, None)]
+        told = foretell(pace, 4, asked)
+        sent = [timed(s, ttft, itl) for s, (ttft, itl) in zip(asked, told, strict=True)]
+    return sent
+
+
+def timed(sent: Sent, ttft_s: float, itl_s: float | None) -> Sent:
+    """The same request with other times."""
+    return replace(sent, ttft_s=ttft_s, itl_s=itl_s)
+
+
+@pytest.mark.parametrize(("price", "slowed"), [(0.5, 1.0), (1.0, 1.02), (2.5, 1.0), (2.5, 0.98)])
+def test_the_price_of_steps_beside_prompts_is_found(price: float, slowed: float) -> None:
+    """Also when the node was 2 % off while it was measured, and one answer in eight took twice as long."""
     plan, dice = Plan.made_for(PACE, 60.0, 4096, 16, 4), random.Random(3)
-    true = structs.replace(PACE, mixed_ratio=2.5)
+    true = structs.replace(PACE, mixed_ratio=price)
     waves = []
-    for wave in (wave for _ in range(8) for wave in plan.probes(5, dice, "mixed", least=2)):
-        sent = [Sent(ask.delay_s, ask.prompt_tokens, 0, ask.output_tokens, 1.0, 1.0) for ask in wave.asks]
-        told = foretell(true, 4, sent)
-        late = [2.0 if dice.random() < 0.125 else 1.0 for _ in sent]
+    for _ in range(3):
+        took = played(plan.mixed(5, dice), true)
+        late = [slowed * (2.0 if dice.random() < 0.125 else 1.0) for _ in took]
         waves.append(
-            [
-                Sent(s.sent_s, s.prompt_tokens, 0, s.output_tokens, k * ttft, k * itl if itl else None)
-                for s, (ttft, itl), k in zip(sent, told, late, strict=True)
-            ]
+            [timed(s, s.ttft_s * k, s.itl_s and s.itl_s * k) for s, k in zip(took, late, strict=True)]
         )
-    assert all(len(wave) >= 2 for wave in waves)
-    assert with_mixed_steps(PACE, 4, waves).mixed_ratio == pytest.approx(2.5, abs=0.4)
+    assert with_mixed_steps(PACE, 4, waves).mixed_ratio == pytest.approx(price, abs=0.35)
     assert with_mixed_steps(PACE, 4, []).mixed_ratio == 1.0
+
+
+def test_a_wave_of_mixed_requests_keeps_the_node_full() -> None:
+    """As many are under way as were asked for, until the last of them were sent."""
+    plan = Plan.made_for(PACE, 60.0, 4096, 16, 4)
+    wave = plan.mixed(5, random.Random(1))
+    assert wave.size == 30
+    took = played(wave, PACE)
+    last_s = took[-1].sent_s
+    for moment_s in (0.3 * last_s, 0.6 * last_s, 0.9 * last_s):
+        ends_s = [s.sent_s + s.ttft_s + (s.itl_s or 0.0) * (s.output_tokens - 1) for s in took]
+        assert sum(s.sent_s <= moment_s < e for s, e in zip(took, ends_s, strict=True)) == 5
+    longest_s = max(s.sent_s + s.ttft_s + (s.itl_s or 0.0) * (s.output_tokens - 1) for s in took)
+    assert work_s(wave, PACE) == pytest.approx(longest_s, rel=0.3)
 
 
 def test_what_the_simulator_says_has_no_error_against_itself() -> None:

@@ -57,8 +57,7 @@ def foretell(pace: LinearPace, slots: int, wave: Sequence[Sent]) -> list[tuple[f
 def with_mixed_steps(pace: LinearPace, slots: int, waves: Sequence[Sequence[Sent]]) -> LinearPace:
     """The pace with that price of a step beside a prompt which makes the simulator right about whole answers.
 
-    Half of them took longer, half less; found by halving; 1 where no wave tells. One prompt beside others
-    shows too little of it, a wave of requests at odd moments meets it again and again.
+    Half of them took longer, half less; found by halving; 1 where no wave tells.
     """
     if not waves:
         return pace

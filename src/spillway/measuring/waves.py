@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from spillway.slo.pace import LinearPace
@@ -21,6 +21,8 @@ FEWEST_TOKENS, MOST_TOKENS = 6, 48
 """Tokens of an answer: fewer give no step time, more only cost time."""
 MOST_BATCH_TOKENS = 96
 PROBES_A_ROUND = 2
+MIXED_IN_A_ROW = 6
+"""Requests for each that is under way at a time, in a wave that tells what steps beside prompts take."""
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,8 @@ class Wave:
 
     purpose: Purpose
     asks: tuple[Ask, ...]
+    at_once: int | None = None
+    """Most that are under way together, the others follow as answers end; ``None`` for all."""
 
     @property
     def size(self) -> int:
@@ -109,41 +113,39 @@ class Plan:
         prompt = self.lengths[len(self.lengths) // 2] if is_long else self.shortest_tokens
         return Wave("batch", (Ask(prompt, self.batch_output_tokens),) * size)
 
-    def probes(
-        self, most: int, dice: random.Random, purpose: Purpose = "probe", least: int = 1
-    ) -> Iterator[Wave]:
-        """Waves unlike the others: odd lengths, sent one after another at odd moments.
+    def mixed(self, at_once: int, dice: random.Random) -> Wave:
+        """So many requests at once, and the next whenever an answer ends: what each prompt costs the others.
 
-        Probes are kept from the fit; "mixed" ones tell what steps beside prompts take.
+        It delays all that write, and a simulator that thinks it longer falls behind until the wave's end. Not
+        the longest prompts, whose own reading would hide it.
         """
+        longest = self.lengths[len(self.lengths) // 2]
+        return Wave(
+            "mixed", tuple(self._odd(longest, dice) for _ in range(at_once * MIXED_IN_A_ROW)), at_once
+        )
+
+    def probes(self, most: int, dice: random.Random) -> Iterator[Wave]:
+        """Waves kept from the fit, unlike the others: odd lengths, one after another at odd moments."""
         for _ in range(PROBES_A_ROUND):
-            size = dice.randint(min(least, most), most)
-            asks = [
-                Ask(
-                    round(
-                        self.shortest_tokens * (self.longest_tokens / self.shortest_tokens) ** dice.random()
-                    ),
-                    dice.randint(FEWEST_TOKENS, max(self.output_tokens, FEWEST_TOKENS)),
-                )
-                for _ in range(size)
-            ]
+            asks = [self._odd(self.longest_tokens, dice) for _ in range(dice.randint(1, most))]
             span_s = work_s(Wave("probe", tuple(asks)), self.pace) * 0.7
             moments = sorted(dice.uniform(0.0, span_s) for _ in asks)
-            yield Wave(
-                purpose,
-                tuple(
-                    Ask(ask.prompt_tokens, ask.output_tokens, moment - moments[0])
-                    for ask, moment in zip(asks, moments, strict=True)
-                ),
-            )
+            delays = [moment - moments[0] for moment in moments]
+            yield Wave("probe", tuple(replace(a, delay_s=d) for a, d in zip(asks, delays, strict=True)))
+
+    def _odd(self, longest_tokens: int, dice: random.Random) -> Ask:
+        ratio = longest_tokens / self.shortest_tokens
+        prompt = round(self.shortest_tokens * ratio ** dice.random())
+        return Ask(prompt, dice.randint(FEWEST_TOKENS, max(self.output_tokens, FEWEST_TOKENS)))
 
 
 def work_s(wave: Wave, pace: LinearPace) -> float:
     """About how long a wave takes."""
     read_s = sum(pace.prefill_s(ask.prompt_tokens, 0) for ask in wave.asks)
-    longest = max(ask.output_tokens for ask in wave.asks)
+    outputs = [ask.output_tokens for ask in wave.asks]
     held = sum(ask.prompt_tokens + ask.output_tokens / 2 for ask in wave.asks) / wave.size
-    write_s = longest * pace.decode_step_s(wave.size, held)
+    together = min(wave.at_once or wave.size, sum(outputs) / max(outputs))
+    write_s = sum(outputs) / together * pace.decode_step_s(together, held)
     return max(read_s + write_s, wave.asks[-1].delay_s)
 
 
