@@ -209,6 +209,57 @@ def test_each_kind_of_file_becomes_a_plan(
     assert len(found["fleets"]) == 2
 
 
+def costs(folder: Path, *line_items: tuple[str, str]) -> Path:
+    """OpenAI's cost export: ten days in July of which the last is idle, each with these line items."""
+    day = int(datetime(2026, 7, 1, tzinfo=UTC).timestamp())
+    head = "start_time,end_time,start_time_iso,end_time_iso,amount_value,amount_currency,line_item,project_id"
+    lines = [
+        f'{day + 86_400 * i},{day + 86_400 * (i + 1)},,,{amount},usd,"{text}",'
+        for i in range(9)
+        for text, amount in line_items
+    ]
+    path = folder / "costs.csv"
+    path.write_text("\n".join([head, *lines, f"{day + 86_400 * 9},{day + 86_400 * 10},,,,,,", ""]))
+    return path
+
+
+MINI_COSTS = (
+    ("gpt-4o-mini-2024-07-18, input", "0.4500000000000"), ("gpt-4o-mini-2024-07-18, output", "0.36"),
+)  # fmt: skip
+MORE_COSTS = (
+    ("gpt-4o-mini-2024-07-18, cached input", "0.075"), ("gpt-4o-2024-08-06, input", "1.25"),
+    ("gpt-4o-2024-08-06, output", "2.50"), ("batch | gpt-4o-mini-2024-07-18, output", "0.12"),
+)  # fmt: skip
+STEADY = ("--growth", 0, "--cloud-decline", 0, "--price-date", "2026-07-05")
+"""Every month like the first, and the first at the prices of the bill."""
+
+
+def test_costs_come_back_as_the_bill(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A plan from costs charges no fleet at all a month's part of exactly what was paid for tokens."""
+    path = costs(tmp_path, *MINI_COSTS, *MORE_COSTS, ("web search tool calls", "0.50"))
+    found = as_json(capsys, path, "--requests-per-month", 20_000, *STEADY)
+    paid = 9 * (0.45 + 0.36 + 0.075 + 1.25 + 2.50 + 0.12)
+    assert found["fleets"][0]["cloud_usd_per_month"] == pytest.approx(paid * 730.5 / 240, rel=2e-4)
+    said = " ".join(found["warnings"])
+    assert "9 row(s) not used: 'web search tool calls' is no tokens of a chat model (line 8, " in said
+    assert "; $4.50)" in said
+    assert "tokens derived from costs" in said
+    grades = {each["name"]: each["grade"] for each in found["assumptions"]}
+    assert grades["requests a month"] == "given"
+    assert grades["input tokens, mean"] == grades["output tokens, mean"] == "derived"
+
+
+def test_plain_costs_come_back_in_the_usual_calculation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without cache or batch the usual calculation too comes to what was paid."""
+    path = costs(tmp_path, *MINI_COSTS)
+    found = as_json(capsys, path, "--requests-per-month", 20_000, *STEADY)
+    a_month = pytest.approx(9 * 0.81 * 730.5 / 240, rel=1e-4)
+    assert found["naive"]["cloud_usd_per_month"] == a_month
+    assert found["fleets"][0]["cloud_usd_per_month"] == a_month
+
+
 def test_ledger_by_url(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The ledger's URL is as good as its file, and local answers are priced at their reference."""
     path = ledger(tmp_path)
@@ -358,6 +409,13 @@ BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
     "unknown preset": (None, ("--preset", "odd"), "--preset 'odd' is unknown"),
     "preset and file": (file_of(GOOD), ("--preset", "article"), "--preset brings its own traffic"),
     "numbers and file": (file_of(GOOD), ("--requests-per-month", 5), "not both"),
+    "costs alone": (lambda folder: costs(folder, *MINI_COSTS), (), "costs, which do not tell how many"),
+    "costs by the day": (lambda folder: costs(folder, ("", "1")), ("--requests-per-month", 500),
+                         "grouped by line item"),
+    "costs at an unknown price": (lambda folder: costs(folder, ("gpt-99, input", "1")),
+                                  ("--requests-per-month", 500), "price of 'gpt-99, input' on 2026-07-01"),
+    "costs and numbers that cannot be": (lambda folder: costs(folder, *MINI_COSTS),
+                                         ("--requests-per-month", 2), "check the number"),
     "profile is none": (file_of(GOOD), ("--profile", "no-such.json"), "there is no profile"),
     "no folder": (file_of(GOOD), ("--html", "no/such/folder/report.html"), "there is no folder"),
     "no cluster": (file_of(GOOD), ("--backend", "dask"), "--backend dask needs"),

@@ -50,11 +50,22 @@ def test_gaps_are_as_bursty_as_asked() -> None:
 @given(st.integers(1, 200), st.integers(0, 5000), st.integers(0, 5000))
 def test_sums_are_exact_for_any_total(requests: int, input_tokens: int, output_tokens: int) -> None:
     """Token sums are kept to the last token, however few there are."""
-    workload = spread_totals([Total(0.0, 3600.0, requests, input_tokens, output_tokens, 0, "m")])
+    cached = input_tokens // 3
+    workload = spread_totals([Total(0.0, 3600.0, requests, input_tokens, output_tokens, cached, "m")])
     assert len(workload) == requests
+    assert workload.cached_tokens is not None
+    assert workload.cached_tokens.sum() == cached
     assert workload.input_tokens.sum() == input_tokens
     assert workload.output_tokens.sum() == output_tokens
     assert workload.input_tokens.min() >= 0
+
+
+def test_periods_without_requests_are_time() -> None:
+    """Totals of nothing lengthen the time covered, before the first request and after the last."""
+    totals = [Total(3600.0 * hour, 3600.0, 9 if hour == 2 else 0, 9, 9) for hour in range(5)]
+    workload = spread_totals(totals)
+    assert (len(workload), workload.span_s) == (9, 5 * 3600.0)
+    assert 7200 <= workload.time_s[0] <= workload.time_s[-1] < 10_800
 
 
 def test_faster_arrivals_keep_their_lengths() -> None:

@@ -16,7 +16,7 @@ from spillway.planner.plan_inputs import CloudChoice, SlowedPace, stretch
 from spillway.planner.plan_node import NodeFigures, Typical, choose_node
 from spillway.planner.plan_runs import Run, World, carry_out
 from spillway.planner.plan_traffic import from_numbers
-from spillway.planner.workload import Workload
+from spillway.planner.workload import Total, Workload
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Objective, Rates
 
@@ -209,12 +209,19 @@ def test_batch_traffic_is_cheaper() -> None:
 
 
 def test_batch_share_comes_from_the_usage_unless_stated() -> None:
-    """What the usage marks as batch is priced so, and a stated share wins."""
-    figures = CloudFigures(DAY, input_usd_per_mtok=D(1), output_usd_per_mtok=D(2))
-    used, _ = choose_cloud(workload(), figures, D("0.4"))
-    stated, _ = choose_cloud(workload(), replace(figures, batch_ratio=D(0)), D("0.4"))
-    assert (used.batch_ratio, stated.batch_ratio) == (D("0.4"), D(0))
-    assert [each.grade for each in used.assumptions if "batch" in each.name] == ["measured"]
+    """What the usage marks as batch is priced so, a cheap model's as a cheap one's; a stated share wins."""
+    two = workload(("gpt-4o-mini", "gpt-4o"))
+    batch = [Total(0.0, DAY_S, 4, 4000, 400, None, "gpt-4o-mini")]
+    plain, _ = choose_cloud(two, CloudFigures(DAY))
+    used, _ = choose_cloud(two, CloudFigures(DAY), batch)
+    stated, _ = choose_cloud(two, CloudFigures(DAY, batch_ratio=D(0)), batch)
+    assert (plain.batch_ratio, stated.batch_ratio) == (D(0), D(0))
+    cheap = (4000 * D("0.15") + 400 * D("0.6")) / 10**6
+    whole, less = plain.price_usd(two), used.price_usd(two)
+    assert whole is not None
+    assert less is not None
+    assert float(whole - less) == pytest.approx(float(cheap / 2))
+    assert [each.grade for each in used.assumptions if "batch" in each.name] == ["derived"]
 
 
 def test_mean_rates_weigh_by_tokens() -> None:

@@ -265,7 +265,7 @@ def test_disorder_and_zones_are_reported_and_sorted(tmp_path: Path) -> None:
         ("t_s,input_tokens,output_tokens\n", "holds no usable request: it is empty"),
         ("t_s,input_tokens,output_tokens\n1,-2,3\n", "holds no usable request: 1 row.s. not used"),
         ("a,b\n1,2\n", "no column looks like time or input_tokens or output_tokens"),
-        ("start_time,end_time,amount_value,amount_currency\n1,2,3,usd\n", "holds costs without tokens"),
+        ("start_time,end_time,amount_value,amount_currency\n1,2,3,usd\n", "do not tell how many requests"),
         ("time,prompt,completion,cost,currency\n1,2,3,4,usd\n2,2,3,4,eur\n",
          r"costs in EUR \(line 3, some in USD\)"),
         ("time,prompt,completion,cost\n1,2,3,0.1\n2,2,3,€0.10\n", r"costs in € \(line 3, some in USD\)"),
@@ -322,15 +322,15 @@ def test_currencies_beside_amounts(cell: object, currency: str) -> None:
         assert read_money(cell) is not None
 
 
-def test_batch_tokens_of_the_usage_are_counted(tmp_path: Path) -> None:
-    """Totals that the usage marks as batch are told apart."""
+def test_batch_of_the_usage_is_kept(tmp_path: Path) -> None:
+    """Totals that the usage marks as batch are kept apart."""
     text = (
         "start_time,end_time,num_model_requests,model,batch,input_tokens,output_tokens\n"
         "1790812800,1790899200,20,gpt-4o-mini,True,3000,1000\n"
         "1790812800,1790899200,20,gpt-4o-mini,False,9000,3000\n"
     )
     _, (report,) = read_workload([write(tmp_path, "u.csv", text)])
-    assert (report.batch_tokens, report.total_tokens) == (4000, 16_000)
+    assert [(total.input_tokens, total.output_tokens) for total in report.batch] == [(3000, 1000)]
 
 
 def test_missing_file_and_mixed_kinds_are_refused(tmp_path: Path) -> None:

@@ -52,7 +52,9 @@ class PlanOptions:
         list[str] | None, Argument(help="Usage files, ledgers, or URLs of ledgers.", show_default=False)
     ] = None
     preset: Annotated[Text, TRAFFIC(help="A plan by name: article.")] = None
-    requests_per_month: Annotated[Count, TRAFFIC(help="Traffic by numbers instead of files.", min=1)] = None
+    requests_per_month: Annotated[
+        Count, TRAFFIC(help="Traffic by numbers instead of files; beside a cost export, its requests.", min=1)
+    ] = None
     input_tokens: Annotated[Number, TRAFFIC(help="Mean prompt length.", min=1)] = None
     output_tokens: Annotated[Number, TRAFFIC(help="Mean answer length.", min=1)] = None
     shape: Annotated[

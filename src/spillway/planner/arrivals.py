@@ -81,8 +81,9 @@ def spread_totals(
 ) -> Workload:
     """Arrivals whose counts and token sums are exactly those of ``totals``.
 
-    Arrivals within a period are a gamma renewal process run on a clock that follows the shape; lengths are
-    log-normal. Everything assumed is said in ``notes``.
+    A total without requests is time in which nothing happened. Arrivals within a period are a gamma renewal
+    process run on a clock that follows the shape; lengths are log-normal. Everything assumed is said in
+    ``notes``.
     """
     usable = [total for total in totals if total.requests > 0]
     if not usable:
@@ -91,7 +92,7 @@ def spread_totals(
     if found is None:
         raise WorkloadError(f"shape {shape!r} is unknown; use one of {', '.join(SHAPES)}")
     random = np.random.default_rng(seed)
-    start_s = min(total.start_s for total in usable)
+    start_s = min(total.start_s for total in totals)
     names = sorted({total.model for total in usable})
     times = [_times(total, found, burst_cv, random) - start_s for total in usable]
     order = np.argsort(np.concatenate(times), kind="stable")
@@ -108,7 +109,7 @@ def spread_totals(
             np.int32
         )[order],
         models=tuple(names),
-        span_s=max(total.start_s + total.length_s for total in usable) - start_s,
+        span_s=max(total.start_s + total.length_s for total in totals) - start_s,
         start_wall_s=start_s if start_s > 1e8 else None,
         grade="derived",
         notes=(
@@ -157,9 +158,15 @@ def _lengths(total_tokens: int, count: int, cv: float, random: np.random.Generat
 
 
 def _cached(totals: Sequence[Total], order: NDArray[np.intp]) -> Ints | None:
-    """The cached share of each period given to its requests alike; ``None`` when no total knows it."""
+    """The cached tokens of each period given to its requests alike; ``None`` when no total knows them."""
     if all(total.cached_tokens is None for total in totals):
         return None
-    mean = [(total.cached_tokens or 0) // total.requests for total in totals]
-    each = np.repeat(np.array(mean, dtype=np.int32), [total.requests for total in totals])
-    return np.asarray(each[order])
+    return np.concatenate([_alike(total.cached_tokens or 0, total.requests) for total in totals])[order]
+
+
+def _alike(tokens: int, count: int) -> Ints:
+    """``count`` numbers that differ by one at most and add up to ``tokens``."""
+    each, more = divmod(tokens, count)
+    out = np.full(count, each, dtype=np.int32)
+    out[:more] += 1
+    return out

@@ -14,7 +14,16 @@ from numpy.typing import NDArray
 from spillway.planner.workload import Workload
 from spillway.vocabulary import Rates
 
-__all__ = ["ARTICLE", "HOURS_PER_MONTH", "Naive", "NaiveInputs", "cloud_price_usd"]
+__all__ = [
+    "ARTICLE",
+    "BATCH_DISCOUNT",
+    "HOURS_PER_MONTH",
+    "MILLION",
+    "SECONDS_PER_MONTH",
+    "Naive",
+    "NaiveInputs",
+    "cloud_price_usd",
+]
 
 MILLION = Decimal(1_000_000)
 HOURS_PER_MONTH = Decimal("730.5")

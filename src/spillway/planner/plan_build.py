@@ -10,7 +10,7 @@ from decimal import Decimal
 from spillway.errors import ConfigError
 from spillway.planner.catalogue import load_machines
 from spillway.planner.money import ARTICLE, NaiveInputs
-from spillway.planner.plan_cloud import CloudFigures, choose_cloud
+from spillway.planner.plan_cloud import CloudFigures, choose_cloud, price_of_line_items
 from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
 from spillway.planner.plan_inputs import (
     DEFAULT_OBJECTIVE,
@@ -24,6 +24,7 @@ from spillway.planner.plan_inputs import (
 from spillway.planner.plan_node import NodeFigures, Typical, choose_node
 from spillway.planner.plan_traffic import from_numbers, from_usage
 from spillway.planner.presets import ARTICLE_NODE, PRESETS, article_cloud, article_traffic
+from spillway.planner.readers.costs import Bill
 from spillway.vocabulary import Objective
 
 __all__ = ["Asked", "build_inputs"]
@@ -45,6 +46,7 @@ class Asked:
     """Files, or URLs of ledgers."""
     preset: str | None = None
     requests_per_month: int | None = None
+    """Traffic by numbers instead of files, or how many requests the costs in a file were for."""
     input_tokens: float | None = None
     output_tokens: float | None = None
     shape: str = "consumer"
@@ -109,10 +111,7 @@ def _refuse_nonsense(asked: Asked) -> None:
         raise ConfigError(f"--preset {asked.preset!r} is unknown; use {', '.join(PRESETS)}")
     if asked.preset is not None and asked.usage:
         raise ConfigError("--preset brings its own traffic; leave out the usage files or the preset")
-    has_numbers = asked.requests_per_month is not None
-    if asked.usage and has_numbers:
-        raise ConfigError("give usage files or --requests-per-month, not both")
-    if not (asked.usage or has_numbers or asked.preset):
+    if not (asked.usage or asked.requests_per_month is not None or asked.preset):
         raise ConfigError(
             "nothing to plan from: give a usage file, or --requests-per-month with --input-tokens and "
             "--output-tokens, or --preset article"
@@ -133,7 +132,7 @@ def _refuse_nonsense(asked: Asked) -> None:
 def _traffic(asked: Asked) -> Traffic:
     if asked.preset == "article":
         return article_traffic(asked.shape, asked.seed)
-    if asked.requests_per_month is not None:
+    if asked.requests_per_month is not None and not asked.usage:
         return from_numbers(
             asked.requests_per_month,
             asked.input_tokens if asked.input_tokens is not None else USUAL_INPUT_TOKENS,
@@ -147,7 +146,19 @@ def _traffic(asked: Asked) -> Traffic:
         columns=asked.columns,
         shape=asked.shape,
         seed=asked.seed,
+        bill=_bill(asked),
     )
+
+
+def _bill(asked: Asked) -> Bill | None:
+    """What makes traffic of costs, where the number of requests is given."""
+    if asked.requests_per_month is None:
+        return None
+    return Bill(asked.requests_per_month, price_of_line_items(_figures(asked)))
+
+
+def _figures(asked: Asked) -> CloudFigures:
+    return asked.cloud or CloudFigures(asked.price_day)
 
 
 def _node_figures(asked: Asked) -> NodeFigures:
@@ -156,10 +167,10 @@ def _node_figures(asked: Asked) -> NodeFigures:
 
 
 def _cloud(asked: Asked, traffic: Traffic) -> tuple[CloudChoice, list[str]]:
-    figures = asked.cloud or CloudFigures(asked.price_day)
+    figures = _figures(asked)
     if asked.preset == "article" and figures == CloudFigures(asked.price_day):
         figures = article_cloud(figures)
-    cloud, warnings = choose_cloud(traffic.workload, figures, traffic.batch_ratio)
+    cloud, warnings = choose_cloud(traffic.workload, figures, traffic.batch)
     is_as_used = figures.cloud is None and figures.input_usd_per_mtok is None
     return cloud, warnings + (_difference(traffic, cloud) if is_as_used else [])
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
@@ -12,12 +12,15 @@ import numpy as np
 
 from spillway.errors import ConfigError
 from spillway.ledger.catalogue import Span, catalogue_name, resolve
+from spillway.planner.money import BATCH_DISCOUNT, MILLION
 from spillway.planner.plan_inputs import Assumption, CloudChoice, PlanGrade
+from spillway.planner.readers.costs import Price
+from spillway.planner.readers.line_items import Kind, LineItem
 from spillway.planner.simulator import CloudModel
-from spillway.planner.workload import Workload
+from spillway.planner.workload import Total, Workload
 from spillway.vocabulary import Rates
 
-__all__ = ["DEFAULT_CLOUD", "OWN_PRICE", "CloudFigures", "choose_cloud", "provider_of"]
+__all__ = ["DEFAULT_CLOUD", "OWN_PRICE", "CloudFigures", "choose_cloud", "price_of_line_items", "provider_of"]
 
 DEFAULT_CLOUD = "openai/gpt-4o-mini"
 OWN_PRICE = "your own price"
@@ -59,35 +62,80 @@ class CloudFigures:
 
 
 def choose_cloud(
-    workload: Workload, figures: CloudFigures, batch_used: Decimal = Decimal(0)
+    workload: Workload, figures: CloudFigures, batch: Sequence[Total] = ()
 ) -> tuple[CloudChoice, list[str]]:
     """The cloud to compare with, and what a person should know of it.
 
-    ``batch_used`` is the share, 0–1, that the usage says went through the batch endpoint. ``ConfigError``
-    when a price that is needed is unknown: a saving over it would be made up.
+    ``batch`` is what the usage says went through the batch endpoint. ``ConfigError`` when a price that is
+    needed is unknown: a saving over it would be made up.
     """
     rates, name, said, warnings = _priced(workload, figures)
     latency, timed = _latency(figures)
-    batch_ratio, batch = _batch(figures, batch_used)
-    choice = CloudChoice(name, rates, latency, batch_ratio, (*said, *timed, batch))
-    if choice.price_usd(workload) is None:
+    choice = CloudChoice(name, rates, latency)
+    whole_usd = choice.price_usd(workload)
+    if whole_usd is None:
         raise ConfigError(
             f"{name} has no known price for some of the tokens (cached ones, most likely), so nothing can be "
             "said about savings: give --cached-usd-per-mtok beside --input-usd-per-mtok and "
             "--output-usd-per-mtok"
         )
-    return choice, warnings
+    batch_ratio, batched = _batch(figures, _batch_used(choice, workload, batch, whole_usd))
+    return replace(choice, batch_ratio=batch_ratio, assumptions=(*said, *timed, batched)), warnings
+
+
+def price_of_line_items(figures: CloudFigures) -> Price:
+    """What a bill's line items cost per million tokens when they were used: your own price, else the list's.
+
+    A price stated for everything is that of every line item, whatever its terms. Batch is at its usual
+    discount; other terms are unknown, except long prompts where the catalogue has a tier for them.
+    """
+    spans: dict[str, Sequence[Span]] = {}
+    stated = _stated(figures)
+
+    def price(item: LineItem, at_s: float) -> Decimal | None:
+        rates = stated or _own(item.model, figures.own)
+        if rates is None:
+            if item.model not in spans:
+                spans.update(look_up([item.model], figures.price_day))
+            rates = _at_s(spans[item.model], at_s)
+        if rates is not None and stated is None and item.terms:
+            rates = rates.above[-1][1] if item.terms == ("long context",) and rates.above else None
+        usd_per_mtok = None if rates is None else _rate_of(item.kind, rates)
+        if usd_per_mtok is None or not item.is_batch:
+            return usd_per_mtok
+        return usd_per_mtok * (1 - BATCH_DISCOUNT)
+
+    return price
+
+
+def _rate_of(kind: Kind, rates: Rates) -> Decimal | None:
+    """USD per million tokens of that kind; writing to a cache costs what reading does unless it is listed."""
+    if kind == "output":
+        return rates.output_usd_per_mtok
+    if kind == "cached input":
+        return rates.cache_read_usd_per_mtok
+    if kind == "cache writes" and rates.cache_write_usd_per_mtok is not None:
+        return rates.cache_write_usd_per_mtok
+    return rates.input_usd_per_mtok
+
+
+def _stated(figures: CloudFigures) -> Rates | None:
+    """The price that was stated for everything; ``None`` without one, or with half of one."""
+    given = (figures.input_usd_per_mtok, figures.output_usd_per_mtok)
+    if given[0] is None or given[1] is None:
+        return None
+    return Rates(*given, figures.cached_usd_per_mtok, source=figures.source)
 
 
 def _priced(
     workload: Workload, figures: CloudFigures
 ) -> tuple[tuple[Rates, ...], str, tuple[Assumption, ...], list[str]]:
-    given = (figures.input_usd_per_mtok, figures.output_usd_per_mtok)
-    if given[0] is not None and given[1] is not None:
-        rates = Rates(*given, figures.cached_usd_per_mtok, source=figures.source)
+    stated = _stated(figures)
+    if stated is not None:
         name = figures.cloud or "the cloud at the stated price"
-        return (rates,), name, _shown(workload, (name,), (rates,), figures.source, figures.grade), []
-    if given != (None, None) or figures.cached_usd_per_mtok is not None:
+        return (stated,), name, _shown(workload, (name,), (stated,), figures.source, figures.grade), []
+    halves = (figures.input_usd_per_mtok, figures.output_usd_per_mtok, figures.cached_usd_per_mtok)
+    if halves != (None, None, None):
         raise ConfigError("a price needs both --input-usd-per-mtok and --output-usd-per-mtok")
     names = [figures.cloud] if figures.cloud else [name for name in workload.models if name]
     warnings = []
@@ -196,6 +244,23 @@ def _moved(spans: Mapping[str, Sequence[Span]], used_s: float, day: date) -> lis
     return [f"{name} had another list price on {then}; the plan uses that of {day}" for name in moved]
 
 
+def _batch_used(
+    choice: CloudChoice, workload: Workload, batch: Sequence[Total], whole_usd: Decimal
+) -> Decimal:
+    """The share of the list price that is for batch; by tokens a cheap model would weigh like a dear one."""
+    part_usd = Decimal(0)
+    for total in batch:
+        rates = choice.rates[0 if len(choice.rates) == 1 else workload.models.index(total.model)]
+        cached = total.cached_tokens or 0
+        for tokens, usd_per_mtok in (
+            (total.input_tokens - cached, rates.input_usd_per_mtok),
+            (cached, rates.cache_read_usd_per_mtok),
+            (total.output_tokens, rates.output_usd_per_mtok),
+        ):
+            part_usd += tokens * (usd_per_mtok or Decimal(0)) / MILLION
+    return min(part_usd / whole_usd, Decimal(1)) if whole_usd else Decimal(0)
+
+
 def _batch(figures: CloudFigures, used: Decimal) -> tuple[Decimal, Assumption]:
     """The share through the batch endpoint: as stated, else as used."""
     name, stated = "share of traffic through the batch endpoint", figures.batch_ratio
@@ -203,7 +268,7 @@ def _batch(figures: CloudFigures, used: Decimal) -> tuple[Decimal, Assumption]:
         return stated, Assumption(name, stated, "ratio", "given", "given")
     if used:
         return used, Assumption(
-            name, round(used, 4), "ratio", "measured", "tokens that the usage marks as batch"
+            name, round(used, 4), "ratio", "derived", "list price of what the usage marks as batch"
         )
     return used, Assumption(name, used, "ratio", "guess", "none unless stated")
 

@@ -19,7 +19,7 @@ from spillway.planner.breakeven import Spread
 from spillway.planner.catalogue import Figure
 from spillway.planner.money import HOURS_PER_MONTH, NaiveInputs, cloud_price_usd
 from spillway.planner.simulator import CloudModel, Fleet
-from spillway.planner.workload import Ints, ReadReport, Workload
+from spillway.planner.workload import Ints, ReadReport, Total, Workload
 from spillway.vocabulary import Objective, Pace, Rates
 
 __all__ = [
@@ -81,11 +81,9 @@ class Traffic:
         return self.per_month(Decimal(len(self.workload)))
 
     @property
-    def batch_ratio(self) -> Decimal:
-        """Share of the tokens that the usage says went through the provider's batch endpoint."""
-        total = sum(report.total_tokens for report in self.reports)
-        batch = sum(report.batch_tokens for report in self.reports)
-        return Decimal(batch) / total if batch else Decimal(0)
+    def batch(self) -> tuple[Total, ...]:
+        """What the usage says went through the provider's batch endpoint."""
+        return tuple(total for report in self.reports for total in report.batch)
 
     def per_month(self, amount: Decimal) -> Decimal:
         """What so much over the workload's span comes to in a month."""

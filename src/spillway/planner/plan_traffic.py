@@ -11,6 +11,7 @@ from spillway.planner.arrivals import MONTH_DAYS, SHAPES, synthesise
 from spillway.planner.money import HOURS_PER_MONTH
 from spillway.planner.plan_inputs import Assumption, Traffic, length_of
 from spillway.planner.readers import read_workload
+from spillway.planner.readers.costs import Bill
 from spillway.planner.workload import Workload
 
 __all__ = ["from_numbers", "from_usage"]
@@ -31,15 +32,24 @@ def from_usage(
     columns: Mapping[str, str] | None = None,
     shape: str = "consumer",
     seed: int = 0,
+    bill: Bill | None = None,
 ) -> Traffic:
-    """The requests of one or several files or ledgers; ``WorkloadError`` says what is wrong with them."""
+    """The requests of one or several files or ledgers; ``WorkloadError`` says what is wrong with them.
+
+    ``bill`` goes with cost exports, and with nothing else.
+    """
     _refuse_unknown_shape(shape)
     paths = [source if "://" in source else Path(source) for source in sources]
-    workload, reports = read_workload(paths, format_name=format_name, columns=columns, shape=shape, seed=seed)
+    workload, reports = read_workload(
+        paths, format_name=format_name, columns=columns, shape=shape, seed=seed, bill=bill
+    )
     names = ", ".join(f"{Path(report.source).name} ({report.format})" for report in reports[:3])
     more = f" and {len(reports) - 3} more" if len(reports) > 3 else ""
     _refuse_too_little(workload, f"{names}{more}")
     traffic = Traffic(workload, f"{names}{more}", tuple(reports))
+    if bill is not None:
+        said = _billed(traffic, bill, names)
+        return Traffic(workload, f"costs of {traffic.described}", traffic.reports, said)
     grade, source = workload.grade, f"{names}{more}"
     if grade != "measured":
         source = "; ".join(workload.notes)
@@ -51,6 +61,23 @@ def from_usage(
         Assumption("output tokens, mean", round(workload.mean_output_tokens, 1), "tokens", "measured", names),
     )
     return Traffic(workload, traffic.described, traffic.reports, said)
+
+
+def _billed(traffic: Traffic, bill: Bill, names: str) -> tuple[Assumption, ...]:
+    """What traffic made from costs rests on: only the number of requests was given, the rest follows."""
+    workload, derived = traffic.workload, f"costs over prices of their days, over the requests: {names}"
+    batch = ", batch taken at half the price" if traffic.batch else ""
+    return (
+        Assumption("requests a month", bill.requests_per_month, "requests", "given", "given"),
+        Assumption(
+            "input tokens, mean", round(workload.mean_input_tokens, 1), "tokens", "derived", derived + batch
+        ),
+        Assumption(
+            "output tokens, mean", round(workload.mean_output_tokens, 1), "tokens", "derived", derived + batch
+        ),
+        Assumption("requests of each day and model", "by their tokens", "", "derived", workload.notes[0]),
+        Assumption("spread of lengths and gaps", "log-normal, bursty", "", "derived", workload.notes[-1]),
+    )
 
 
 def from_numbers(

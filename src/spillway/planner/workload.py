@@ -74,10 +74,14 @@ class BadRows:
 
     counts: dict[str, int] = field(default_factory=dict)
     lines: dict[str, list[int]] = field(default_factory=dict)
+    cost_usd: dict[str, Decimal] = field(default_factory=dict)
+    """What they cost together, where a file of costs says so."""
 
-    def add(self, reason: str, line: int) -> None:
+    def add(self, reason: str, line: int, cost_usd: Decimal | None = None) -> None:
         """Count one more row with that fault."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
+        if cost_usd is not None:
+            self.cost_usd[reason] = self.cost_usd.get(reason, Decimal(0)) + cost_usd
         kept = self.lines.setdefault(reason, [])
         if len(kept) < KEPT_LINES:
             kept.append(line)
@@ -94,7 +98,8 @@ class BadRows:
             shown = self.lines[reason][:5]
             more = f" and {count - len(shown)} more" if count > len(shown) else ""
             numbers = ", ".join(str(line) for line in shown)
-            out.append(f"{count} row(s) not used: {reason} (line {numbers}{more})")
+            cost = f"; ${self.cost_usd[reason]:,.2f}" if reason in self.cost_usd else ""
+            out.append(f"{count} row(s) not used: {reason} (line {numbers}{more}{cost})")
         return out
 
 
@@ -113,10 +118,8 @@ class ReadReport:
     models: list[str] = field(default_factory=list)
     cost_usd: Decimal | None = None
     """Sum of the costs in the file; ``None`` when a row that was used had none."""
-    total_tokens: int = 0
-    """Of all totals that were used; 0 for a file of single requests."""
-    batch_tokens: int = 0
-    """Those of them that went through the provider's batch endpoint."""
+    batch: list[Total] = field(default_factory=list)
+    """Those of its totals that went through the provider's batch endpoint."""
     notes: list[str] = field(default_factory=list)
 
     def warnings(self) -> list[str]:

@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from decimal import Decimal
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from spillway.planner.arrivals import spread_totals
+from spillway.planner.readers.cells import Cells
+from spillway.planner.readers.costs import DERIVED, Bill, CostReader, Price, share_out
 from spillway.planner.readers.formats import FORMATS, Format, recognise
 from spillway.planner.readers.generic import generic_format, propose
 from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
-from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record, Source, open_source
-from spillway.planner.readers.values import TimeReader, currency_of, read_day, read_money, read_tokens
+from spillway.planner.readers.values import read_tokens
 from spillway.planner.workload import (
     CHUNK_ROWS,
     Chunk,
@@ -30,7 +29,6 @@ from spillway.planner.workload import (
 
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
-DAY_S = 86_400.0
 Row = tuple[float, int, int, int, int]
 
 
@@ -47,10 +45,15 @@ class UsageFile:
         """Whether the file holds totals of periods rather than single requests."""
         return bool(self.format.requests)
 
+    @property
+    def is_bill(self) -> bool:
+        """Whether the file holds costs instead of tokens."""
+        return bool(self.format.line_item)
+
     def chunks(self) -> Iterator[Chunk]:
         """Single requests in arrays of at most ``CHUNK_ROWS``, in file order."""
         rows: list[Row] = []
-        reader = _RowReader(self)
+        reader = _RowReader(self.format, self.report)
         for line, record in self.source.records():
             row = reader.row(line, record)
             if row is not None:
@@ -64,10 +67,18 @@ class UsageFile:
 
     def totals(self) -> list[Total]:
         """Totals of periods; empty for a file of single requests."""
-        reader = _TotalReader(self)
+        reader = _TotalReader(self.format, self.report)
         found = [reader.total(line, record) for line, record in self.source.records()]
         reader.finish()
         return [total for total in found if total is not None]
+
+    def billed(self, price: Price) -> list[Total]:
+        """What a bill's line items bought, still without requests; ``WorkloadError`` where nobody knows."""
+        reader = CostReader(self.format, self.report, price)
+        for line, record in self.source.records():
+            reader.add(line, record)
+        reader.finish()
+        return reader.totals()
 
 
 def open_usage(
@@ -94,8 +105,6 @@ def open_usage(
     else:
         found = recognise(source) or generic_format(source.names, {}, str(path))
     mapping = found.columns(source.names)
-    if found.name == "openai-cost":
-        raise WorkloadError(f"{path} holds costs without tokens; export usage (tokens) and give that file")
     report = ReadReport(str(source.path), found.name, mapping, models=[] if models is None else models)
     if found.name == "generic":
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
@@ -110,14 +119,18 @@ def read_workload(
     columns: Mapping[str, str] | None = None,
     shape: str = "consumer",
     seed: int = 0,
+    bill: Bill | None = None,
 ) -> tuple[Workload, list[ReadReport]]:
     """All files as one workload, and what reading each of them found.
 
-    Files of totals become arrivals of the given shape; single requests and totals do not mix.
+    Files of totals become arrivals of the given shape; single requests, totals and costs do not mix. ``bill``
+    is what files of costs need beside them, and only they.
     """
     models: list[str] = []
     files = [open_usage(path, format_name=format_name, columns=columns, models=models) for path in paths]
     reports = [file.report for file in files]
+    if bill is not None or any(file.is_bill for file in files):
+        return _from_costs(files, bill, shape, seed), reports
     with_totals = [file.has_totals for file in files]
     if any(with_totals) and not all(with_totals):
         raise WorkloadError("some files hold single requests and others totals; give one kind at a time")
@@ -127,6 +140,31 @@ def read_workload(
             raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
         return spread_totals(totals, shape, seed=seed), reports
     return collect((chunk for file in files for chunk in file.chunks()), reports), reports
+
+
+def _from_costs(files: Sequence[UsageFile], bill: Bill | None, shape: str, seed: int) -> Workload:
+    """Arrivals made from costs; ``WorkloadError`` when something beside them is missing or too much."""
+    costs = [file.report.source for file in files if file.is_bill]
+    others = [file.report.source for file in files if not file.is_bill]
+    if not costs:
+        raise WorkloadError("give usage files or --requests-per-month, not both")
+    if others:
+        raise WorkloadError(
+            f"{costs[0]} holds costs of what may be the same requests as in {others[0]}, which would count "
+            "twice; give the usage without the costs"
+        )
+    if bill is None:
+        raise WorkloadError(
+            f"{costs[0]} holds costs, which do not tell how many requests there were; give "
+            "--requests-per-month beside it, or the usage export instead, which has requests and tokens"
+        )
+    totals = [total for file in files for total in file.billed(bill.price)]
+    if not any(total.input_tokens + total.output_tokens for total in totals):
+        raise WorkloadError(
+            f"{costs[0]} holds no cost that tells tokens" + _first_fault([file.report for file in files])
+        )
+    workload = spread_totals(share_out(totals, bill.requests_per_month), shape, seed=seed)
+    return replace(workload, notes=(DERIVED, *workload.notes))
 
 
 def _first_fault(reports: Sequence[ReadReport]) -> str:
@@ -140,93 +178,13 @@ def _chunk(rows: list[Row]) -> Chunk:
     return Chunk(np.array(time_s, dtype=np.float64), *as_ints)
 
 
-class _Cells:
-    """Reads the columns of one file out of its records, and keeps the report."""
-
-    def __init__(self, file: UsageFile) -> None:
-        self.report = file.report
-        self.format = file.format
-        self.columns = dict(file.report.columns)
-        self.times = TimeReader(file.format.unit_s)
-        self._models: dict[str, int] = {name: i for i, name in enumerate(file.report.models)}
-        self._cost_usd = Decimal(0)
-        self._has_all_costs = "cost" in self.columns
-        self._others = 0
-        self._are_all_calls = not self.format.only and not self.format.has
-        # What a local answer would have cost is asked of the reference, not of the model that gave it.
-        self._is_ledger = self.format.name == "spillway-ledger"
-
-    def cell(self, record: Record, our: str) -> Any:
-        """The file's value for our column, ``None`` where it has none."""
-        theirs = self.columns.get(our)
-        if theirs is None:
-            return None
-        return record[theirs] if theirs in record else look_up(record, theirs)
-
-    def belongs(self, record: Record) -> bool:
-        """Whether the record is a model call at all; others are counted."""
-        if self._are_all_calls:
-            return True
-        is_call = all(str(look_up(record, n) or "") in kept for n, kept in self.format.only.items())
-        if self.format.has and all(look_up(record, name) is None for name in self.format.has):
-            is_call = False
-        self._others += not is_call
-        return is_call
-
-    def model(self, record: Record) -> int:
-        """Index of the record's model name among all seen."""
-        name = str((self._is_ledger and record.get("reference_model")) or self.cell(record, "model") or "")
-        index = self._models.get(name)
-        if index is None:
-            index = self._models[name] = len(self.report.models)
-            self.report.models.append(name)
-        return index
-
-    def cached(self, record: Record, input_tokens: int) -> int:
-        """Cached tokens of the input, -1 when unknown."""
-        raw = self.cell(record, "cached_tokens")
-        if raw is None or raw == "":
-            return -1
-        found = read_tokens(raw, "cached tokens")
-        if found > input_tokens:
-            raise ValueError("more cached than input tokens")
-        return found
-
-    def money(self, record: Record, line: int) -> Decimal | None:
-        """The record's cost in USD; ``WorkloadError`` when it is in another currency."""
-        cell = self.cell(record, "cost")
-        named = str(self.cell(record, "currency") or "").strip().lower() or currency_of(cell)
-        if named != "usd":
-            others = ", some in USD" if self.report.rows else ""
-            raise WorkloadError(
-                f"{self.report.source} states costs in {named.upper()} (line {line}{others}); convert them "
-                "to USD first, or leave the cost column out: the plan uses list prices"
-            )
-        return read_money(cell)
-
-    def add_cost(self, amount: Decimal | None) -> None:
-        """Sum up a used row's cost; one unknown makes the sum unknown."""
-        if amount is None:
-            self._has_all_costs = False
-        else:
-            self._cost_usd += amount
-
-    def finish(self) -> None:
-        """Complete the report."""
-        self.report.zones |= self.times.zones
-        if self._has_all_costs and self.report.rows:
-            self.report.cost_usd = self._cost_usd
-        if self._others:
-            self.report.notes.append(f"{self._others} row(s) are no model calls and were left out")
-
-
-class _RowReader(_Cells):
+class _RowReader(Cells):
     """Turns records into single requests."""
 
-    def __init__(self, file: UsageFile) -> None:
-        super().__init__(file)
+    def __init__(self, kind: Format, report: ReadReport) -> None:
+        super().__init__(kind, report)
         self._last_s = float("-inf")
-        self._prefixes = PrefixCache() if file.format.name == "mooncake" else None
+        self._prefixes = PrefixCache() if kind.name == "mooncake" else None
 
     def row(self, line: int, record: Record | str) -> Row | None:
         """The request in a record; ``None`` for one that is none, and then the report says why."""
@@ -261,7 +219,7 @@ class _RowReader(_Cells):
         return self._prefixes.hit_tokens(hashes, input_tokens)
 
 
-class _TotalReader(_Cells):
+class _TotalReader(Cells):
     """Turns records into totals of periods."""
 
     def total(self, line: int, record: Record | str) -> Total | None:
@@ -270,11 +228,9 @@ class _TotalReader(_Cells):
             self.report.bad.add(record, line)
             return None
         try:
-            start_s = read_day(self.cell(record, "time"))
-            end = self.cell(record, "end")
-            length_s = read_day(end) - start_s if end not in (None, "") else DAY_S
-            if length_s <= 0:
-                raise ValueError("a period that ends before it starts")
+            start_s, length_s = self.period(record)
+            if self._is_idle(record):
+                return Total(start_s, length_s, 0, 0, 0)
             requests = read_tokens(self.cell(record, "requests"), "number of requests")
             fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens")
             out = read_tokens(self.cell(record, "output_tokens"), "output tokens")
@@ -285,11 +241,16 @@ class _TotalReader(_Cells):
         except ValueError as fault:
             self.report.bad.add(str(fault), line)
             return None
-        self.report.rows += 1
-        self.report.total_tokens += fresh + out
-        if str(record.get("batch")).lower() in ("true", "1"):
-            self.report.batch_tokens += fresh + out
-        self.add_cost(amount)
         name = str(self.cell(record, "model") or "")
+        total = Total(start_s, length_s, requests, fresh, out, None if cached < 0 else cached, name, amount)
+        self.report.rows += 1
+        if str(record.get("batch")).lower() in ("true", "1"):
+            self.report.batch.append(total)
+        self.add_cost(amount)
         self.model(record)
-        return Total(start_s, length_s, requests, fresh, out, None if cached < 0 else cached, name, amount)
+        return total
+
+    def _is_idle(self, record: Record) -> bool:
+        """Whether it is one of OpenAI's days without use, which have a start and an end and nothing else."""
+        counts = (self.cell(record, our) for our in ("requests", "input_tokens", "output_tokens", "model"))
+        return self.format.name == "openai-usage-api" and all(cell in (None, "") for cell in counts)

@@ -17,7 +17,8 @@ class Format:
     ``marks`` are sets of names of which one each must be there for the format to be recognised. A format with
     ``requests`` holds totals of periods instead of single requests. A row whose column has none of the values
     in ``only``, or that lacks all of ``has``, is no model call: it belongs there, is counted and no fault.
-    ``unit_s`` is the length of one unit of a numeric time.
+    ``unit_s`` is the length of one unit of a numeric time. A format with ``line_item`` is a bill: it holds
+    costs instead of tokens.
     """
 
     name: str
@@ -31,6 +32,9 @@ class Format:
     currency: tuple[str, ...] = ()
     requests: tuple[str, ...] = ()
     end: tuple[str, ...] = ()
+    line_item: tuple[str, ...] = ()
+    quantity: tuple[str, ...] = ()
+    quantity_unit: tuple[str, ...] = ()
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
     has: tuple[str, ...] = ()
     unit_s: float | None = None
@@ -39,7 +43,7 @@ class Format:
         """Our column → the file's, for those the file has."""
         present = set(names)
         ours = ("time", "input_tokens", "output_tokens", "cached_tokens", "model", "cost", "currency",
-                "requests", "end")  # fmt: skip
+                "requests", "end", "line_item", "quantity", "quantity_unit")  # fmt: skip
         found = {}
         for our in ours:
             theirs = next((name for name in getattr(self, our) if name in present), None)
@@ -99,8 +103,12 @@ FORMATS: tuple[Format, ...] = (
         name="openai-cost",
         marks=(("amount_value", "amount.value"), ("start_time",)),
         time=("start_time",),
+        end=("end_time",),
         input_tokens=(),
         output_tokens=(),
+        line_item=("line_item",),
+        quantity=("quantity",),
+        quantity_unit=("quantity_unit",),
         cost=("amount_value", "amount.value"),
         currency=("amount_currency", "amount.currency"),
     ),

@@ -20,7 +20,8 @@ def expand(record: Record) -> Iterator[Record]:
             yield from expand(item)
     elif record.get("object") == "bucket" and isinstance(record.get("results", record.get("result")), list):
         head = {name: value for name, value in record.items() if name not in ("results", "result")}
-        for result in record.get("results", record.get("result")) or []:
+        # A bucket without results is a day on which nothing happened, and belongs to the time covered.
+        for result in record.get("results", record.get("result")) or [{}]:
             yield {**head, **result}
     elif isinstance(record.get("resourceSpans"), list):
         yield from _otlp_spans(record)
