@@ -368,7 +368,7 @@ def _described(wave: Wave) -> str:
     if wave.purpose == "probe":
         return "probes kept from the fit"
     if wave.purpose == "mixed":
-        return f"{wave.at_once} at once, one after another"
+        return f"{wave.size} requests, {wave.at_once} at a time"
     if wave.size > 1:
         return f"{wave.size} at once"
     return f"prompt of {wave.asks[0].prompt_tokens} tokens"
