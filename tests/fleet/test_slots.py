@@ -66,7 +66,7 @@ async def test_waiting_too_long_ends_with_honest_advice() -> None:
     """Nobody is kept longer than the decision allows; where a pace is known the advice comes from it."""
     fleet, node, clock = fleet_of(1)
     assert node.record is not None
-    node.record.learner.note_prefill(0.0, 100.0, 1.0)
+    node.record.learner.note_prefill(0.0, 1.0, [(100.0, 0.0)])
     node.record.learner.note_decode(0.0, 0.1, 1.0, 100.0)
     lease = await fleet.admit(facts(usual_output_tokens=50.0), choice())
     clock.advance(1.0)
@@ -222,7 +222,7 @@ async def test_an_overdue_prompt_makes_the_node_look_late() -> None:
     """A node that should have spoken long ago is forecast to take as long again."""
     fleet, node, clock = fleet_of(4)
     assert node.record is not None
-    node.record.learner.note_prefill(0.0, 100.0, 0.1)
+    node.record.learner.note_prefill(0.0, 0.1, [(100.0, 0.0)])
     node.record.learner.note_decode(0.0, 0.01, 1.0, 100.0)
     lease = await fleet.admit(facts(), choice())
     load = fleet.snapshots()[0].load

@@ -121,7 +121,7 @@ def teach(learner: PaceLearner, answers: int, start_s: float, slower: float = 1.
         now_s = start_s + i
         prompt, batch = float(random.integers(20, 3000)), float(random.integers(1, 5))
         noise = float(random.lognormal(0.0, 0.1))
-        learner.note_prefill(now_s, prompt, slower * noise * TRUTH.prefill_s(prompt))
+        learner.note_prefill(now_s, slower * noise * TRUTH.prefill_s(prompt), [(prompt, 0.0)])
         learner.note_decode(now_s, slower * noise * TRUTH.decode_step_s(batch, prompt), batch, prompt)
     return start_s + answers
 
@@ -148,7 +148,7 @@ def test_cached_prompts_teach_the_same_pace() -> None:
     for i in range(200):
         prompt = float(random.integers(100, 8000))
         cached = prompt * float(random.uniform(0.0, 0.95))
-        learner.note_prefill(float(i), prompt, truth.prefill_s(prompt, cached), cached)
+        learner.note_prefill(float(i), truth.prefill_s(prompt, cached), [(prompt, cached)])
     pace = learner.pace(200.0)
     assert pace is not None
     assert pace.prefill_s(6000, 0) == pytest.approx(truth.prefill_s(6000, 0), rel=0.01)

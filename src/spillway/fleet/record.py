@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from spillway.fleet.marks import Beginning
 from spillway.fleet.prefixes import Held, Match, PrefixMemory
+from spillway.fleet.reading import LEAST_STEP_SHARE, Reading
 from spillway.slo.doubt import Doubt
 from spillway.slo.forecast import LEAST_FORECAST_S, step_s
 from spillway.slo.learner import PaceLearner
@@ -17,8 +18,6 @@ __all__ = ["Entry", "NodeRecord"]
 
 ASSUMED_SLOTS = 4
 """Sequences a node is taken to serve at once while it does not say (guess)."""
-LEAST_STEP_SHARE = 0.2
-"""Least part of the time between tokens that is taken to be decoding, whatever was read meanwhile."""
 
 
 class Entry:
@@ -32,7 +31,6 @@ class Entry:
         "estimated_tokens",
         "first_s",
         "held",
-        "is_alone",
         "is_finished",
         "match",
         "miss_weight",
@@ -41,10 +39,9 @@ class Entry:
         "prompt",
         "prompt_tokens",
         "read_s",
-        "running_at_start",
+        "reading",
         "sent_s",
         "shared_tokens",
-        "to_learn_s",
         "token_ratio",
         "total_s",
         "ttft_s",
@@ -83,13 +80,10 @@ class Entry:
         self.output_tokens = 0
         """Tokens of the answer so far."""
         self.is_finished = False
-        self.is_alone = False
-        """Whether nothing else was unread when it was sent, so that its first token times its own prompt."""
-        self.running_at_start = 0
         self.batch_area = 0.0
         self.read_s = 0.0
-        self.to_learn_s: float | None = None
-        """How long its prompt took, while it is not known how much of it was cached."""
+        self.reading: Reading | None = None
+        """The reading of its prompt, while it is not known how much of that was cached."""
 
     def due_s(self, otherwise_s: float) -> float:
         """When its first token, or else its last, is due (monotonic seconds); by objective if it has one."""
@@ -120,6 +114,8 @@ class NodeRecord:
         """Seconds of reading that first tokens have shown to be done."""
         self._progress_s = 0.0
         """When the prompt being read now was begun."""
+        self._reading: Reading | None = None
+        """The newest reading, while more prompts may prove to belong to it."""
 
     # what is on the node
 
@@ -131,22 +127,15 @@ class NodeRecord:
             believed = self.prefixes.believed(entry.match) * entry.token_ratio
             entry.cached_tokens = max(believed, entry.shared_tokens)
         entry.sent_s = now_s
-        unread = len(self._entries) - self._running
-        if not unread:
+        if len(self._entries) == self._running:
             self._progress_s = now_s
-        entry.is_alone = unread == 0
-        entry.running_at_start = self._running
         self._entries[entry] = None
 
     def first_token(self, entry: Entry, now_s: float) -> None:
         """Its prompt has been read."""
         pace = self.learner.pace(now_s)
-        seconds = now_s - entry.sent_s
         self._flow(now_s)
-        if entry.is_alone:
-            entry.to_learn_s = _less_steps(entry, seconds, pace)
-            if not self.prefixes.reports:  # else its usage will say how much was read
-                self._learn_prefill(entry, entry.cached_tokens, now_s)
+        self._note_read(entry, now_s, pace)
         if pace is not None:
             self._read_s += pace.prefill_s(entry.prompt_tokens, entry.cached_tokens)
         if entry.beginning is not None:
@@ -155,6 +144,8 @@ class NodeRecord:
         entry.batch_area, entry.read_s = self._area, self._read_s
         self._running += 1
         self._progress_s = now_s
+        if len(self._entries) == self._running:
+            self._end_reading(now_s)
 
     def leave(self, entry: Entry, now_s: float) -> None:
         """It is no longer on the node, however it ended."""
@@ -164,7 +155,7 @@ class NodeRecord:
         del self._entries[entry]
         if entry.first_s is not None:
             self._running -= 1
-            self._learn_prefill(entry, entry.cached_tokens, now_s)
+        self._know_cached(entry, now_s)
         _let_go(entry)
         if not entry.is_finished:
             self._judge_unfinished(entry, now_s)
@@ -194,11 +185,12 @@ class NodeRecord:
         running = [entry for entry in self._entries if entry.first_s is not None]
         pace = self.learner.pace(now_s)
         owed_s = chunks = 0.0
-        if pace is not None and unread:
-            owed_s, chunks = self._head_left(unread[0], pace, running, now_s)
-            unread_and_waiting = (*unread[1:], *waiting)
-            owed_s += sum(pace.prefill_s(e.prompt_tokens, e.cached_tokens) for e in unread_and_waiting)
-            chunks += sum(chunks_of(e.prompt_tokens, e.cached_tokens) for e in unread_and_waiting)
+        if pace is not None:
+            if unread:
+                owed_s, chunks = self._head_left(unread[0], pace, running, now_s)
+            behind = (*unread[1:], *waiting)
+            owed_s += sum(pace.prefill_s(e.prompt_tokens, e.cached_tokens) for e in behind)
+            chunks += sum(chunks_of(e.prompt_tokens, e.cached_tokens) for e in behind)
         return Load(
             in_flight=len(self._entries) + len(waiting) + self.foreign,
             slots=slots or ASSUMED_SLOTS,
@@ -261,11 +253,35 @@ class NodeRecord:
             if entry.ttft_s is not None:
                 self.margin.learn(False)
 
-    def _learn_prefill(self, entry: Entry, cached_tokens: float, now_s: float) -> None:
-        """The time its prompt took, once."""
-        seconds, entry.to_learn_s = entry.to_learn_s, None
-        if seconds is not None:
-            self.learner.note_prefill(now_s, entry.prompt_tokens, seconds, cached_tokens)
+    def _note_read(self, entry: Entry, now_s: float, pace: LinearPace | None) -> None:
+        """Its first token came: from a reading of its own, or from that of others before it."""
+        if self._reading is None or not self._reading.takes(entry, now_s, pace):
+            self._end_reading(now_s)
+            self._reading = Reading(self._progress_s, self._running)
+        self._reading.add(entry, now_s)
+        if self.prefixes.reports:  # its usage will say how much was read
+            entry.reading = self._reading
+            self._reading.unknown += 1
+
+    def _end_reading(self, now_s: float) -> None:
+        """No further prompt belongs to it."""
+        reading, self._reading = self._reading, None
+        if reading is not None:
+            reading.is_over = True
+            self._learn_reading(reading, now_s)
+
+    def _know_cached(self, entry: Entry, now_s: float) -> None:
+        """What is known now of the cached part of its prompt is all there will be."""
+        reading, entry.reading = entry.reading, None
+        if reading is not None:
+            reading.unknown -= 1
+            self._learn_reading(reading, now_s)
+
+    def _learn_reading(self, reading: Reading, now_s: float) -> None:
+        """The time its prompts took, once all is known of them."""
+        if reading.is_over and not reading.unknown:
+            seconds = reading.seconds(self.learner.pace(now_s))
+            self.learner.note_prefill(now_s, seconds, reading.prompts)
 
     def _learn_usage(self, entry: Entry, usage: Usage, now_s: float) -> None:
         """What the engine says it had of the prompt and what it wrote; beginnings count in our estimates."""
@@ -283,7 +299,8 @@ class NodeRecord:
         share = usage.cache_read_tokens / usage.input_tokens
         if entry.beginning is not None:
             self.prefixes.learn(entry.match, entry.estimated_tokens, share)
-        self._learn_prefill(entry, share * entry.prompt_tokens, now_s)
+        entry.cached_tokens = share * entry.prompt_tokens
+        self._know_cached(entry, now_s)
 
     def _learn_decode(self, entry: Entry, now_s: float, output_tokens: int) -> None:
         assert entry.first_s is not None
@@ -297,15 +314,6 @@ class NodeRecord:
     def _flow(self, now_s: float) -> None:
         self._area += (now_s - self._area_at_s) * (self._running + self.foreign)
         self._area_at_s = now_s
-
-
-def _less_steps(entry: Entry, seconds: float, pace: LinearPace | None) -> float:
-    """How long its prompt alone was read, without the steps of the answers running meanwhile."""
-    if pace is None or not entry.running_at_start:
-        return seconds
-    chunks = chunks_of(entry.prompt_tokens, entry.cached_tokens)
-    stepping_s = chunks * pace.mixed_ratio * step_s(pace, entry.running_at_start, 0.0)
-    return max(seconds - stepping_s, LEAST_STEP_SHARE * seconds)
 
 
 def _let_go(entry: Entry) -> None:

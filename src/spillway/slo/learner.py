@@ -9,6 +9,7 @@ fades, so that a node which was slow once is tried again.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from spillway.slo.pace import LinearPace
 from spillway.slo.regression import Regression
@@ -69,18 +70,22 @@ class PaceLearner:
             return None
         return shape.scaled(self._prefill_drift.at(now_s), self._decode_drift.at(now_s))
 
-    def note_prefill(
-        self, now_s: float, prompt_tokens: float, seconds: float, cached_tokens: float = 0.0
-    ) -> None:
-        """A prompt was read in that time but for its cached tokens, nobody else's work counted in."""
+    def note_prefill(self, now_s: float, seconds: float, prompts: Sequence[tuple[float, float]]) -> None:
+        """Prompts were read in that time together, nobody else's work counted in.
+
+        Each is a pair of its tokens and of those among them that were cached.
+        """
         known = self._prefill.coefficients
         y = max(seconds, 1e-5)
-        fresh = max(prompt_tokens - cached_tokens, 1.0)
-        x = (1.0, fresh)
-        cached = max(prompt_tokens - fresh, 0.0)
-        known_s = self._attention_s * fresh * (cached + fresh / 2) + self._cached_token_s * cached
+        fresh_tokens = known_s = 0.0
+        for tokens, held in prompts:
+            fresh = max(tokens - held, 1.0)
+            cached = max(tokens - fresh, 0.0)
+            fresh_tokens += fresh
+            known_s += self._attention_s * fresh * (cached + fresh / 2) + self._cached_token_s * cached
+        x = (float(len(prompts)), fresh_tokens)
         if known is not None:
-            expected = known[0] + known[1] * fresh + known_s
+            expected = known[0] * x[0] + known[1] * x[1] + known_s
             if expected > 0.0:
                 self._prefill_drift.learn(y / expected, now_s)
         self._prefill.learn(x, max(y - known_s, y * 0.1))
