@@ -409,6 +409,7 @@ BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
     "unknown preset": (None, ("--preset", "odd"), "--preset 'odd' is unknown"),
     "preset and file": (file_of(GOOD), ("--preset", "article"), "--preset brings its own traffic"),
     "numbers and file": (file_of(GOOD), ("--requests-per-month", 5), "not both"),
+    "lengths and file": (file_of(GOOD), ("--input-tokens", 5), "usage files tell the tokens"),
     "costs alone": (lambda folder: costs(folder, *MINI_COSTS), (), "costs, which do not tell how many"),
     "costs by the day": (lambda folder: costs(folder, ("", "1")), ("--requests-per-month", 500),
                          "grouped by line item"),

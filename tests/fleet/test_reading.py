@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from spillway.fleet.record import Entry, NodeRecord
@@ -100,3 +102,60 @@ def test_prompts_that_wait_for_a_slot_are_still_to_be_read() -> None:
     assert load.unread == 2
     assert load.unread_s == pytest.approx(PACE.prefill_s(100.0, 0.0) + PACE.prefill_s(200.0, 0.0), rel=0.05)
     assert load.unread_chunks == 2.0
+
+
+def learned(record: NodeRecord, now_s: float) -> float:
+    """Seconds it would take now to read 100 tokens."""
+    pace = record.learner.pace(now_s)
+    assert pace is not None
+    return pace.prefill_s(100.0, 0.0)
+
+
+def test_what_never_has_a_first_token_is_not_charged_to_others() -> None:
+    """A long prompt that is given up, and embeddings that always overlap, teach nothing through the chats."""
+    record = NodeRecord(PACE)
+    for turn in range(20):
+        now_s = 10.0 * turn
+        long, short = entry(3000, now_s), entry(100, now_s + 0.1)
+        record.send(long, now_s)
+        record.send(short, now_s + 0.1)
+        record.leave(long, now_s + 2.0)
+        record.first_token(short, now_s + 2.11)
+        record.finish(short, now_s + 2.2, 1, Usage(100, 1, cache_read_tokens=0))
+    assert learned(record, 200.0) == pytest.approx(0.11, rel=0.05)
+    previous = entry(50, 200.0)
+    record.send(previous, 200.0)
+    for turn in range(20):
+        now_s = 210.0 + 10.0 * turn
+        following = entry(50, now_s)
+        record.send(following, now_s)
+        record.leave(previous, now_s + 0.1)
+        chat = entry(100, now_s + 1.0)
+        record.send(chat, now_s + 1.0)
+        record.first_token(chat, now_s + 1.2)
+        record.finish(chat, now_s + 2.0, 1, Usage(100, 1, cache_read_tokens=0))
+        previous = following
+    assert learned(record, 410.0) == pytest.approx(0.11, rel=0.05)
+
+
+def test_a_reading_ends_when_nothing_is_left_unread() -> None:
+    """Also because the last unread request was given up: an unknown node is known from then on."""
+    record = NodeRecord()
+    first, given_up = entry(100), entry(100, 0.01)
+    record.send(first, 0.0)
+    record.send(given_up, 0.01)
+    record.first_token(first, 0.11)
+    record.leave(given_up, 0.2)
+    assert learned(record, 0.2) == pytest.approx(0.11, rel=0.05)
+
+
+def test_a_node_much_faster_than_believed_is_known_although_it_is_never_at_rest() -> None:
+    """With a profile three times too slow each first token seems too soon for a reading of its own."""
+    record = NodeRecord(PACE.scaled(3.0, 3.0))
+    entries = [entry(100) for _ in range(300)]
+    record.send(entries[0], 0.0)
+    for turn, (one, following) in enumerate(pairwise(entries), 1):
+        record.send(following, 0.11 * turn - 0.05)
+        record.first_token(one, 0.11 * turn)
+        record.finish(one, 0.11 * turn + 0.01, 1, Usage(100, 1, cache_read_tokens=0))
+    assert learned(record, 33.0) == pytest.approx(0.11, rel=0.25)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import random
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from msgspec import structs
 
 from spillway.measuring.ask import Answered
-from spillway.measuring.campaign import step_of
+from spillway.measuring.campaign import Campaign, Limits, step_of
+from spillway.measuring.fit import Read, Step
 from spillway.measuring.foretell import Sent, fit_errors, foretell, with_mixed_steps
 from spillway.measuring.prompts import Prompts
 from spillway.measuring.waves import Plan, Wave, work_s
@@ -109,7 +112,7 @@ def test_the_price_of_steps_beside_prompts_is_found(price: float, slowed: float)
     true = structs.replace(PACE, mixed_ratio=price)
     waves = []
     for _ in range(3):
-        took = played(plan.mixed(5, dice), true)
+        took = played(plan.mixed(5, 6, dice), true)
         late = [slowed * (2.0 if dice.random() < 0.125 else 1.0) for _ in took]
         waves.append(
             [timed(s, s.ttft_s * k, s.itl_s and s.itl_s * k) for s, k in zip(took, late, strict=True)]
@@ -121,7 +124,7 @@ def test_the_price_of_steps_beside_prompts_is_found(price: float, slowed: float)
 def test_a_wave_of_mixed_requests_keeps_the_node_full() -> None:
     """As many are under way as were asked for, until the last of them were sent."""
     plan = Plan.made_for(PACE, 60.0, 4096, 16, 4)
-    wave = plan.mixed(5, random.Random(1))
+    wave = plan.mixed(5, 6, random.Random(1))
     assert wave.size == 30
     took = played(wave, PACE)
     last_s = took[-1].sent_s
@@ -130,6 +133,24 @@ def test_a_wave_of_mixed_requests_keeps_the_node_full() -> None:
         assert sum(s.sent_s <= moment_s < e for s, e in zip(took, ends_s, strict=True)) == 5
     longest_s = max(s.sent_s + s.ttft_s + (s.itl_s or 0.0) * (s.output_tokens - 1) for s in took)
     assert work_s(wave, PACE) == pytest.approx(longest_s, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("slowness", "max_requests", "sizes"),
+    [(0.1, 600, [30]), (10.0, 600, [10, 15, 20]), (1.0, 40, [10]), (400.0, 600, [])],
+)
+def test_a_mixed_wave_is_no_larger_than_the_measurement_allows(
+    slowness: float, max_requests: int, sizes: list[int]
+) -> None:
+    """A slow node gets a smaller one, one that is too slow none, and so where few requests are allowed."""
+    target: Any = SimpleNamespace(slots=4)
+    campaign = Campaign(target, Limits(duration_s=60.0, max_requests=max_requests), seed=1)
+    pace = PACE.scaled(slowness, slowness)
+    campaign.measured.reads = [Read(n, 0, pace.prefill_s(n, 0)) for n in (16, 64, 256, 1024)]
+    campaign.measured.steps = [Step(n, 50, pace.decode_step_s(n, 50)) for n in (1, 2, 4)]
+    plan = Plan.made_for(pace, 60.0, 4096, 16, 4)
+    found = [wave.size for wave in campaign._mixed(plan, 4)]
+    assert found == [] if not sizes else found[0] in sizes
 
 
 def test_what_the_simulator_says_has_no_error_against_itself() -> None:

@@ -55,6 +55,7 @@ def test_sums_are_exact_for_any_total(requests: int, input_tokens: int, output_t
     assert len(workload) == requests
     assert workload.cached_tokens is not None
     assert workload.cached_tokens.sum() == cached
+    assert (workload.cached_tokens <= workload.input_tokens).all()
     assert workload.input_tokens.sum() == input_tokens
     assert workload.output_tokens.sum() == output_tokens
     assert workload.input_tokens.min() >= 0

@@ -362,3 +362,19 @@ def test_the_bill_comes_back(tmp_path: Path) -> None:
     for name in ("input tokens, mean", "output tokens, mean", "requests of each day and model",
                  "share of traffic through the batch endpoint"):  # fmt: skip
         assert grades[name] == "derived"
+
+
+def test_batch_without_tokens_is_no_batch(tmp_path: Path) -> None:
+    """A line item of nothing, of a model that nobody used, has no price to weigh it by."""
+    path = export(tmp_path, row(0, "1.50", f"{MINI}, input"), row(0, "0.00", "batch | gpt-4.1, input"))
+    traffic = from_usage([str(path)], bill=BILL)
+    choose_cloud(traffic.workload, CloudFigures(PRICE_DAY), traffic.batch)
+    assert not traffic.batch
+
+
+def test_a_stated_price_of_nothing_is_not_unknown(tmp_path: Path) -> None:
+    """It contradicts the bill, and the line is named."""
+    path = export(tmp_path, row(0, "1.50", f"{MINI}, input"), row(0, "1.00", f"{MINI}, output"))
+    bill = Bill(10_000, lambda item, at_s: D(0) if item.kind == "output" else D("0.15"))
+    _, (report,) = read_workload([path], bill=bill)
+    assert any("stated price is 0" in sentence for sentence in report.bad.sentences())

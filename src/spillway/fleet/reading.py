@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
 __all__ = ["LEAST_STEP_SHARE", "Reading"]
 
+MOST_TOGETHER = 64
+"""Prompts of one reading at most: a node much faster than believed and never at rest is known by then."""
 TOGETHER_RATIO = 0.5
 """A first token that follows another sooner than this part of its prompt's own time was read with it."""
 LEAST_STEP_SHARE = 0.2
@@ -21,7 +23,7 @@ LEAST_STEP_SHARE = 0.2
 class Reading:
     """Prompts that were read together, from when the engine could begin until their first tokens came."""
 
-    __slots__ = ("_running", "began_s", "ended_s", "entries", "is_over", "unknown")
+    __slots__ = ("_running", "began_s", "ended_s", "entries", "is_over", "is_spoilt", "unknown")
 
     def __init__(self, began_s: float, running: int) -> None:
         """``running`` answers were being written meanwhile. All times are monotonic seconds."""
@@ -29,12 +31,16 @@ class Reading:
         self.entries: list[Entry] = []
         self.is_over = False
         """Whether no further prompt belongs to it."""
+        self.is_spoilt = False
+        """Whether the node read something meanwhile that had no first token."""
         self.unknown = 0
         """Prompts of which the engine has yet to say how much it had cached."""
         self._running = running
 
     def takes(self, entry: Entry, now_s: float, pace: LinearPace | None) -> bool:
         """Whether the prompt whose first token came now was read together with the others."""
+        if len(self.entries) >= MOST_TOGETHER:
+            return False
         alone_s = self.ended_s - self.began_s
         if pace is not None:
             alone_s = pace.prefill_s(entry.prompt_tokens, entry.cached_tokens)

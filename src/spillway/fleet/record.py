@@ -116,6 +116,8 @@ class NodeRecord:
         """When the prompt being read now was begun."""
         self._reading: Reading | None = None
         """The newest reading, while more prompts may prove to belong to it."""
+        self._spoilt_s = 0.0
+        """When a prompt last went that had no first token: nobody knows how far it was read."""
 
     # what is on the node
 
@@ -145,17 +147,22 @@ class NodeRecord:
         self._running += 1
         self._progress_s = now_s
         if len(self._entries) == self._running:
-            self._end_reading(now_s)
+            self._end_reading()
 
     def leave(self, entry: Entry, now_s: float) -> None:
         """It is no longer on the node, however it ended."""
         if entry not in self._entries:
             return
         self._flow(now_s)
+        if entry.first_s is None:
+            self._end_reading()
+            self._spoilt_s = now_s
         del self._entries[entry]
         if entry.first_s is not None:
             self._running -= 1
-        self._know_cached(entry, now_s)
+        self._know_cached(entry)
+        if len(self._entries) == self._running:
+            self._end_reading()
         _let_go(entry)
         if not entry.is_finished:
             self._judge_unfinished(entry, now_s)
@@ -256,32 +263,38 @@ class NodeRecord:
     def _note_read(self, entry: Entry, now_s: float, pace: LinearPace | None) -> None:
         """Its first token came: from a reading of its own, or from that of others before it."""
         if self._reading is None or not self._reading.takes(entry, now_s, pace):
-            self._end_reading(now_s)
-            self._reading = Reading(self._progress_s, self._running)
+            self._end_reading()
+            self._reading = Reading(max(self._progress_s, entry.sent_s), self._running)
         self._reading.add(entry, now_s)
+        if entry.sent_s < self._spoilt_s:
+            self._reading.is_spoilt = True
         if self.prefixes.reports:  # its usage will say how much was read
             entry.reading = self._reading
             self._reading.unknown += 1
 
-    def _end_reading(self, now_s: float) -> None:
-        """No further prompt belongs to it."""
+    def _end_reading(self) -> None:
+        """No further prompt belongs to it; what came earlier and is unread still may have been read too."""
         reading, self._reading = self._reading, None
-        if reading is not None:
-            reading.is_over = True
-            self._learn_reading(reading, now_s)
+        if reading is None:
+            return
+        newest_s = max(entry.sent_s for entry in reading.entries)
+        if any(entry.first_s is None and entry.sent_s < newest_s for entry in self._entries):
+            reading.is_spoilt = True
+        reading.is_over = True
+        self._learn_reading(reading)
 
-    def _know_cached(self, entry: Entry, now_s: float) -> None:
+    def _know_cached(self, entry: Entry) -> None:
         """What is known now of the cached part of its prompt is all there will be."""
         reading, entry.reading = entry.reading, None
         if reading is not None:
             reading.unknown -= 1
-            self._learn_reading(reading, now_s)
+            self._learn_reading(reading)
 
-    def _learn_reading(self, reading: Reading, now_s: float) -> None:
+    def _learn_reading(self, reading: Reading) -> None:
         """The time its prompts took, once all is known of them."""
-        if reading.is_over and not reading.unknown:
-            seconds = reading.seconds(self.learner.pace(now_s))
-            self.learner.note_prefill(now_s, seconds, reading.prompts)
+        if reading.is_over and not reading.unknown and not reading.is_spoilt:
+            seconds = reading.seconds(self.learner.pace(reading.ended_s))
+            self.learner.note_prefill(reading.ended_s, seconds, reading.prompts)
 
     def _learn_usage(self, entry: Entry, usage: Usage, now_s: float) -> None:
         """What the engine says it had of the prompt and what it wrote; beginnings count in our estimates."""
@@ -300,7 +313,7 @@ class NodeRecord:
         if entry.beginning is not None:
             self.prefixes.learn(entry.match, entry.estimated_tokens, share)
         entry.cached_tokens = share * entry.prompt_tokens
-        self._know_cached(entry, now_s)
+        self._know_cached(entry)
 
     def _learn_decode(self, entry: Entry, now_s: float, output_tokens: int) -> None:
         assert entry.first_s is not None

@@ -1,7 +1,8 @@
 """A whole measurement: warm up, plan, send wave after wave within its limits, and keep what they took.
 
-Polite by construction: one wave at a time, small ones first, never more sequences than the node serves,
-nothing sent once somebody else uses the node, and every request ends with the task that sent it.
+Polite by construction: one wave at a time, small ones first, at most one request more than the node serves at
+once and that only where it queues, nothing sent once somebody else uses the node, and every request ends with
+the task that sent it.
 """
 
 from __future__ import annotations
@@ -29,6 +30,9 @@ WARM_UP_S = 180.0
 ROUNDS = 8
 GROWTH_RATIO = 1.03
 """A wave twice as large must be so much faster altogether, or larger ones are not tried."""
+MIXED_IN_A_ROW, MIXED_SHARE = 6, 0.25
+"""Requests for each that is under way at a time, in a wave that tells what steps beside prompts take: fewer
+where the wave would take more than this share of what the measurement may."""
 MOST_AT_ONCE = 8
 """Requests of a wave with prompts and answers side by side; more tell no more and only load the node."""
 SETTLE_S = 0.05
@@ -104,6 +108,7 @@ class Campaign:
         self._last_text = ""
         self._started_s = 0.0
         self._waves = self._held_up = 0
+        self._refuses = False
         self.measured = Measured(slots=target.slots)
 
     async def run(self) -> Measured:
@@ -159,9 +164,9 @@ class Campaign:
         await self._play_all(self._plan(limit).alone())
         await self._climb(self._plan(limit), limit)
         most = self.measured.tested_concurrency
-        await self._play_all(self._mixed(self._plan(most), most))
         await self._play_all(self._probes(self._plan(most), most))
         self.measured.is_complete = True
+        await self._play_all(self._mixed(self._plan(most), most))
         for _ in range(ROUNDS):
             plan = self._plan(most)
             waves = [*plan.alone(), plan.batch(most, is_long=True), *map(plan.batch, _ladder(most))]
@@ -169,15 +174,28 @@ class Campaign:
             await self._play_all(self._shuffled(waves))
 
     def _mixed(self, plan: Plan, most: int) -> list[Wave]:
-        """Prompts that are read while others write; a node of one slot has none."""
-        return [plan.mixed(self._at_once(most), self._dice)] if most > 1 else []
+        """Prompts that are read while others write; a node of one slot has none, nor has one with no time."""
+        for in_a_row in range(MIXED_IN_A_ROW if most > 1 else 0, 1, -1):
+            wave = plan.mixed(self._at_once(most), in_a_row, self._dice)
+            if self._is_affordable(wave):
+                return [wave]
+        return []
+
+    def _is_affordable(self, wave: Wave) -> bool:
+        """Whether it leaves most of the measurement to the others."""
+        limits = self._limits
+        return (
+            work_s(wave, self._pace()) <= MIXED_SHARE * limits.duration_s
+            and wave.size <= MIXED_SHARE * limits.max_requests
+            and wave.tokens <= MIXED_SHARE * limits.max_tokens
+        )
 
     def _probes(self, plan: Plan, most: int) -> list[Wave]:
         return list(plan.probes(self._at_once(most), self._dice))
 
     def _at_once(self, most: int) -> int:
-        """Where the limit of slots is known, one more than that: the engine then never waits for our next."""
-        return min(most + (self.measured.slots is not None), MOST_AT_ONCE)
+        """One more than its slots where it queues: the engine then never waits for our next."""
+        return min(most + (self.measured.slots is not None and not self._refuses), MOST_AT_ONCE)
 
     def _shuffled(self, waves: list[Wave]) -> list[Wave]:
         """Another order, in which a wave that continues a prompt still follows that prompt."""
@@ -200,6 +218,7 @@ class Campaign:
                 if refusal.status not in BUSY:
                     raise
                 self.measured.slots = self.measured.tested_concurrency
+                self._refuses = True
                 return
             running = _running_together(answers)
             self.measured.tested_concurrency = max(running, self.measured.tested_concurrency)

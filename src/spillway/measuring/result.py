@@ -31,6 +31,8 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
             warnings.append(
                 f"{what} were off by {ratio:.0%} in the median: the node was disturbed, measure it again"
             )
+    if most > 1 and not measured.mixed:
+        warnings.append("there was no time for prompts beside answers: steps beside them count as plain ones")
     if not errors.probes:
         warnings.append("there was no time for probes: the error of this profile is unknown")
     return Profile(

@@ -21,8 +21,6 @@ FEWEST_TOKENS, MOST_TOKENS = 6, 48
 """Tokens of an answer: fewer give no step time, more only cost time."""
 MOST_BATCH_TOKENS = 96
 PROBES_A_ROUND = 2
-MIXED_IN_A_ROW = 6
-"""Requests for each that is under way at a time, in a wave that tells what steps beside prompts take."""
 
 
 @dataclass(frozen=True)
@@ -113,16 +111,14 @@ class Plan:
         prompt = self.lengths[len(self.lengths) // 2] if is_long else self.shortest_tokens
         return Wave("batch", (Ask(prompt, self.batch_output_tokens),) * size)
 
-    def mixed(self, at_once: int, dice: random.Random) -> Wave:
+    def mixed(self, at_once: int, in_a_row: int, dice: random.Random) -> Wave:
         """So many requests at once, and the next whenever an answer ends: what each prompt costs the others.
 
         It delays all that write, and a simulator that thinks it longer falls behind until the wave's end. Not
         the longest prompts, whose own reading would hide it.
         """
         longest = self.lengths[len(self.lengths) // 2]
-        return Wave(
-            "mixed", tuple(self._odd(longest, dice) for _ in range(at_once * MIXED_IN_A_ROW)), at_once
-        )
+        return Wave("mixed", tuple(self._odd(longest, dice) for _ in range(at_once * in_a_row)), at_once)
 
     def probes(self, most: int, dice: random.Random) -> Iterator[Wave]:
         """Waves kept from the fit, unlike the others: odd lengths, one after another at odd moments."""

@@ -96,15 +96,14 @@ def spread_totals(
     names = sorted({total.model for total in usable})
     times = [_times(total, found, burst_cv, random) - start_s for total in usable]
     order = np.argsort(np.concatenate(times), kind="stable")
+    inputs = [_lengths(t.input_tokens, t.requests, INPUT_CV, random) for t in usable]
     return Workload(
         time_s=np.concatenate(times)[order],
-        input_tokens=np.concatenate([_lengths(t.input_tokens, t.requests, INPUT_CV, random) for t in usable])[
-            order
-        ],
+        input_tokens=np.concatenate(inputs)[order],
         output_tokens=np.concatenate(
             [_lengths(t.output_tokens, t.requests, OUTPUT_CV, random) for t in usable]
         )[order],
-        cached_tokens=_cached(usable, order),
+        cached_tokens=_cached(usable, inputs, order),
         model=np.repeat([names.index(t.model) for t in usable], [t.requests for t in usable]).astype(
             np.int32
         )[order],
@@ -157,16 +156,19 @@ def _lengths(total_tokens: int, count: int, cv: float, random: np.random.Generat
     return np.asarray(out + 1, dtype=np.int32)
 
 
-def _cached(totals: Sequence[Total], order: NDArray[np.intp]) -> Ints | None:
-    """The cached tokens of each period given to its requests alike; ``None`` when no total knows them."""
+def _cached(totals: Sequence[Total], inputs: Sequence[Ints], order: NDArray[np.intp]) -> Ints | None:
+    """The cached tokens of each period, the same share of every prompt; ``None`` when no total knows them."""
     if all(total.cached_tokens is None for total in totals):
         return None
-    return np.concatenate([_alike(total.cached_tokens or 0, total.requests) for total in totals])[order]
+    pairs = zip(totals, inputs, strict=True)
+    return np.concatenate([_shared(total.cached_tokens or 0, prompts) for total, prompts in pairs])[order]
 
 
-def _alike(tokens: int, count: int) -> Ints:
-    """``count`` numbers that differ by one at most and add up to ``tokens``."""
-    each, more = divmod(tokens, count)
-    out = np.full(count, each, dtype=np.int32)
-    out[:more] += 1
-    return out
+def _shared(tokens: int, prompts: Ints) -> Ints:
+    """Parts of ``tokens`` in proportion to the prompts, none larger than its prompt, exact in their sum."""
+    whole = int(prompts.sum(dtype=np.int64))
+    if not whole:
+        return np.zeros_like(prompts)
+    # each part is how far the running total rises, so that roundings never add up
+    rising = [before * tokens // whole for before in np.cumsum(prompts, dtype=np.int64).tolist()]
+    return np.diff(np.array(rising, dtype=np.int64), prepend=0).astype(np.int32)

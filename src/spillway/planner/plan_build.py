@@ -116,6 +116,10 @@ def _refuse_nonsense(asked: Asked) -> None:
             "nothing to plan from: give a usage file, or --requests-per-month with --input-tokens and "
             "--output-tokens, or --preset article"
         )
+    if asked.usage and (asked.input_tokens is not None or asked.output_tokens is not None):
+        raise ConfigError(
+            "usage files tell the tokens: leave out --input-tokens and --output-tokens, or the files"
+        )
     for name, value in asked.costs.items():
         known = KNOWN[name]
         if not known.least <= value <= known.most:

@@ -244,7 +244,7 @@ class _TotalReader(Cells):
         name = str(self.cell(record, "model") or "")
         total = Total(start_s, length_s, requests, fresh, out, None if cached < 0 else cached, name, amount)
         self.report.rows += 1
-        if str(record.get("batch")).lower() in ("true", "1"):
+        if fresh + out and str(record.get("batch")).lower() in ("true", "1"):
             self.report.batch.append(total)
         self.add_cost(amount)
         self.model(record)

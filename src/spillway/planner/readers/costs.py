@@ -101,7 +101,7 @@ class CostReader(Cells):
             out = round(found.output_tokens)
             total = Total(start_s, length_s, 0, fresh + cached, out, cached, model, found.cost_usd)
             totals.append(total)
-            if is_batch:
+            if is_batch and total.input_tokens + total.output_tokens:
                 self.report.batch.append(total)
         return totals
 
@@ -131,6 +131,8 @@ class CostReader(Cells):
         usd_per_mtok = self._price(item, at_s)
         if usd_per_mtok:
             return amount * MILLION / usd_per_mtok
+        if usd_per_mtok is not None:
+            raise ValueError(f"{item.text!r} cost something, but its stated price is 0")
         if item.terms:
             raise ValueError(f"the price of {item.text!r} is unknown")
         day = datetime.fromtimestamp(at_s, UTC).date()
