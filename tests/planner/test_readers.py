@@ -452,3 +452,11 @@ def test_totals_faults_are_counted(tmp_path: Path) -> None:
     workload, report = read(write(tmp_path, "t.csv", text))
     assert len(workload) == 2
     assert report.bad.total == 2
+
+
+def test_a_file_given_twice_is_refused(tmp_path: Path) -> None:
+    """Also under another spelling of its name: its requests would count twice."""
+    path = tmp_path / "usage.csv"
+    path.write_text("time,input_tokens,output_tokens\n0,10,5\n60,10,5\n")
+    with pytest.raises(WorkloadError, match="given twice"):
+        read_workload([path, tmp_path / "." / ".." / tmp_path.name / "usage.csv"])

@@ -13,11 +13,11 @@ if TYPE_CHECKING:
 __all__ = ["LEAST_STEP_SHARE", "Reading"]
 
 MOST_TOGETHER = 64
-"""Prompts of one reading at most: a node much faster than believed and never at rest is known by then."""
+"""Prompts of one reading at most: a node much faster than believed, never at rest, is known then (guess)."""
 TOGETHER_RATIO = 0.5
-"""A first token that follows another sooner than this part of its prompt's own time was read with it."""
+"""A first token that follows another sooner than this part of its prompt's time was read with it (guess)."""
 LEAST_STEP_SHARE = 0.2
-"""Least part of a time that is taken to be reading or decoding, whatever else went on meanwhile."""
+"""Least part of a time that is taken to be reading or decoding, whatever else went on meanwhile (guess)."""
 
 
 class Reading:

@@ -32,9 +32,9 @@ GROWTH_RATIO = 1.03
 """A wave twice as large must be so much faster altogether, or larger ones are not tried."""
 MIXED_IN_A_ROW, MIXED_SHARE = 6, 0.25
 """Requests for each that is under way at a time, in a wave that tells what steps beside prompts take: fewer
-where the wave would take more than this share of what the measurement may."""
+where the wave would take more than this share of what the measurement may (guess)."""
 MOST_AT_ONCE = 8
-"""Requests of a wave with prompts and answers side by side; more tell no more and only load the node."""
+"""Requests of a wave with prompts and answers side by side; more would only load the node (guess)."""
 SETTLE_S = 0.05
 DISTURBED_RATIO, MOST_REPEATS = 0.1, 6
 """Waiting for a core beyond which a wave is played again, and how often at most; an engine's own threads wait
@@ -177,15 +177,15 @@ class Campaign:
         """Prompts that are read while others write; a node of one slot has none, nor has one with no time."""
         for in_a_row in range(MIXED_IN_A_ROW if most > 1 else 0, 1, -1):
             wave = plan.mixed(self._at_once(most), in_a_row, self._dice)
-            if self._is_affordable(wave):
+            if self._is_affordable(wave, plan.pace):
                 return [wave]
         return []
 
-    def _is_affordable(self, wave: Wave) -> bool:
+    def _is_affordable(self, wave: Wave, pace: LinearPace) -> bool:
         """Whether it leaves most of the measurement to the others."""
         limits = self._limits
         return (
-            work_s(wave, self._pace()) <= MIXED_SHARE * limits.duration_s
+            work_s(wave, pace) <= MIXED_SHARE * limits.duration_s
             and wave.size <= MIXED_SHARE * limits.max_requests
             and wave.tokens <= MIXED_SHARE * limits.max_tokens
         )

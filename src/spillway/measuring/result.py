@@ -32,7 +32,10 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
                 f"{what} were off by {ratio:.0%} in the median: the node was disturbed, measure it again"
             )
     if most > 1 and not measured.mixed:
-        warnings.append("there was no time for prompts beside answers: steps beside them count as plain ones")
+        warnings.append(
+            "there was no time for prompts beside answers, and steps beside them count as plain ones: "
+            "try a longer --duration"
+        )
     if not errors.probes:
         warnings.append("there was no time for probes: the error of this profile is unknown")
     return Profile(

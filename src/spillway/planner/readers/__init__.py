@@ -126,6 +126,7 @@ def read_workload(
     Files of totals become arrivals of the given shape; single requests, totals and costs do not mix. ``bill``
     is what files of costs need beside them, and only they.
     """
+    _refuse_twice(paths)
     models: list[str] = []
     files = [open_usage(path, format_name=format_name, columns=columns, models=models) for path in paths]
     reports = [file.report for file in files]
@@ -140,6 +141,16 @@ def read_workload(
             raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
         return spread_totals(totals, shape, seed=seed), reports
     return collect((chunk for file in files for chunk in file.chunks()), reports), reports
+
+
+def _refuse_twice(paths: Sequence[Path | str]) -> None:
+    """A file given twice would double the traffic, and every saving with it."""
+    seen: set[Path | str] = set()
+    for path in paths:
+        real = path.resolve() if isinstance(path, Path) else path
+        if real in seen:
+            raise WorkloadError(f"{path} is given twice, and its requests would count twice; give it once")
+        seen.add(real)
 
 
 def _from_costs(files: Sequence[UsageFile], bill: Bill | None, shape: str, seed: int) -> Workload:

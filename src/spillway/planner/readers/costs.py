@@ -132,7 +132,7 @@ class CostReader(Cells):
         if usd_per_mtok:
             return amount * MILLION / usd_per_mtok
         if usd_per_mtok is not None:
-            raise ValueError(f"{item.text!r} cost something, but its stated price is 0")
+            raise ValueError(f"{item.text!r} cost something, but its stated price is 0: correct that price")
         if item.terms:
             raise ValueError(f"the price of {item.text!r} is unknown")
         day = datetime.fromtimestamp(at_s, UTC).date()
