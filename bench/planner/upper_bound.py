@@ -16,18 +16,16 @@ from pathlib import Path
 from bench.planner.traces import CASES, Case
 from spillway.planner import compiled
 from spillway.planner.policies import AllLocal, ObservedTail, Policy, Reservation, Threshold
-from spillway.planner.routed import USUAL, Routed
+from spillway.planner.routed import UNLIMITED, Routed
 from spillway.planner.simulator import CloudModel, Engine, Result, simulate, upper_bound
-from spillway.routing import Policy as RoutingPolicy
 
 __all__ = ["Row", "compare", "main"]
 
 NODES = (1, 3)
 LOADS = (1.0, 1.5, 2.5)
-NO_BUDGET = RoutingPolicy(max_local_input_tokens=10**9, hedge_share=USUAL.hedge_share)
-"""The objective alone decides; the owner's usual limit on prompts would hide what is compared."""
 POLICIES: dict[str, Callable[[Case], list[Policy]]] = {
-    "ours": lambda case: [Routed(case.objective, NO_BUDGET)],
+    # the owner's usual limit on prompts would hide what is compared
+    "ours": lambda case: [Routed(case.objective, UNLIMITED)],
     "reservation": lambda case: [Reservation(count) for count in range(1, case.slots + 1)],
     "threshold": lambda case: [Threshold(2**power) for power in range(7, 18)],
     "observed-p95": lambda case: [ObservedTail(case.objective)],

@@ -38,7 +38,9 @@ OBJECTIVES = (
     Objective(ttft_s=1.0),
     Objective(total_s=5.0, attainment_ratio=0.99),
     Objective(),
+    Objective(ttft_s=12.0, total_s=60.0),
 )
+SEEDS = range(2 * len(OBJECTIVES))
 Make = Callable[[Objective, Workload], Policy]
 POLICIES: dict[str, Make] = {
     "all-cloud": lambda objective, workload: AllCloud(),
@@ -51,6 +53,7 @@ POLICIES: dict[str, Make] = {
         objective, workload.input_tokens > 3000, 0.05, packs=True
     ),
     "ours": lambda objective, workload: Routed(objective),
+    "ours, lengths known": lambda objective, workload: Routed(objective, knows_lengths=True),
     "ours without hedges": lambda objective, workload: Routed(objective, RoutingPolicy()),
     "ours with settings": lambda objective, workload: Routed(
         objective, RoutingPolicy(max_local_input_tokens=1500, queue_per_slot=2.0, hedge_share=0.5)
@@ -98,7 +101,7 @@ def assert_same(one: Result, two: Result) -> None:
 
 @needs_numba
 @pytest.mark.parametrize("name", POLICIES)
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_every_decision_is_the_same(name: str, seed: int) -> None:
     """For every policy, on workloads of every kind, compiled and interpreted runs do exactly the same."""
     workload, fleet, objective = drawn(seed)
@@ -141,7 +144,7 @@ def test_every_decision_on_real_traces_is_the_same(name: str, trace: str, factor
 def test_the_drawn_workloads_reach_every_reason() -> None:
     """The comparison means something: together the runs spill for each reason that a simulation can have."""
     seen: dict[str, set[str]] = {}
-    for seed in range(8):
+    for seed in SEEDS:
         workload, fleet, objective = drawn(seed)
         for name, make in POLICIES.items():
             found = simulate(workload, fleet, make(objective, workload), objective, None, "compiled")

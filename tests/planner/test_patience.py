@@ -109,26 +109,57 @@ def test_steps_beside_a_prompt_take_longer() -> None:
     assert node.fates.first_s[1] == pytest.approx(2.0 + 4.0 + 3.0)
 
 
+@pytest.mark.parametrize(("leaves_s", "order"), [(99.0, [0, 3, 5, 1, 2, 4]), (9.0, [0, 3, 5, 2, 4, 1])])
+def test_the_largest_is_passed_over_when_not_all_can_be_served(leaves_s: float, order: list[int]) -> None:
+    """Else all are served as they came; those who may not be overtaken go first in any case."""
+    node = one_slot(6)
+    node.submit(0.0, 0, 1, 1, 0)  # read until 1
+    for i, turn in enumerate((9.0, 2.0, 0.0, 2.0, 0.0), 1):
+        node.submit(0.5, i, 1, 1, 0, Patience(turn=turn, leaves_s=leaves_s))
+    node.advance(1e9)
+    assert sorted(range(6), key=node.fates.first_s.__getitem__) == order
+
+
+def test_a_long_prompt_is_sent_when_the_one_before_it_is_read() -> None:
+    """So a smaller one that comes meanwhile goes first; short ones are sent together; who waits may leave."""
+    node = one_slot(6, slots=5)
+    node.submit(0.0, 0, 5, 100, 0, Patience(turn=5.0))  # read until 5
+    node.submit(1.0, 1, 4, 1, 0, Patience(turn=4.0))
+    node.submit(2.0, 2, 3, 1, 0, Patience(turn=3.0, leaves_s=9.0))
+    node.submit(3.0, 3, 2, 1, 0, Patience(turn=6.0, leaves_s=1.5))
+    node.submit(4.0, 4, 0, 1, 0, Patience(turn=0.1))  # nothing to read
+    node.submit(4.0, 5, 0, 1, 0, Patience(turn=0.1))
+    node.advance(4.4)
+    assert (node.taken, node.waiting, node.sent_s) == (1, 5, 5.0)
+    node.advance(1e9)
+    first_s = node.fates.first_s
+    assert node.fates.fate[3] == LEFT
+    assert node.fates.asked_s[3] == 4.5
+    assert first_s[0] == 5.0 < first_s[2] < first_s[1] == first_s[4] == first_s[5]
+
+
 TIMES = st.sampled_from([0.5, 2.0, 7.0, math.inf])
 ROWS = st.tuples(
-    st.floats(0, 4), st.integers(0, 6), st.integers(0, 8), TIMES, TIMES, st.sampled_from([0.5, 4.0])
+    *(st.floats(0, 4), st.integers(0, 6), st.integers(0, 8), TIMES, TIMES),
+    *(st.sampled_from([0.5, 4.0]), st.sampled_from([0.0, 0.0, 1.0, 2.0, 3.0])),
 )
 
 
 @settings(max_examples=150, deadline=None)
 @given(st.lists(ROWS, min_size=1, max_size=40), st.integers(1, 4), st.sampled_from([math.inf, 12.0]))
 def test_nothing_is_lost_and_nothing_stays(
-    rows: list[tuple[float, int, int, float, float, float]], slots: int, cache: float
+    rows: list[tuple[float, int, int, float, float, float, float]], slots: int, cache: float
 ) -> None:
     """Every request ends exactly once, none leaves late, and the node is as empty at the end as at first."""
     fates = Fates.of(len(rows))
     node = Node(Steady(), slots, fates, cache, [3.0])
     node.keeps_finished = True
     now_s = 0.0
-    for i, (gap_s, prompt, output, leaves_s, hedge_s, cloud_s) in enumerate(rows):
+    for i, (gap_s, prompt, output, leaves_s, hedge_s, cloud_s, turn) in enumerate(rows):
         now_s += gap_s
         node.advance(now_s)
-        node.submit(now_s, i, prompt, min(output, 6), 0, Patience(leaves_s, hedge_s), cloud_s)
+        patience = Patience(leaves_s, hedge_s, turn=turn)
+        node.submit(now_s, i, prompt, min(output, 6), 0, patience, cloud_s)
     node.advance(1e9)
     assert sorted(job.request for job in node.finished) == list(range(len(rows)))
     for job in node.finished:
@@ -142,6 +173,7 @@ def test_nothing_is_lost_and_nothing_stays(
     empty = (node.in_flight, node.queued, node.waiting, node.taken, node.running, node.done)
     assert empty == (0, 0, 0, 0, 0, 0)
     assert (node.cache_used, node.queued_s, node.queued_tokens, node.queued_chunks) == (0, 0, 0, 0)
+    assert node.sent_s == 0
 
 
 def test_for_ever_is_the_default() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from spillway.routing import NoEvidence, Policy, decide
-from spillway.vocabulary import Objective
+from spillway.vocabulary import NodeSnapshot, Objective
 from tests.routing.test_decide import busy, cloud, facts
 
 
@@ -43,3 +43,20 @@ def test_rule_8_leaves_in_time_for_a_cloud_that_is_quick_beside_the_limit() -> N
     ]
     assert waits_s[0] == waits_s[1] == waits_s[3]
     assert waits_s[2] == pytest.approx(10.0 - 0.25 - 1.4)
+
+
+def test_rule_8_lets_only_those_be_overtaken_whom_a_cloud_can_still_answer_in_time() -> None:
+    """Their turn is their work; who has no quick cloud, or may not go to one, is served as it came."""
+    objective = Objective("x", ttft_s=10.0)
+    quick, slow = cloud(ttft_p95_s=1.0), cloud(ttft_p95_s=9.0)
+
+    def turn_of(nodes: list[NodeSnapshot], **changes: object) -> float:
+        asked = facts(objective=objective, **changes)
+        return decide(asked, NoEvidence(), nodes, Policy()).choices[0].turn
+
+    assert turn_of([busy(), quick], input_tokens=2000) > turn_of([busy(), quick], input_tokens=1000) > 0.0
+    assert turn_of([busy(), slow]) == turn_of([busy()]) == turn_of([busy(), cloud()]) == 0.0
+    assert turn_of([busy(), quick], is_private=True) == 0.0
+    late = decide(facts(objective=objective, pin="local"), NoEvidence(), [busy(unread_s=99.0)], Policy())
+    assert late.choices[0].turn == 0.0
+    assert decide(facts(), NoEvidence(), [busy(), quick], Policy()).choices[0].turn == 0.0

@@ -53,6 +53,7 @@ class Lease:
         self._upstream.breaker.succeed(self._generation, now_s)
         if record is not None:
             record.first_token(self._entry, now_s)
+            self._upstream.fill()
         else:
             self._entry.first_s = now_s
             self._upstream.note_first_token(now_s - self._entry.came_s)

@@ -45,6 +45,7 @@ class Entry:
         "token_ratio",
         "total_s",
         "ttft_s",
+        "turn",
         "usual_tokens",
     )
 
@@ -75,6 +76,7 @@ class Entry:
         """As forecast when it was decided."""
         self.total_s = choice.total_s
         self.miss_weight = choice.miss_weight
+        self.turn = choice.turn
         self.sent_s = 0.0
         self.first_s: float | None = None
         self.output_tokens = 0
@@ -196,7 +198,7 @@ class NodeRecord:
             if unread:
                 owed_s, chunks = self._head_left(unread[0], pace, running, now_s)
             behind = (*unread[1:], *waiting)
-            owed_s += sum(pace.prefill_s(e.prompt_tokens, e.cached_tokens) for e in behind)
+            owed_s += self.reading_s(now_s, behind)
             chunks += sum(chunks_of(e.prompt_tokens, e.cached_tokens) for e in behind)
         return Load(
             in_flight=len(self._entries) + len(waiting) + self.foreign,
@@ -208,6 +210,17 @@ class NodeRecord:
             running_tokens=sum(_held(entry) for entry in running),
             unread_tokens=float(sum(entry.prompt_tokens for entry in (*unread, *waiting))),
         )
+
+    def unread_s(self, now_s: float, coming: tuple[Entry, ...] = ()) -> float:
+        """Seconds of reading of all prompts without a first token, the one being read counted whole."""
+        return self.reading_s(now_s, (*(e for e in self._entries if e.first_s is None), *coming))
+
+    def reading_s(self, now_s: float, entries: tuple[Entry, ...]) -> float:
+        """Seconds that reading their prompts takes, one after another; 0 where nothing is known of it."""
+        pace = self.learner.pace(now_s)
+        if pace is None:
+            return 0.0
+        return sum(pace.prefill_s(entry.prompt_tokens, entry.cached_tokens) for entry in entries)
 
     def is_due(self, now_s: float) -> bool:
         """Whether it is idle, and was late when it was last heard of, some time ago."""

@@ -19,6 +19,7 @@ from spillway.slo.admission import HARD_QUEUE_PER_SLOT
 from spillway.slo.forecast import step_s, wait_s
 from spillway.slo.margin import Quantile
 from spillway.slo.pace import LinearPace
+from spillway.slo.turns import may_go
 from spillway.vocabulary import Capability, Choice, ModelFacts, NodeSnapshot, RequestFacts, Side
 
 __all__ = ["BreakerOpen", "Fleet", "Lease", "QueueTimeout", "Upstream"]
@@ -58,7 +59,7 @@ class Upstream:
         self.drift: tuple[str, ...] = ()
         self.breaker = Breaker()
         self.in_flight = 0
-        self.queue = SlotQueue(self.give_back)
+        self.queue = SlotQueue(self.fill, self.give_back)
         self.record = NodeRecord(profile) if side == "local" else None
         self.first_tokens_s: Quantile | None = None
         """What 95 of 100 first tokens took less than; clouds only, ``None`` before the first."""
@@ -82,13 +83,19 @@ class Upstream:
     def give_back(self) -> None:
         """Counts one less, and hands the slot to whoever waits for it."""
         self.in_flight -= 1
-        if self.has_room and self.queue.hand_over():
-            self.in_flight += 1
+        self.fill()
 
     def fill(self) -> None:
-        """Hands out all free slots: the node may have more of them than when the last answer ended."""
-        while self.has_room and self.queue.hand_over():
+        """Hands out all free slots to those who may go; the node may have more of them than before."""
+        while len(self.queue) and self.has_room and self.queue.hand_over(self.now_s(), self.may_go):
             self.in_flight += 1
+
+    def may_go(self, entry: Entry) -> bool:
+        """Whether it is sent where a slot is free, or waits until other prompts are read."""
+        if self.record is None or entry.turn <= 0.0:
+            return True
+        prompt_s = self.record.reading_s(self.now_s(), (entry,))
+        return may_go(entry.turn, self.record.unread_s(self.now_s(), self.queue.called), prompt_s)
 
     @property
     def token_ratio(self) -> float:
@@ -210,15 +217,15 @@ class Fleet:
     ) -> Lease:
         """Counts one more request in flight there until the lease ends; ``beginning`` is that of its prompt.
 
-        Waits for a slot of a node that is full, served by deadline; QueueTimeout after ``choice.queue_s``, or
-        ``most_s`` when that is less.
+        Waits for a slot of a node that is full, or until the prompts before its own are read; QueueTimeout
+        after ``choice.queue_s``, or ``most_s`` when that is less.
         BreakerOpen where the upstream is to be left alone, also when that became so during the wait.
         """
         upstream, now_s = self.upstreams[choice.upstream], self._clock.monotonic_s()
         upstream.breaker.check(now_s)
         self.on_admit(choice.upstream)
         entry = Entry(facts, choice, now_s, beginning, upstream.token_ratio)
-        if upstream.has_room and not len(upstream.queue):
+        if upstream.has_room and not len(upstream.queue) and upstream.may_go(entry):
             upstream.take()
         else:
             await self._queue_up(upstream, entry, now_s, choice.queue_s, most_s)
@@ -238,7 +245,8 @@ class Fleet:
         if len(upstream.queue) >= HARD_QUEUE_PER_SLOT * (upstream.slots or 1):
             raise QueueTimeout(upstream.free_in_s(now_s))
         try:
-            await upstream.queue.wait(entry, entry.due_s(now_s + patience_s), patience_s)
+            leaves_s = now_s + patience_s
+            await upstream.queue.wait(entry, entry.due_s(leaves_s), leaves_s, patience_s)
         except QueueTimeout:
             if upstream.record is not None and queue_s <= most_s:  # else its caller's time was over
                 upstream.record.note_left(entry)

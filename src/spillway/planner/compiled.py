@@ -26,12 +26,12 @@ from numpy.typing import NDArray
 
 from spillway.planner import choosing, compiled_loop, compiled_ours, physics
 from spillway.planner.compiled_tasks import task_of
-from spillway.planner.events import Fates, Node
+from spillway.planner.events import Fates, Node, room_to_compare
 from spillway.planner.physics import UNKNOWN
 from spillway.planner.policies import AllCloud, Policy
 from spillway.planner.runs import Arrivals, Fleet, Played
 from spillway.planner.workload import Floats
-from spillway.slo import forecast, hedges, lengths, margin, usual_work
+from spillway.slo import forecast, hedges, lengths, margin, turns, usual_work
 from spillway.slo.pace import LinearPace
 
 __all__ = ["cache_folder", "can_run", "play", "prepare"]
@@ -43,10 +43,10 @@ NODE_FIELDS: dict[str, Any] = {
     "in_flight": np.int64, "busy_s": float, "area_s": float, "usual_service_s": float,
     "usual_first_s": float, "head": np.int64, "tail": np.int64, "first_waiting": np.int64,
     "queued": np.int64, "waiting": np.int64, "queued_s": float, "queued_chunks": float,
-    "queued_tokens": float, "reading": np.int64, "reading_tokens": np.int64, "left_s": float,
-    "chunk_s": float, "is_read_due": np.bool_, "running": np.int64, "tokens": float, "token_rate": float,
-    "read_rate": float, "context": float, "taken": np.int64, "cache_used": float, "first_done": np.int64,
-    "last_done": np.int64, "done": np.int64,
+    "queued_tokens": float, "sent_s": float, "reading": np.int64, "reading_tokens": np.int64,
+    "left_s": float, "chunk_s": float, "is_read_due": np.bool_, "running": np.int64, "tokens": float,
+    "token_rate": float, "read_rate": float, "context": float, "taken": np.int64, "cache_used": float,
+    "first_done": np.int64, "last_done": np.int64, "done": np.int64,
 }  # fmt: skip
 """The fields of ``events.Node`` that ``physics`` works on."""
 JOB_FIELDS: dict[str, Any] = {
@@ -54,6 +54,7 @@ JOB_FIELDS: dict[str, Any] = {
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
     "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "miss_weight": float,
+    "turn": float,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
@@ -62,7 +63,10 @@ JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 SOURCES = (
     *(f"planner/{name}.py" for name in ("physics", "choosing", "compiled_loop", "compiled_ours")),
     *(f"planner/{name}.py" for name in ("compiled_tasks", "compiled", "routed")),
-    *(f"slo/{name}.py" for name in ("forecast", "margin", "lengths", "admission", "usual_work", "hedges")),
+    *(
+        f"slo/{name}.py"
+        for name in ("forecast", "margin", "lengths", "admission", "usual_work", "hedges", "turns")
+    ),
 )
 """What the machine code is made from."""
 
@@ -75,6 +79,9 @@ class TableArrays(NamedTuple):
     who: NDArray[np.int64]
     steps_s: Floats
     hedges: Floats
+    turns: Floats
+    leaves_s: Floats
+    is_passed: NDArray[np.bool_]
 
 
 def _functions(module: ModuleType) -> list[Callable[..., Any]]:
@@ -86,7 +93,7 @@ SHARED = (
     *(f for module in (physics, choosing, lengths, compiled_loop, compiled_ours) for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
     *(forecast.patience_s, forecast.usable_s, forecast.miss_weight),
-    *(usual_work.next_usual, usual_work.weighed_s),
+    *(usual_work.next_usual, usual_work.weighed_s, turns.turn, turns.may_go, turns.next_up),
     *(margin.next_margin, margin.next_quantile, hedges.saved_after),
 )
 """All functions that may be called from machine code."""
@@ -116,7 +123,8 @@ def play(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played | None:
     jobs, nodes = _jobs(arrivals), _rows(node, fleet.nodes)
     size = (fleet.nodes + 1) * fleet.slots
     steps_s = np.array(node.pace.steps_s)
-    tables = TableArrays(jobs, np.zeros(size), np.zeros(size, dtype=np.int64), steps_s, np.zeros(1))
+    room = (np.array(values) for values in room_to_compare())
+    tables = TableArrays(jobs, np.zeros(size), np.zeros(size, dtype=np.int64), steps_s, np.zeros(1), *room)
     choices = np.zeros(len(jobs), dtype=np.int16)
     _loop()(nodes, _rows(node, 1), tables, task.run, task.mind, task.rules, choices)
     return Played(

@@ -15,7 +15,7 @@ from spillway.planner import physics
 from spillway.planner.compiled_tasks import FRESH_SIZES, SIZES, Mind, Rules
 from spillway.planner.routed import CLOUD_ANSWER_S, SPILLS
 from spillway.routing import reasons
-from spillway.slo import forecast, lengths, margin, usual_work
+from spillway.slo import forecast, lengths, margin, turns, usual_work
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
 from spillway.slo.hedges import LEAST_DELAY_S
 
@@ -89,6 +89,8 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
         return -1 - BUDGET
     size, fresh = describe(mind, i, job)
     usual, long = lengths.expected(mind.lengths[0], 0, size, fresh)
+    if rules.knows_lengths:
+        usual = long = float(job.output_tokens)
     work_s = _work_s(nodes[0], job, steps_s, usual)
     usual_s = mind.usual[0] if mind.usual[1] else work_s
     best, earliest_s, why, in_time = -1, math.inf, len(SPILLS), 0
@@ -103,6 +105,7 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
         elif _is_better(nodes, n, best, first_s, earliest_s):
             best, earliest_s = n, first_s
             _be_patient(job, rules, first_s, total_s, alone_s, first_s * mind.stretches[n])
+            job.turn = turns.turn(work_s, job.miss_weight)
     if in_time > 1:
         job.hedge_s = math.inf  # the other node would be asked, and the simulator knows no such hedges
     mind.usual[1] += 1.0

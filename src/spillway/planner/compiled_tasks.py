@@ -83,6 +83,7 @@ class Rules(NamedTuple):
     most_queue_s: float
     """How long anybody waits for a slot at most."""
     hedge_share: float
+    knows_lengths: bool
 
 
 class Mind(NamedTuple):
@@ -118,7 +119,7 @@ def task_of(policy: Policy, node: Node, nodes: int, arrivals: Arrivals) -> Task 
     kind = next((place for place, known in enumerate(KINDS) if type(policy) is known), None)
     if kind is None:
         return None
-    run, objective, settings = _run(kind, nodes), Objective(), RoutingPolicy()
+    run, objective, settings, knows_lengths = _run(kind, nodes), Objective(), RoutingPolicy(), False
     match policy:
         case Threshold():
             run = run._replace(bound=policy.max_input_tokens, is_refused=_hard(policy))
@@ -133,7 +134,8 @@ def task_of(policy: Policy, node: Node, nodes: int, arrivals: Arrivals) -> Task 
             objective = policy.objective
         case Routed():
             objective, settings = policy._objective, policy._policy
-    rules = _rules(objective, settings, node, arrivals.cloud_p95_s)
+            knows_lengths = policy._knows_lengths
+    rules = _rules(objective, settings, node, arrivals.cloud_p95_s, knows_lengths)
     return Task(run, rules, _mind(nodes, arrivals))
 
 
@@ -162,7 +164,9 @@ def _run(kind: int, nodes: int) -> Run:
     )
 
 
-def _rules(objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_s: float) -> Rules:
+def _rules(
+    objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_s: float, knows_lengths: bool
+) -> Rules:
     ttft_s, total_s = limits(objective)
     spare_s = usable_s(ttft_s) - cloud_p95_s
     return Rules(
@@ -178,6 +182,7 @@ def _rules(objective: Objective, settings: RoutingPolicy, node: Node, cloud_p95_
         kept_s=kept_for_cloud_s(ttft_s, cloud_p95_s),
         most_queue_s=Deadlines().first_token_s,
         hedge_share=settings.hedge_share,
+        knows_lengths=knows_lengths,
     )
 
 

@@ -16,9 +16,13 @@ from typing import NamedTuple
 from spillway.planner import physics
 from spillway.planner.physics import NONE, UNKNOWN
 from spillway.slo.pace import chunks_of
+from spillway.slo.turns import MOST_COMPARED
 from spillway.vocabulary import Load, Pace
 
-__all__ = ["FOR_EVER", "Fates", "Job", "Load", "Node", "Pace", "Patience", "Tables", "TabulatedPace"]
+__all__ = [
+    "FOR_EVER", "Fates", "Job", "Load", "Node", "Pace", "Patience", "Tables", "TabulatedPace",
+    "room_to_compare",
+]  # fmt: skip
 
 
 class Patience(NamedTuple):
@@ -32,6 +36,8 @@ class Patience(NamedTuple):
     """The forecast of its first token, to learn from."""
     miss_weight: float = 0.0
     """How much of a miss it is when it leaves the queue."""
+    turn: float = 0.0
+    """Its work in node seconds if it may be overtaken while it waits, else 0."""
 
 
 FOR_EVER = Patience()
@@ -64,7 +70,7 @@ class Job:
     __slots__ = (
         "arrived_s", "asked_s", "cached_tokens", "chunks", "cloud_s", "end_s", "fate", "first_s", "hedge_s",
         "is_lost", "leaves_s", "miss_weight", "next", "next_done", "output_tokens", "prefill_s",
-        "prompt_tokens", "request", "sharers", "told_s",
+        "prompt_tokens", "request", "sharers", "told_s", "turn",
     )  # fmt: skip
 
     def __init__(self, request: int, arrived_s: float, prompt: int, output: float, cached: int) -> None:
@@ -89,6 +95,8 @@ class Job:
         """Seconds to its first token as forecast."""
         self.miss_weight = 0.0
         """How much of a miss it is when it leaves the queue."""
+        self.turn = 0.0
+        """Its work if it may be overtaken while it waits, else 0."""
         self.cloud_s = 0.0
         """Seconds a cloud takes to its first token."""
         self.asked_s = UNKNOWN
@@ -109,6 +117,15 @@ class Tables(NamedTuple):
     """Seconds of a step by sequences in it, with empty caches."""
     hedges: list[float]
     """One entry: requests that may still be sent twice; shared by all nodes."""
+    turns: list[float]
+    """With the next two, room to work in for ``slo.turns.next_up``."""
+    leaves_s: list[float]
+    is_passed: list[bool]
+
+
+def room_to_compare() -> tuple[list[float], list[float], list[bool]]:
+    """The last three of ``Tables``."""
+    return [0.0] * MOST_COMPARED, [0.0] * MOST_COMPARED, [False] * MOST_COMPARED
 
 
 class Fates(NamedTuple):
@@ -131,8 +148,9 @@ class Fates(NamedTuple):
 class Node:
     """One node in simulated time.
 
-    While a prompt is read, decode steps alternate with its chunks, so both slow down. Requests wait in order
-    for a slot and for room in the cache, while their patience lasts; prompts are read one after another.
+    While a prompt is read, decode steps alternate with its chunks, so both slow down. Requests wait for a
+    slot and for room in the cache, in the order of their turns and while their patience lasts; prompts are
+    read one after another.
     """
 
     def __init__(
@@ -148,7 +166,8 @@ class Node:
         self.pace = TabulatedPace(pace, slots)
         self.fates = fates
         budget = [0.0] if hedges is None else hedges
-        self.tables = Tables({}, [0.0] * slots, [NONE] * slots, self.pace.steps_s, budget)
+        due, who = [0.0] * slots, [NONE] * slots
+        self.tables = Tables({}, due, who, self.pace.steps_s, budget, *room_to_compare())
         self.finished: list[Job] = []
         """Jobs done since somebody last emptied the list; only kept when ``keeps_finished``."""
         self.keeps_finished = False
@@ -177,6 +196,8 @@ class Node:
         self.queued = self.waiting = 0
         """Unread prompts, not counting the one being read; those of them without a slot."""
         self.queued_s = self.queued_chunks = self.queued_tokens = 0.0
+        self.sent_s = 0.0
+        """Seconds of reading of all unread prompts that were sent, the one being read counted whole."""
         self.reading = NONE
         self.reading_tokens = 0
         self.left_s = self.chunk_s = 0.0
@@ -223,7 +244,8 @@ class Node:
         """
         job = Job(index, now_s, prompt, output, cached)
         job.leaves_s, job.hedge_s = now_s + patience.leaves_s, now_s + patience.hedge_s
-        job.told_s, job.miss_weight, job.cloud_s = patience.told_s, patience.miss_weight, cloud_s
+        job.told_s, job.miss_weight, job.turn = patience.told_s, patience.miss_weight, patience.turn
+        job.cloud_s = cloud_s
         job.prefill_s = self.pace.prefill_s(prompt, cached)
         job.is_lost = index in self.lost
         self.tables.jobs[index] = job
@@ -246,8 +268,8 @@ class Node:
         """A twin to try things on; jobs are shared, and no time that has happened is ever overwritten."""
         twin = object.__new__(Node)
         twin.__dict__.update(self.__dict__)
-        jobs, due, who, steps_s, hedges = self.tables
-        twin.tables = Tables(jobs.copy(), due.copy(), who.copy(), steps_s, hedges)
+        jobs, due, who = self.tables.jobs.copy(), self.tables.due.copy(), self.tables.who.copy()
+        twin.tables = self.tables._replace(jobs=jobs, due=due, who=who)
         return twin
 
     def load(self, now_s: float) -> Load:

@@ -11,15 +11,17 @@ import math
 from typing import TYPE_CHECKING
 
 from spillway.slo.hedges import ONE
+from spillway.slo.turns import MOST_COMPARED, may_go, next_up
 
 if TYPE_CHECKING:
     from spillway.planner.events import Job, Node, Tables
 
 __all__ = [
     "ANSWERED", "LEFT", "NONE", "OVERTAKEN", "OVERTAKEN_WAITING", "UNKNOWN", "admit", "advance", "alarm",
-    "blend", "count_late", "decode_step_s", "drop_reading", "ends_before", "finish", "flow", "hand_out",
-    "overtaken_s", "plan", "pop", "push", "read", "start_reading", "step", "submit", "unlink", "unread",
-    "unread_chunks", "unread_s", "unread_tokens", "wind", "write",
+    "blend", "count_late", "decode_step_s", "drop_reading", "ends_before", "enqueue", "finish", "flow",
+    "hand_out", "last_sent", "link", "move_up", "next_waiting", "note_read", "overtaken_s", "plan", "pop",
+    "push", "read", "start_reading", "step", "submit", "unlink", "unread", "unread_chunks", "unread_s",
+    "unread_tokens", "wind", "write",
 ]  # fmt: skip
 
 LEARNING_RATE = 0.1
@@ -66,22 +68,48 @@ def submit(node: Node, tables: Tables, i: int) -> None:
     flow(node, job.arrived_s)
     node.in_flight += 1
     job.sharers = node.in_flight
-    if node.queued:
-        tables.jobs[node.tail].next = i
-    else:
-        node.head = i
-    if not node.waiting:
+    enqueue(node, tables, i)
+    node.timer_s = min(node.timer_s, job.leaves_s, job.hedge_s)
+    node.next_s = min(node.next_s, node.timer_s)
+    if node.taken < node.slots and admit(node, tables):
+        plan(node, tables)
+
+
+def enqueue(node: Node, tables: Tables, i: int) -> None:
+    """Request ``i`` waits behind the others, or before all who may be overtaken if it may not be itself."""
+    job = tables.jobs[i]
+    before, behind = node.tail, NONE
+    if node.waiting and job.turn <= 0.0 and tables.jobs[node.tail].turn > 0.0:
+        before, behind = last_sent(node, tables), node.first_waiting
+        while tables.jobs[behind].turn <= 0.0:
+            before, behind = behind, tables.jobs[behind].next
+    link(node, tables, before, i, behind)
+    if not node.waiting or behind == node.first_waiting:
         node.first_waiting = i
-    node.tail = i
     node.queued += 1
     node.waiting += 1
     node.queued_s += job.prefill_s
     node.queued_chunks += job.chunks
     node.queued_tokens += job.prompt_tokens
-    node.timer_s = min(node.timer_s, job.leaves_s, job.hedge_s)
-    node.next_s = min(node.next_s, node.timer_s)
-    if node.taken < node.slots and admit(node, tables):
-        plan(node, tables)
+
+
+def link(node: Node, tables: Tables, before: int, i: int, behind: int) -> None:
+    """Request ``i`` stands between these two in the queue; ``NONE`` is an end of it."""
+    tables.jobs[i].next = behind
+    if node.queued and before != NONE:
+        tables.jobs[before].next = i
+    else:
+        node.head = i
+    if behind == NONE:
+        node.tail = i
+
+
+def last_sent(node: Node, tables: Tables) -> int:
+    """The last of the unread prompts that were sent; ``NONE`` when there is none."""
+    before, i = NONE, node.head
+    for _ in range(node.queued - node.waiting):
+        before, i = i, tables.jobs[i].next
+    return before
 
 
 def advance(node: Node, tables: Tables, now_s: float) -> None:
@@ -116,13 +144,20 @@ def flow(node: Node, now_s: float) -> None:
 
 
 def admit(node: Node, tables: Tables) -> bool:
-    """Waiting requests have moved into free slots as far as slots and cache reach; whether any moved."""
+    """Waiting requests have moved into free slots, as far as cache and turns allow; whether any moved."""
     has_moved = False
     while node.waiting and node.taken < node.slots:
+        place = next_waiting(node, tables)
+        if place == NONE:
+            break
+        if place:
+            move_up(node, tables, place)
         job = tables.jobs[node.first_waiting]
+        job.turn = 0.0  # nobody overtakes what the engine has, even if its cache has no room yet
         needed = job.prompt_tokens + job.output_tokens
         if node.cache_used + needed > node.cache_tokens and node.taken:
             break
+        node.sent_s += job.prefill_s
         node.first_waiting = job.next
         node.waiting -= 1
         node.taken += 1
@@ -131,6 +166,38 @@ def admit(node: Node, tables: Tables) -> bool:
     if node.reading < 0 and node.queued > node.waiting:
         start_reading(node, tables)
     return has_moved
+
+
+def next_waiting(node: Node, tables: Tables) -> int:
+    """Who is sent next, as a place among those who wait; ``NONE`` while other prompts have to be read."""
+    first = tables.jobs[node.first_waiting]
+    if not may_go(first.turn, node.sent_s, 0.0):
+        return NONE
+    if first.turn <= 0.0 or node.waiting == 1:
+        return 0 if may_go(first.turn, node.sent_s, first.prefill_s) else NONE
+    i, count = node.first_waiting, min(node.waiting, MOST_COMPARED)
+    for k in range(count):
+        job = tables.jobs[i]
+        tables.turns[k], tables.leaves_s[k] = job.turn, job.leaves_s
+        i = job.next
+    place = next_up(node.now_s, tables.turns, tables.leaves_s, count, tables.is_passed)
+    i = node.first_waiting
+    for _ in range(place):
+        i = tables.jobs[i].next
+    return place if may_go(tables.jobs[i].turn, node.sent_s, tables.jobs[i].prefill_s) else NONE
+
+
+def move_up(node: Node, tables: Tables, place: int) -> None:
+    """Who waits at that place, not the first, waits at the first one now."""
+    before = node.first_waiting
+    for _ in range(place - 1):
+        before = tables.jobs[before].next
+    i = tables.jobs[before].next
+    tables.jobs[before].next = tables.jobs[i].next
+    if i == node.tail:
+        node.tail = before
+    link(node, tables, last_sent(node, tables), i, node.first_waiting)
+    node.first_waiting = i
 
 
 def start_reading(node: Node, tables: Tables) -> None:
@@ -153,11 +220,18 @@ def read(node: Node, tables: Tables) -> None:
     job = tables.jobs[i]
     job.first_s = node.now_s
     node.reading = NONE
+    note_read(node, job)
     if job.output_tokens <= 1:
         finish(node, tables, i)
     else:
         node.context += job.prompt_tokens + job.output_tokens / 2
         push(node, tables, node.tokens + job.output_tokens - 1, i)
+
+
+def note_read(node: Node, job: Job) -> None:
+    """A prompt that was sent need not be read any more."""
+    is_last = node.reading < 0 and node.queued == node.waiting
+    node.sent_s = 0.0 if is_last else node.sent_s - job.prefill_s  # no rounding is carried on
 
 
 def write(node: Node, tables: Tables) -> None:
@@ -203,20 +277,25 @@ def alarm(node: Node, tables: Tables) -> None:
     """Somebody's time is up: to leave the queue, to ask a cloud too, or to be overtaken by it."""
     if node.reading >= 0 and wind(node, tables, node.reading, False) != ANSWERED:
         drop_reading(node, tables)
-    before, i, is_waiting, sent = NONE, node.head, False, node.taken
+    before, i, is_waiting, is_held = NONE, node.head, False, False
+    sent, unread_s = node.taken, node.sent_s
     timer_s = math.inf
     for _ in range(node.queued):
         is_waiting = is_waiting or (node.waiting > 0 and i == node.first_waiting)
-        is_held = is_waiting and sent >= node.slots
-        behind = tables.jobs[i].next
+        job = tables.jobs[i]
+        if is_waiting:
+            is_held = is_held or sent >= node.slots or not may_go(job.turn, unread_s, job.prefill_s)
+        behind = job.next
         if wind(node, tables, i, is_held) == ANSWERED:
-            job = tables.jobs[i]
-            timer_s = min(timer_s, job.leaves_s if is_held else math.inf, job.hedge_s, overtaken_s(job))
+            timer_s = min(timer_s, job.leaves_s, job.hedge_s, overtaken_s(job))
             before = i
-            sent += is_waiting
+            if is_waiting:
+                sent += 1
+                unread_s += job.prefill_s
         else:
             unlink(node, tables, before, i, is_waiting)
-            sent -= not is_waiting
+            if not is_waiting:
+                sent, unread_s = node.taken, node.sent_s
         i = behind
     if node.reading >= 0:
         job = tables.jobs[node.reading]
@@ -227,8 +306,8 @@ def alarm(node: Node, tables: Tables) -> None:
 def wind(node: Node, tables: Tables, i: int, is_held: bool) -> int:
     """What has become of request ``i`` by now, which has no first token.
 
-    ``is_held`` where the gateway holds it back, since the node has as many requests as slots; one that only
-    lacks room in the cache has been sent.
+    ``is_held`` where the gateway holds it back, since the node has as many requests as slots, or a prompt to
+    read first; one that only lacks room in the cache has been sent.
     """
     job, now_s = tables.jobs[i], node.now_s
     if job.hedge_s <= now_s:
@@ -242,6 +321,8 @@ def wind(node: Node, tables: Tables, i: int, is_held: bool) -> int:
         job.fate = LEFT
         if job.asked_s < 0.0:
             job.asked_s = now_s
+    elif job.leaves_s <= now_s:
+        job.leaves_s = math.inf  # it had been sent in time
     return job.fate
 
 
@@ -256,6 +337,7 @@ def drop_reading(node: Node, tables: Tables) -> None:
     job = tables.jobs[i]
     node.reading = NONE
     node.left_s = 0.0
+    note_read(node, job)
     node.taken -= 1
     node.in_flight -= 1
     node.cache_used -= job.prompt_tokens + job.output_tokens
@@ -280,6 +362,8 @@ def unlink(node: Node, tables: Tables, before: int, i: int, is_waiting: bool) ->
         node.taken -= 1
         node.cache_used -= job.prompt_tokens + job.output_tokens
     node.queued -= 1
+    if not is_waiting:
+        note_read(node, job)
     node.in_flight -= 1
     node.queued_chunks -= job.chunks
     node.queued_tokens -= job.prompt_tokens

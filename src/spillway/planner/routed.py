@@ -20,7 +20,7 @@ from spillway.slo.margin import Margin, Quantile
 from spillway.slo.usual_work import UsualWork
 from spillway.vocabulary import Decision, ModelFacts, NodeSnapshot, Objective, RequestFacts
 
-__all__ = ["USUAL", "Routed"]
+__all__ = ["UNLIMITED", "USUAL", "Routed"]
 
 LOCAL_MODEL = "local-model"
 CLOUD_ANSWER_S = 10.0
@@ -34,6 +34,8 @@ SPILLS = (
 
 USUAL = RoutingPolicy(hedge_share=0.05)
 """What matters here as the gateway has it by default."""
+UNLIMITED = RoutingPolicy(max_local_input_tokens=10**9, hedge_share=USUAL.hedge_share)
+"""The same with no limit on prompts: the objective alone decides."""
 
 
 class _Asked(NamedTuple):
@@ -57,10 +59,18 @@ class Routed:
     reasons: tuple[str, ...] = SPILLS
     patience = FOR_EVER
 
-    def __init__(self, objective: Objective, policy: RoutingPolicy = USUAL) -> None:
-        """``policy`` holds the owner's settings; ``objective`` is that of every request."""
+    def __init__(
+        self, objective: Objective, policy: RoutingPolicy = USUAL, *, knows_lengths: bool = False
+    ) -> None:
+        """``policy`` holds the owner's settings; ``objective`` is that of every request.
+
+        With ``knows_lengths`` it is told how long each answer will get, as no gateway is: a clairvoyant.
+        """
         self._objective = objective
         self._policy = policy
+        self._knows_lengths = knows_lengths
+        if knows_lengths:
+            self.name = "clairvoyant"
         self._evidence = NoEvidence()
 
     def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
@@ -87,7 +97,7 @@ class Routed:
             if node.finished:
                 self._learn(node, self._margins[n], self._stretches[n])
         asked = Prompt(prompt, cached, self._last[index], self._mean[index])
-        usual, long = self._expect(index, asked)
+        usual, long = Lengths(output, output) if self._knows_lengths else self._expect(index, asked)
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, input_grade="reported",
             cached_tokens=cached, objective=self._objective, usual_output_tokens=usual,
@@ -102,7 +112,7 @@ class Routed:
         self._asked.append(_Asked(now_s, index, asked, output, not is_local))
         if is_local:
             self.patience = Patience(
-                first.queue_s, _hedge_s(decision), first.ttft_s or 0.0, first.miss_weight
+                first.queue_s, _hedge_s(decision), first.ttft_s or 0.0, first.miss_weight, first.turn
             )
             return self._index[first.upstream]
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)

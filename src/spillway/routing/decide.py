@@ -351,6 +351,7 @@ def _choice(
         node.drift,
         cached,
         belief.miss_weight,
+        belief.turn,
     )
 
 

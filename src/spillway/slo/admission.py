@@ -8,6 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from spillway.slo.forecast import Forecast, forecast, kept_for_cloud_s, miss_weight, patience_s, work_s
+from spillway.slo.turns import turn
 from spillway.slo.usual_work import weighed_s
 from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
 
@@ -33,6 +34,8 @@ class Admission(Struct, frozen=True):
     """How long the request may wait for a slot and still be in time; ``None`` without an objective."""
     miss_weight: float = 0.0
     """How much of a miss it is when it waits so long and gets none."""
+    turn: float = 0.0
+    """Its work where it may be overtaken while it waits, else 0."""
 
 
 def admission(
@@ -57,8 +60,10 @@ def admission(
         return Admission("full" if _is_full(node, queue_per_slot) else None, found, work, None)
     queue_s = _queue_s(objective, found, cloud_s)
     delay = _delay(node, load, objective, found, work)
+    if delay:
+        return Admission(delay, found, work, queue_s)
     weight = miss_weight(queue_s, inf if objective.ttft_s is None else objective.ttft_s, cloud_s)
-    return Admission(delay, found, work, queue_s, 0.0 if delay else weight)
+    return Admission(None, found, work, queue_s, weight, turn(work, weight))
 
 
 def _is_full(node: NodeSnapshot, queue_per_slot: float) -> bool:
