@@ -167,11 +167,6 @@ class ModelFacts(Struct, frozen=True):
 class Pace(Protocol):
     """How long a node takes, as a profile, a physical estimate or its own traffic tells."""
 
-    @property
-    def mixed_ratio(self) -> float:
-        """What a decode step that shares its pass with a chunk of a prompt takes, over a plain one."""
-        ...
-
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
         ...

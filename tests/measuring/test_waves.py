@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
-from msgspec import structs
 
 from spillway.measuring.ask import Answered
-from spillway.measuring.campaign import Campaign, Limits, step_of
-from spillway.measuring.fit import Read, Step
-from spillway.measuring.foretell import Sent, fit_errors, foretell, with_mixed_steps
+from spillway.measuring.campaign import step_of
+from spillway.measuring.foretell import Sent, fit_errors, foretell
 from spillway.measuring.prompts import Prompts
-from spillway.measuring.waves import Plan, Wave, work_s
+from spillway.measuring.waves import Plan, work_s
 from spillway.slo.pace import LinearPace
 
 PACE = LinearPace(0.01, 0.001, 0.0, 0.02, 0.005, 1e-5)
@@ -86,71 +81,6 @@ def test_pieces_of_several_tokens_count_as_tokens() -> None:
 def test_answers_that_hardly_overlap_give_no_step() -> None:
     """Where sequences did not write together nothing is learned of writing together."""
     assert step_of([answered(0.0, 0.1, 10), answered(5.0, 0.1, 10)]) is None
-
-
-def played(wave: Wave, pace: LinearPace) -> list[Sent]:
-    """The wave as a node of that pace and four slots answers it, the next one sent when an answer ends."""
-    sent: list[Sent] = []
-    for ask in wave.asks:
-        ends_s = sorted(s.sent_s + s.ttft_s + (s.itl_s or 0.0) * (s.output_tokens - 1) for s in sent)
-        at_s = ends_s[len(sent) - (wave.at_once or 0)] if len(sent) >= (wave.at_once or 0) else 0.0
-        asked = [*sent, Sent(at_s, ask.prompt_tokens, 0, ask.output_tokens, 0.0, None)]
-        told = foretell(pace, 4, asked)
-        sent = [timed(s, ttft, itl) for s, (ttft, itl) in zip(asked, told, strict=True)]
-    return sent
-
-
-def timed(sent: Sent, ttft_s: float, itl_s: float | None) -> Sent:
-    """The same request with other times."""
-    return replace(sent, ttft_s=ttft_s, itl_s=itl_s)
-
-
-@pytest.mark.parametrize(("price", "slowed"), [(0.5, 1.0), (1.0, 1.02), (2.5, 1.0), (2.5, 0.98)])
-def test_the_price_of_steps_beside_prompts_is_found(price: float, slowed: float) -> None:
-    """Also when the node was 2 % off while it was measured, and one answer in eight took twice as long."""
-    plan, dice = Plan.made_for(PACE, 60.0, 4096, 16, 4), random.Random(3)
-    true = structs.replace(PACE, mixed_ratio=price)
-    waves = []
-    for _ in range(3):
-        took = played(plan.mixed(5, 6, dice), true)
-        late = [slowed * (2.0 if dice.random() < 0.125 else 1.0) for _ in took]
-        waves.append(
-            [timed(s, s.ttft_s * k, s.itl_s and s.itl_s * k) for s, k in zip(took, late, strict=True)]
-        )
-    assert with_mixed_steps(PACE, 4, waves).mixed_ratio == pytest.approx(price, abs=0.35)
-    assert with_mixed_steps(PACE, 4, []).mixed_ratio == 1.0
-
-
-def test_a_wave_of_mixed_requests_keeps_the_node_full() -> None:
-    """As many are under way as were asked for, until the last of them were sent."""
-    plan = Plan.made_for(PACE, 60.0, 4096, 16, 4)
-    wave = plan.mixed(5, 6, random.Random(1))
-    assert wave.size == 30
-    took = played(wave, PACE)
-    last_s = took[-1].sent_s
-    for moment_s in (0.3 * last_s, 0.6 * last_s, 0.9 * last_s):
-        ends_s = [s.sent_s + s.ttft_s + (s.itl_s or 0.0) * (s.output_tokens - 1) for s in took]
-        assert sum(s.sent_s <= moment_s < e for s, e in zip(took, ends_s, strict=True)) == 5
-    longest_s = max(s.sent_s + s.ttft_s + (s.itl_s or 0.0) * (s.output_tokens - 1) for s in took)
-    assert work_s(wave, PACE) == pytest.approx(longest_s, rel=0.3)
-
-
-@pytest.mark.parametrize(
-    ("slowness", "max_requests", "sizes"),
-    [(0.1, 600, [30]), (10.0, 600, [10, 15, 20]), (1.0, 40, [10]), (400.0, 600, [])],
-)
-def test_a_mixed_wave_is_no_larger_than_the_measurement_allows(
-    slowness: float, max_requests: int, sizes: list[int]
-) -> None:
-    """A slow node gets a smaller one, one that is too slow none, and so where few requests are allowed."""
-    target: Any = SimpleNamespace(slots=4)
-    campaign = Campaign(target, Limits(duration_s=60.0, max_requests=max_requests), seed=1)
-    pace = PACE.scaled(slowness, slowness)
-    campaign.measured.reads = [Read(n, 0, pace.prefill_s(n, 0)) for n in (16, 64, 256, 1024)]
-    campaign.measured.steps = [Step(n, 50, pace.decode_step_s(n, 50)) for n in (1, 2, 4)]
-    plan = Plan.made_for(pace, 60.0, 4096, 16, 4)
-    found = [wave.size for wave in campaign._mixed(plan, 4)]
-    assert found == [] if not sizes else found[0] in sizes
 
 
 def test_what_the_simulator_says_has_no_error_against_itself() -> None:

@@ -160,6 +160,15 @@ def test_the_drawn_workloads_reach_every_reason() -> None:
     assert seen["reservation"] == {"local", "full", "context"}
 
 
+def test_the_drawn_workloads_are_served_by_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The comparison means something here too: without turns others would stay local."""
+    workload, fleet, objective = drawn(4)
+    by_turn = simulate(workload, fleet, Routed(objective), objective, None, "interpreted")
+    monkeypatch.setattr("spillway.slo.admission.turn", lambda work_s, miss_weight: 0.0)
+    as_they_came = simulate(workload, fleet, Routed(objective), objective, None, "interpreted")
+    assert (by_turn.is_local != as_they_came.is_local).mean() > 0.02
+
+
 @needs_numba
 @pytest.mark.parametrize("engine", ["interpreted", "compiled"])
 def test_answers_before_tell_of_the_next_in_both_ways(engine: Engine) -> None:

@@ -17,9 +17,6 @@ from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN, OVERTAKEN_WAITIN
 class Steady:
     """A step takes a second however many share it, a prompt token a second."""
 
-    mixed_ratio: float = 1.0
-    """Of a step that shares its pass with a prompt."""
-
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """A second."""
         return 1.0
@@ -98,15 +95,6 @@ def test_without_budget_nobody_is_asked_twice() -> None:
     assert [asked_s >= 0 for asked_s in node.fates.asked_s] == [True, False]
     assert list(node.fates.fate) == [ANSWERED, ANSWERED]
     assert node.tables.hedges == [0.0]
-
-
-def test_steps_beside_a_prompt_take_longer() -> None:
-    """While a prompt is read, each step of the others takes the stated time, and the prompt waits for it."""
-    node = Node(Steady(mixed_ratio=3.0), 2, Fates.of(2))
-    node.submit(0.0, 0, 1, 100, 0)  # its first token is out at 1 s
-    node.submit(2.0, 1, 4, 1, 0)  # read in one pass of 4 s, beside one step of 3 s
-    node.advance(1e9)
-    assert node.fates.first_s[1] == pytest.approx(2.0 + 4.0 + 3.0)
 
 
 @pytest.mark.parametrize(("leaves_s", "order"), [(99.0, [0, 3, 5, 1, 2, 4]), (9.0, [0, 3, 5, 2, 4, 1])])

@@ -118,8 +118,6 @@ class Learning:
 class Slower:
     """The same node, that many times slower at reading."""
 
-    mixed_ratio = 1.0
-
     def __init__(self, factor: float) -> None:
         self.factor = factor
 

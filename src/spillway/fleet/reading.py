@@ -62,5 +62,5 @@ class Reading:
         if pace is None or not self._running:
             return seconds
         tokens, cached = map(sum, zip(*self.prompts, strict=True))
-        stepping_s = chunks_of(tokens, cached) * pace.mixed_ratio * step_s(pace, self._running, 0.0)
+        stepping_s = chunks_of(tokens, cached) * step_s(pace, self._running, 0.0)
         return max(seconds - stepping_s, LEAST_STEP_SHARE * seconds)

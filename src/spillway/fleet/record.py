@@ -238,7 +238,7 @@ class NodeRecord:
         chunks = chunks_of(head.prompt_tokens, head.cached_tokens)
         held = sum(_held(entry) for entry in running)
         alone_s = pace.prefill_s(head.prompt_tokens, head.cached_tokens)
-        expected_s = alone_s + chunks * pace.mixed_ratio * step_s(pace, len(running), held)
+        expected_s = alone_s + chunks * step_s(pace, len(running), held)
         spent_s = max(0.0, now_s - max(self._progress_s, head.sent_s))
         if spent_s >= expected_s:
             return spent_s - expected_s, 0.0

@@ -30,9 +30,6 @@ WARM_UP_S = 180.0
 ROUNDS = 8
 GROWTH_RATIO = 1.03
 """A wave twice as large must be so much faster altogether, or larger ones are not tried."""
-MIXED_IN_A_ROW, MIXED_SHARE = 6, 0.25
-"""Requests for each that is under way at a time, in a wave that tells what steps beside prompts take: fewer
-where the wave would take more than this share of what the measurement may (guess)."""
 MOST_AT_ONCE = 8
 """Requests of a wave with prompts and answers side by side; more would only load the node (guess)."""
 SETTLE_S = 0.05
@@ -61,7 +58,6 @@ class Measured:
 
     reads: list[Read] = field(default_factory=list)
     steps: list[Step] = field(default_factory=list)
-    mixed: list[list[Sent]] = field(default_factory=list)
     """Waves that tell what steps beside prompts take."""
     probes: list[list[Sent]] = field(default_factory=list)
     slots: int | None = None
@@ -166,29 +162,11 @@ class Campaign:
         most = self.measured.tested_concurrency
         await self._play_all(self._probes(self._plan(most), most))
         self.measured.is_complete = True
-        await self._play_all(self._mixed(self._plan(most), most))
         for _ in range(ROUNDS):
             plan = self._plan(most)
             waves = [*plan.alone(), plan.batch(most, is_long=True), *map(plan.batch, _ladder(most))]
-            waves += [*self._mixed(plan, most), *self._probes(plan, most)]
+            waves += self._probes(plan, most)
             await self._play_all(self._shuffled(waves))
-
-    def _mixed(self, plan: Plan, most: int) -> list[Wave]:
-        """Prompts that are read while others write; a node of one slot has none, nor has one with no time."""
-        for in_a_row in range(MIXED_IN_A_ROW if most > 1 else 0, 1, -1):
-            wave = plan.mixed(self._at_once(most), in_a_row, self._dice)
-            if self._is_affordable(wave, plan.pace):
-                return [wave]
-        return []
-
-    def _is_affordable(self, wave: Wave, pace: LinearPace) -> bool:
-        """Whether it leaves most of the measurement to the others."""
-        limits = self._limits
-        return (
-            work_s(wave, pace) <= MIXED_SHARE * limits.duration_s
-            and wave.size <= MIXED_SHARE * limits.max_requests
-            and wave.tokens <= MIXED_SHARE * limits.max_tokens
-        )
 
     def _probes(self, plan: Plan, most: int) -> list[Wave]:
         return list(plan.probes(self._at_once(most), self._dice))
@@ -273,8 +251,7 @@ class Campaign:
 
     async def _together(self, wave: Wave, left_s: float) -> list[Answered]:
         """Everything the wave asked for; whatever happens, none of its requests runs on afterwards."""
-        gate = asyncio.Semaphore(wave.at_once or wave.size)
-        tasks = [asyncio.create_task(self._one(ask, gate, left_s)) for ask in wave.asks]
+        tasks = [asyncio.create_task(self._one(ask, left_s)) for ask in wave.asks]
         try:
             async with asyncio.timeout(left_s):
                 return await asyncio.gather(*tasks)
@@ -294,15 +271,14 @@ class Campaign:
         if done.tokens + wave.tokens > self._limits.max_tokens:
             raise _Stop("" if done.is_complete else f"stopped after {done.tokens} tokens")
 
-    async def _one(self, ask: Ask, gate: asyncio.Semaphore, patience_s: float) -> Answered:
+    async def _one(self, ask: Ask, patience_s: float) -> Answered:
         if ask.delay_s:
             await asyncio.sleep(ask.delay_s)
         if ask.continues and self._last_text:
             text = self._prompts.continued(self._last_text, ask.prompt_tokens)
         else:
             self._last_text = text = self._prompts.of_tokens(ask.prompt_tokens)
-        async with gate:
-            answer = await self._target.ask(text, ask.output_tokens, patience_s)
+        answer = await self._target.ask(text, ask.output_tokens, patience_s)
         if answer.prompt_tokens is None:
             return Answered(answer.sent_s, answer.piece_s, ask.prompt_tokens, 0, answer.output_tokens)
         return answer
@@ -325,9 +301,7 @@ class Campaign:
         if wave.purpose == "probe":
             self.measured.probes.append([_sent(answer) for answer in answers])
             return
-        if wave.purpose == "mixed":
-            self.measured.mixed.append([_sent(answer) for answer in answers])
-        elif wave.size == 1:
+        if wave.size == 1:
             self._keep_alone(answers[0])
         elif (step := step_of(answers)) is not None:
             self.measured.steps.append(step)
@@ -386,8 +360,6 @@ def _ladder(limit: int) -> list[int]:
 def _described(wave: Wave) -> str:
     if wave.purpose == "probe":
         return "probes kept from the fit"
-    if wave.purpose == "mixed":
-        return f"{wave.size} requests, {wave.at_once} at a time"
     if wave.size > 1:
         return f"{wave.size} at once"
     return f"prompt of {wave.asks[0].prompt_tokens} tokens"

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
 
 import numpy as np
-from msgspec import structs
 
 from spillway.planner.events import Fates, Node
 from spillway.planner.profile import FitErrors
 from spillway.slo.pace import LinearPace
 
-__all__ = ["Sent", "fit_errors", "foretell", "with_mixed_steps"]
+__all__ = ["Sent", "fit_errors", "foretell"]
 
 
 @dataclass(frozen=True)
@@ -27,10 +24,6 @@ class Sent:
     output_tokens: int
     ttft_s: float
     itl_s: float | None
-
-
-LEAST_MIXED, MOST_MIXED, HALVINGS = 0.25, 8.0, 8
-"""What a step beside a prompt may take over a plain one; beyond it something else was measured (guess)."""
 
 
 def foretell(pace: LinearPace, slots: int, wave: Sequence[Sent]) -> list[tuple[float, float | None]]:
@@ -52,33 +45,6 @@ def foretell(pace: LinearPace, slots: int, wave: Sequence[Sent]) -> list[tuple[f
         )
         for i, sent in enumerate(wave)
     ]
-
-
-def with_mixed_steps(pace: LinearPace, slots: int, waves: Sequence[Sequence[Sent]]) -> LinearPace:
-    """The pace with that price of a step beside a prompt which makes the simulator right about whole answers.
-
-    Half of them took longer, half less; found by halving; 1 where no wave tells.
-    """
-    if not waves:
-        return pace
-    low, high = LEAST_MIXED, MOST_MIXED
-    for _ in range(HALVINGS):
-        middle = (low + high) / 2
-        if _excess(structs.replace(pace, mixed_ratio=middle), slots, waves) > 0.0:
-            high = middle
-        else:
-            low = middle
-    return structs.replace(pace, mixed_ratio=round((low + high) / 2, 3))
-
-
-def _excess(pace: LinearPace, slots: int, waves: Sequence[Sequence[Sent]]) -> float:
-    """By how much the simulator's answers take longer than the real ones, as a median of logarithms."""
-    off = []
-    for wave in waves:
-        for sent, (ttft_s, itl_s) in zip(wave, foretell(pace, slots, wave), strict=True):
-            real_s = sent.ttft_s + (sent.itl_s or 0.0) * (sent.output_tokens - 1)
-            off.append(math.log((ttft_s + (itl_s or 0.0) * (sent.output_tokens - 1)) / real_s))
-    return median(off)
 
 
 def fit_errors(pace: LinearPace, slots: int, waves: Sequence[Sequence[Sent]]) -> FitErrors:

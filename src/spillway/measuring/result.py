@@ -8,7 +8,7 @@ from statistics import median
 from spillway.errors import MeasureFailed
 from spillway.measuring.campaign import Measured
 from spillway.measuring.fit import best_slots, fit_pace
-from spillway.measuring.foretell import fit_errors, with_mixed_steps
+from spillway.measuring.foretell import fit_errors
 from spillway.measuring.target import Target
 from spillway.planner.profile import Profile
 
@@ -22,7 +22,7 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
     """The fitted profile; MeasureFailed when there is too little to fit."""
     _refuse_too_little(measured, target)
     most = measured.slots or measured.tested_concurrency
-    pace = with_mixed_steps(fit_pace(measured.reads, measured.steps), most, measured.mixed)
+    pace = fit_pace(measured.reads, measured.steps)
     held = median(read.prompt_tokens for read in measured.reads)
     errors = fit_errors(pace, most, measured.probes)
     warnings = list(measured.warnings)
@@ -31,11 +31,6 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
             warnings.append(
                 f"{what} were off by {ratio:.0%} in the median: the node was disturbed, measure it again"
             )
-    if most > 1 and not measured.mixed:
-        warnings.append(
-            "there was no time for prompts beside answers, and steps beside them count as plain ones: "
-            "try a longer --duration"
-        )
     if not errors.probes:
         warnings.append("there was no time for probes: the error of this profile is unknown")
     return Profile(

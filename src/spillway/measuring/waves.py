@@ -11,7 +11,7 @@ from spillway.slo.pace import LinearPace
 
 __all__ = ["Ask", "Plan", "Purpose", "Wave", "work_s"]
 
-Purpose = Literal["read", "cached", "batch", "mixed", "probe"]
+Purpose = Literal["read", "cached", "batch", "probe"]
 
 LONGEST_PROMPT_TOKENS = 8192
 SHARE_OF_ONE_READ = 1 / 20
@@ -40,8 +40,6 @@ class Wave:
 
     purpose: Purpose
     asks: tuple[Ask, ...]
-    at_once: int | None = None
-    """Most that are under way together, the others follow as answers end; ``None`` for all."""
 
     @property
     def size(self) -> int:
@@ -111,15 +109,6 @@ class Plan:
         prompt = self.lengths[len(self.lengths) // 2] if is_long else self.shortest_tokens
         return Wave("batch", (Ask(prompt, self.batch_output_tokens),) * size)
 
-    def mixed(self, at_once: int, in_a_row: int, dice: random.Random) -> Wave:
-        """So many requests at once, and the next whenever an answer ends: what each prompt costs the others.
-
-        It delays all that write, and a simulator that thinks it longer falls behind until the wave's end. Not
-        the longest prompts, whose own reading would hide it.
-        """
-        longest = self.lengths[len(self.lengths) // 2]
-        return Wave("mixed", tuple(self._odd(longest, dice) for _ in range(at_once * in_a_row)), at_once)
-
     def probes(self, most: int, dice: random.Random) -> Iterator[Wave]:
         """Waves kept from the fit, unlike the others: odd lengths, one after another at odd moments."""
         for _ in range(PROBES_A_ROUND):
@@ -140,7 +129,7 @@ def work_s(wave: Wave, pace: LinearPace) -> float:
     read_s = sum(pace.prefill_s(ask.prompt_tokens, 0) for ask in wave.asks)
     outputs = [ask.output_tokens for ask in wave.asks]
     held = sum(ask.prompt_tokens + ask.output_tokens / 2 for ask in wave.asks) / wave.size
-    together = min(wave.at_once or wave.size, sum(outputs) / max(outputs))
+    together = sum(outputs) / max(outputs)
     write_s = sum(outputs) / together * pace.decode_step_s(together, held)
     return max(read_s + write_s, wave.asks[-1].delay_s)
 

@@ -38,8 +38,7 @@ __all__ = ["cache_folder", "can_run", "play", "prepare"]
 
 NODE_FIELDS: dict[str, Any] = {
     "base": np.int64, "slots": np.int64, "cache_tokens": float, "context_s": float,
-    "mixed_ratio": float, "now_s": float,
-    "next_s": float, "event_s": float, "timer_s": float,
+    "now_s": float, "next_s": float, "event_s": float, "timer_s": float,
     "in_flight": np.int64, "busy_s": float, "area_s": float, "usual_service_s": float,
     "usual_first_s": float, "head": np.int64, "tail": np.int64, "first_waiting": np.int64,
     "queued": np.int64, "waiting": np.int64, "queued_s": float, "queued_chunks": float,

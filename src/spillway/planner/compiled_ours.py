@@ -152,14 +152,13 @@ def _forecast(node: Any, job: Any, steps_s: Any, usual: float, long: float) -> t
     """``slo.forecast.forecast``, term by term."""
     unread = physics.unread(node)
     now_s = _step_s(node, steps_s, node.running, node.context)
-    mixed_s = node.mixed_ratio * now_s
     queue_s = forecast.wait_s(node.in_flight, node.slots, usual, now_s)
     first_s = queue_s + forecast.ttft_s(
-        physics.unread_s(node), physics.unread_chunks(node), job.prefill_s, job.chunks, mixed_s
+        physics.unread_s(node), physics.unread_chunks(node), job.prefill_s, job.chunks, now_s
     )
     batch = min(node.running + unread + 1, node.slots)
     held = node.context + physics.unread_tokens(node) + job.prompt_tokens + (unread + 1) * usual / 2
-    alone_s = forecast.ttft_s(0.0, 0.0, job.prefill_s, job.chunks, mixed_s)
+    alone_s = forecast.ttft_s(0.0, 0.0, job.prefill_s, job.chunks, now_s)
     return first_s, forecast.total_s(first_s, long, _step_s(node, steps_s, batch, held)), alone_s
 
 

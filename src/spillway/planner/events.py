@@ -52,8 +52,6 @@ class TabulatedPace:
         """Seconds of a step by sequences in it, with empty caches."""
         self.context_s = (pace.decode_step_s(1.0, 4096.0) - self.steps_s[1]) / 4096.0
         """What one more token in any cache adds."""
-        self.mixed_ratio = pace.mixed_ratio
-        """A step beside a prompt over a plain one."""
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step; ``batch`` is a whole number of at most the slots."""
@@ -178,7 +176,6 @@ class Node:
         self.slots = slots
         self.cache_tokens = cache_tokens
         self.context_s = self.pace.context_s
-        self.mixed_ratio = self.pace.mixed_ratio
         self.now_s = 0.0
         self.next_s = math.inf
         """When the next event happens."""

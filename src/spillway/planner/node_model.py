@@ -212,11 +212,6 @@ class NodeModel:
         plain = replace(decode, prefill_scale=1.0)
         return replace(plain, prefill_scale=plain.prefill_tok_s(prompt_tokens) / prefill_tok_s)
 
-    @property
-    def mixed_ratio(self) -> float:
-        """1: no measurement in the shared data tells of steps beside a prompt (guess)."""
-        return 1.0
-
     def decode_step_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
         """Seconds one step takes that gives each of ``batch`` sequences one token.
 

@@ -386,7 +386,7 @@ def plan(node: Node, tables: Tables) -> None:
         due_s = 0.0
         node.is_read_due = True
     else:
-        cycle_s = node.mixed_ratio * step_s + node.chunk_s
+        cycle_s = step_s + node.chunk_s
         node.read_rate = node.chunk_s / cycle_s
         node.token_rate = 1.0 / cycle_s if n else 0.0
         due_s = left * cycle_s if n else math.inf

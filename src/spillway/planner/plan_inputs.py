@@ -97,11 +97,6 @@ class SlowedPace:
     pace: Pace
     factor: float
 
-    @property
-    def mixed_ratio(self) -> float:
-        """That of the node."""
-        return self.pace.mixed_ratio
-
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
         return self.factor * self.pace.decode_step_s(batch, context_tokens)

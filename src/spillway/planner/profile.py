@@ -37,9 +37,8 @@ SCHEMA = "spillway.profile/1"
 PACE_KEYS = (
     "prefill_base_s", "prefill_token_s", "attention_s", "step_base_s", "step_sequence_s", "step_context_s",
 )  # fmt: skip
-LATER_KEYS = {"mixed_ratio": 1.0, "cached_token_s": 0.0}
+LATER_KEYS = {"cached_token_s": 0.0}
 """Figures that came later, and what they are where a profile does not have them."""
-MOST_MIXED = 100.0
 MAX_BYTES = 1_000_000
 
 
@@ -184,12 +183,8 @@ def _pace(fields: Mapping[str, Any]) -> LinearPace:
     values = [_seconds(fields, key) for key in PACE_KEYS]
     if values[0] + values[1] <= 0 or values[3] + values[4] <= 0:
         raise ValueError("says that the node takes no time")
-    later = {**LATER_KEYS, **fields}  # older profiles have none
-    mixed = later["mixed_ratio"]
-    if not _is_number(mixed) or not 0 < mixed <= MOST_MIXED:
-        raise ValueError(f"has no valid pace.mixed_ratio (a number, above 0, at most {MOST_MIXED:g})")
-    cached_token_s = _seconds(later, "cached_token_s")
-    return structs.replace(LinearPace(*values), mixed_ratio=float(mixed), cached_token_s=cached_token_s)
+    cached_token_s = _seconds({**LATER_KEYS, **fields}, "cached_token_s")  # older profiles have none
+    return structs.replace(LinearPace(*values), cached_token_s=cached_token_s)
 
 
 def _seconds(fields: Mapping[str, Any], key: str) -> float:

@@ -51,13 +51,10 @@ def wait_s(in_flight: float, slots: float, usual_tokens: float, step_now_s: floa
 
 
 def ttft_s(
-    unread_s: float, unread_chunks: float, prompt_s: float, prompt_chunks: float, mixed_s: float
+    unread_s: float, unread_chunks: float, prompt_s: float, prompt_chunks: float, step_now_s: float
 ) -> float:
-    """Seconds to the first token once a slot is free: each chunk of prompt lets the running answers step.
-
-    ``mixed_s`` is what such a step takes.
-    """
-    return unread_s + prompt_s + (unread_chunks + prompt_chunks) * mixed_s
+    """Seconds to the first token once a slot is free: each chunk of prompt lets the running answers step."""
+    return unread_s + prompt_s + (unread_chunks + prompt_chunks) * step_now_s
 
 
 def total_s(first_s: float, output_tokens: float, step_then_s: float) -> float:
@@ -120,14 +117,13 @@ def forecast(
     ``usual_tokens`` is the length of a usual answer, ``long_tokens`` one that few exceed.
     """
     now_s = step_s(pace, load.running, load.running_tokens)
-    mixed_s = pace.mixed_ratio * now_s
     prompt_s = pace.prefill_s(prompt_tokens, cached_tokens)
     chunks = chunks_of(prompt_tokens, cached_tokens)
     queue_s = wait_s(load.in_flight, load.slots, usual_tokens, now_s)
-    first_s = queue_s + ttft_s(load.unread_s, load.unread_chunks, prompt_s, chunks, mixed_s)
+    first_s = queue_s + ttft_s(load.unread_s, load.unread_chunks, prompt_s, chunks, now_s)
     batch = min(load.running + load.unread + 1, load.slots)
     held = load.running_tokens + load.unread_tokens + prompt_tokens + (load.unread + 1) * usual_tokens / 2
-    alone_s = ttft_s(0.0, 0.0, prompt_s, chunks, mixed_s)
+    alone_s = ttft_s(0.0, 0.0, prompt_s, chunks, now_s)
     return Forecast(queue_s, first_s, total_s(first_s, long_tokens, step_s(pace, batch, held)), alone_s)
 
 

@@ -52,12 +52,11 @@ class PaceLearner:
 
     def __init__(self, profile: LinearPace | None = None) -> None:
         prefill = decode = None
-        self._attention_s, self._mixed_ratio, self._cached_token_s = 0.0, 1.0, 0.0
+        self._attention_s = self._cached_token_s = 0.0
         if profile is not None:
             prefill = (profile.prefill_base_s, profile.prefill_token_s)
             decode = (profile.step_base_s, profile.step_sequence_s, profile.step_context_s)
-            self._attention_s, self._mixed_ratio = profile.attention_s, profile.mixed_ratio
-            self._cached_token_s = profile.cached_token_s
+            self._attention_s, self._cached_token_s = profile.attention_s, profile.cached_token_s
         strength = GUESS_STRENGTH if profile is None else PROFILE_STRENGTH
         self._prefill = Regression(prefill, PREFILL_SHARES, strength)
         self._decode = Regression(decode, DECODE_SHARES, strength)
@@ -113,6 +112,5 @@ class PaceLearner:
             step[0],
             step[1],
             step[2],
-            self._mixed_ratio,
             self._cached_token_s,
         )

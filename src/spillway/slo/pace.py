@@ -1,4 +1,4 @@
-"""A node's speed as eight numbers, from a saved profile, a physical estimate or its own traffic."""
+"""A node's speed as seven numbers, from a saved profile, a physical estimate or its own traffic."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CHUNK_TOKENS = 512
 class LinearPace(Struct, frozen=True):
     """Times that grow linearly: prefill with the tokens to read, a decode step with batch and context.
 
-    All but the ratio are seconds, none is negative. ``attention_s`` is per fresh token and token before it.
+    All are seconds, none is negative. ``attention_s`` is per fresh token and token before it.
     """
 
     prefill_base_s: float = 0.0
@@ -23,8 +23,6 @@ class LinearPace(Struct, frozen=True):
     step_sequence_s: float = 0.0
     step_context_s: float = 0.0
     """What one more token in any cache adds to a step."""
-    mixed_ratio: float = 1.0
-    """A step that shares its pass with a chunk of a prompt, over a plain one."""
     cached_token_s: float = 0.0
     """What a prompt token that the prefix cache held still takes: engines copy it."""
 
@@ -48,7 +46,6 @@ class LinearPace(Struct, frozen=True):
             self.step_base_s * decode,
             self.step_sequence_s * decode,
             self.step_context_s * decode,
-            self.mixed_ratio,
             self.cached_token_s * prefill,
         )
 
