@@ -94,8 +94,9 @@ class Upstream:
         """Whether it is sent where a slot is free, or waits until other prompts are read."""
         if self.record is None or entry.turn <= 0.0:
             return True
-        prompt_s = self.record.reading_s(self.now_s(), (entry,))
-        return may_go(entry.turn, self.record.unread_s(self.now_s(), self.queue.called), prompt_s)
+        now_s = self.now_s()
+        unread_s = self.record.unread_s(now_s, self.queue.called)
+        return may_go(entry.turn, unread_s, self.record.reading_s(now_s, (entry,)))
 
     @property
     def token_ratio(self) -> float:
