@@ -278,8 +278,8 @@ class Choice(Struct, frozen=True):
     """What of the prompt the forecast took it to hold already; ``None`` for clouds."""
     miss_weight: float = 0.0
     """How much of a miss it is to get no slot in that time; 0 where it was believed to be late."""
-    turn: float = 0.0
-    """Its work in node seconds if smaller requests may overtake it while it waits, else 0."""
+    yields_s: float = 0.0
+    """Its work in node seconds if it yields to smaller requests while it waits, else 0."""
 
 
 class Decision(Struct, frozen=True):

@@ -28,13 +28,15 @@ class Callers:
         self.tasks: dict[str, asyncio.Task[None]] = {}
         self._fleet = fleet
 
-    async def ask(self, name: str, turn: float = 0.0, tokens: int = 100, queue_s: float = 5.0) -> None:
+    async def ask(self, name: str, yields_s: float = 0.0, tokens: int = 100, queue_s: float = 5.0) -> None:
         """One more, who gets a slot or waits."""
-        self.tasks[name] = asyncio.create_task(self._wait(name, turn, tokens, queue_s))
+        self.tasks[name] = asyncio.create_task(self._wait(name, yields_s, tokens, queue_s))
         await settle()
 
-    async def _wait(self, name: str, turn: float, tokens: int, queue_s: float) -> None:
-        self.leases[name] = await self._fleet.admit(facts(input_tokens=tokens), choice(queue_s, turn=turn))
+    async def _wait(self, name: str, yields_s: float, tokens: int, queue_s: float) -> None:
+        self.leases[name] = await self._fleet.admit(
+            facts(input_tokens=tokens), choice(queue_s, yields_s=yields_s)
+        )
         self.served.append(name)
 
 
@@ -49,8 +51,8 @@ async def test_the_largest_is_passed_over_when_not_all_can_be_served() -> None:
     fleet, node, _ = fleet_of(1)
     callers = Callers(fleet)
     await callers.ask("first")
-    for name, turn, queue_s in (("large", 9.0, 4.0), ("second", 2.0, 5.0), ("third", 2.0, 4.5)):
-        await callers.ask(name, turn, queue_s=queue_s)
+    for name, yields_s, queue_s in (("large", 9.0, 4.0), ("second", 2.0, 5.0), ("third", 2.0, 4.5)):
+        await callers.ask(name, yields_s, queue_s=queue_s)
     await callers.ask("private, later due", queue_s=5.0)
     await callers.ask("private", queue_s=4.0)
     for name in ("first", "private", "private, later due", "third", "second", "large"):
@@ -65,8 +67,8 @@ async def test_all_are_served_as_they_are_due_while_there_is_time() -> None:
     fleet, _, _ = fleet_of(1)
     callers = Callers(fleet)
     await callers.ask("first")
-    for name, turn, queue_s in (("large", 9.0, 40.0), ("small", 2.0, 50.0), ("urgent", 2.0, 30.0)):
-        await callers.ask(name, turn, queue_s=queue_s)
+    for name, yields_s, queue_s in (("large", 9.0, 40.0), ("small", 2.0, 50.0), ("urgent", 2.0, 30.0)):
+        await callers.ask(name, yields_s, queue_s=queue_s)
     for name in ("first", "urgent", "large", "small"):
         assert callers.served[-1] == name
         callers.leases[name].release()

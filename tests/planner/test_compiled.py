@@ -164,7 +164,7 @@ def test_the_drawn_workloads_are_served_by_turn(monkeypatch: pytest.MonkeyPatch)
     """The comparison means something here too: without turns others would stay local."""
     workload, fleet, objective = drawn(4)
     by_turn = simulate(workload, fleet, Routed(objective), objective, None, "interpreted")
-    monkeypatch.setattr("spillway.slo.admission.turn", lambda work_s, miss_weight: 0.0)
+    monkeypatch.setattr("spillway.slo.admission.yields_s", lambda work_s, miss_weight: 0.0)
     as_they_came = simulate(workload, fleet, Routed(objective), objective, None, "interpreted")
     assert (by_turn.is_local != as_they_came.is_local).mean() > 0.02
 

@@ -102,8 +102,8 @@ def test_the_largest_is_passed_over_when_not_all_can_be_served(leaves_s: float, 
     """Else all are served as they came; those who may not be overtaken go first in any case."""
     node = one_slot(6)
     node.submit(0.0, 0, 1, 1, 0)  # read until 1
-    for i, turn in enumerate((9.0, 2.0, 0.0, 2.0, 0.0), 1):
-        node.submit(0.5, i, 1, 1, 0, Patience(turn=turn, leaves_s=leaves_s))
+    for i, yields_s in enumerate((9.0, 2.0, 0.0, 2.0, 0.0), 1):
+        node.submit(0.5, i, 1, 1, 0, Patience(yields_s=yields_s, leaves_s=leaves_s))
     node.advance(1e9)
     assert sorted(range(6), key=node.fates.first_s.__getitem__) == order
 
@@ -111,12 +111,12 @@ def test_the_largest_is_passed_over_when_not_all_can_be_served(leaves_s: float, 
 def test_a_long_prompt_is_sent_when_the_one_before_it_is_read() -> None:
     """So a smaller one that comes meanwhile goes first; short ones are sent together; who waits may leave."""
     node = one_slot(6, slots=5)
-    node.submit(0.0, 0, 5, 100, 0, Patience(turn=5.0))  # read until 5
-    node.submit(1.0, 1, 4, 1, 0, Patience(turn=4.0))
-    node.submit(2.0, 2, 3, 1, 0, Patience(turn=3.0, leaves_s=9.0))
-    node.submit(3.0, 3, 2, 1, 0, Patience(turn=6.0, leaves_s=1.5))
-    node.submit(4.0, 4, 0, 1, 0, Patience(turn=0.1))  # nothing to read
-    node.submit(4.0, 5, 0, 1, 0, Patience(turn=0.1))
+    node.submit(0.0, 0, 5, 100, 0, Patience(yields_s=5.0))  # read until 5
+    node.submit(1.0, 1, 4, 1, 0, Patience(yields_s=4.0))
+    node.submit(2.0, 2, 3, 1, 0, Patience(yields_s=3.0, leaves_s=9.0))
+    node.submit(3.0, 3, 2, 1, 0, Patience(yields_s=6.0, leaves_s=1.5))
+    node.submit(4.0, 4, 0, 1, 0, Patience(yields_s=0.1))  # nothing to read
+    node.submit(4.0, 5, 0, 1, 0, Patience(yields_s=0.1))
     node.advance(4.4)
     assert (node.taken, node.waiting, node.sent_s) == (1, 5, 5.0)
     node.advance(1e9)
@@ -143,10 +143,10 @@ def test_nothing_is_lost_and_nothing_stays(
     node = Node(Steady(), slots, fates, cache, [3.0])
     node.keeps_finished = True
     now_s = 0.0
-    for i, (gap_s, prompt, output, leaves_s, hedge_s, cloud_s, turn) in enumerate(rows):
+    for i, (gap_s, prompt, output, leaves_s, hedge_s, cloud_s, yields_s) in enumerate(rows):
         now_s += gap_s
         node.advance(now_s)
-        patience = Patience(leaves_s, hedge_s, turn=turn)
+        patience = Patience(leaves_s, hedge_s, yields_s=yields_s)
         node.submit(now_s, i, prompt, min(output, 6), 0, patience, cloud_s)
     node.advance(1e9)
     assert sorted(job.request for job in node.finished) == list(range(len(rows)))

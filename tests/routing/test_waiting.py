@@ -50,13 +50,17 @@ def test_rule_8_lets_only_those_be_overtaken_whom_a_cloud_can_still_answer_in_ti
     objective = Objective("x", ttft_s=10.0)
     quick, slow = cloud(ttft_p95_s=1.0), cloud(ttft_p95_s=9.0)
 
-    def turn_of(nodes: list[NodeSnapshot], **changes: object) -> float:
+    def yields_s_of(nodes: list[NodeSnapshot], **changes: object) -> float:
         asked = facts(objective=objective, **changes)
-        return decide(asked, NoEvidence(), nodes, Policy()).choices[0].turn
+        return decide(asked, NoEvidence(), nodes, Policy()).choices[0].yields_s
 
-    assert turn_of([busy(), quick], input_tokens=2000) > turn_of([busy(), quick], input_tokens=1000) > 0.0
-    assert turn_of([busy(), slow]) == turn_of([busy()]) == turn_of([busy(), cloud()]) == 0.0
-    assert turn_of([busy(), quick], is_private=True) == 0.0
+    assert (
+        yields_s_of([busy(), quick], input_tokens=2000)
+        > yields_s_of([busy(), quick], input_tokens=1000)
+        > 0.0
+    )
+    assert yields_s_of([busy(), slow]) == yields_s_of([busy()]) == yields_s_of([busy(), cloud()]) == 0.0
+    assert yields_s_of([busy(), quick], is_private=True) == 0.0
     late = decide(facts(objective=objective, pin="local"), NoEvidence(), [busy(unread_s=99.0)], Policy())
-    assert late.choices[0].turn == 0.0
-    assert decide(facts(), NoEvidence(), [busy(), quick], Policy()).choices[0].turn == 0.0
+    assert late.choices[0].yields_s == 0.0
+    assert decide(facts(), NoEvidence(), [busy(), quick], Policy()).choices[0].yields_s == 0.0

@@ -69,7 +69,7 @@ class SlotQueue:
         """
         future = asyncio.get_running_loop().create_future()
         self._order += 1
-        heappush(self._heap, Waiting(entry.turn > 0.0, due_s, self._order, leaves_s, future, entry))
+        heappush(self._heap, Waiting(entry.yields_s > 0.0, due_s, self._order, leaves_s, future, entry))
         self._waiting[entry] = None
         self._fill()
         try:
@@ -111,8 +111,8 @@ class SlotQueue:
         if not heap[0].may_be_overtaken or len(self._waiting) == 1:
             return heap[0]
         found = nsmallest(MOST_COMPARED, (one for one in heap if not one.future.done()))
-        turns, leaves_s = [one.entry.turn for one in found], [one.leaves_s for one in found]
-        return found[next_up(now_s, turns, leaves_s, len(found), [False] * len(found))]
+        yields_s, leaves_s = [one.entry.yields_s for one in found], [one.leaves_s for one in found]
+        return found[next_up(now_s, yields_s, leaves_s, len(found), [False] * len(found))]
 
     def _forget_the_gone(self) -> None:
         """Those who left are passed over when a slot comes free; where none does, they must not pile up."""

@@ -45,8 +45,8 @@ class Entry:
         "token_ratio",
         "total_s",
         "ttft_s",
-        "turn",
         "usual_tokens",
+        "yields_s",
     )
 
     def __init__(
@@ -76,7 +76,7 @@ class Entry:
         """As forecast when it was decided."""
         self.total_s = choice.total_s
         self.miss_weight = choice.miss_weight
-        self.turn = choice.turn
+        self.yields_s = choice.yields_s
         self.sent_s = 0.0
         self.first_s: float | None = None
         self.output_tokens = 0

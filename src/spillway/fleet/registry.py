@@ -92,11 +92,11 @@ class Upstream:
 
     def may_go(self, entry: Entry) -> bool:
         """Whether it is sent where a slot is free, or waits until other prompts are read."""
-        if self.record is None or entry.turn <= 0.0:
+        if self.record is None or entry.yields_s <= 0.0:
             return True
         now_s = self.now_s()
         unread_s = self.record.unread_s(now_s, self.queue.called)
-        return may_go(entry.turn, unread_s, self.record.reading_s(now_s, (entry,)))
+        return may_go(entry.yields_s, unread_s, self.record.reading_s(now_s, (entry,)))
 
     @property
     def token_ratio(self) -> float:

@@ -172,7 +172,7 @@ class Campaign:
         return list(plan.probes(self._at_once(most), self._dice))
 
     def _at_once(self, most: int) -> int:
-        """One more than its slots where it queues: the engine then never waits for our next."""
+        """One more than its slots where it queues: waiting for a slot is probed too."""
         return min(most + (self.measured.slots is not None and not self._refuses), MOST_AT_ONCE)
 
     def _shuffled(self, waves: list[Wave]) -> list[Wave]:

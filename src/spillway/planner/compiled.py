@@ -53,7 +53,7 @@ JOB_FIELDS: dict[str, Any] = {
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
     "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "miss_weight": float,
-    "turn": float,
+    "yields_s": float,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
@@ -78,7 +78,7 @@ class TableArrays(NamedTuple):
     who: NDArray[np.int64]
     steps_s: Floats
     hedges: Floats
-    turns: Floats
+    yields_s: Floats
     leaves_s: Floats
     is_passed: NDArray[np.bool_]
 
@@ -92,7 +92,7 @@ SHARED = (
     *(f for module in (physics, choosing, lengths, compiled_loop, compiled_ours) for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
     *(forecast.patience_s, forecast.usable_s, forecast.miss_weight),
-    *(usual_work.next_usual, usual_work.weighed_s, turns.turn, turns.may_go, turns.next_up),
+    *(usual_work.next_usual, usual_work.weighed_s, turns.yields_s, turns.may_go, turns.next_up),
     *(margin.next_margin, margin.next_quantile, hedges.saved_after),
 )
 """All functions that may be called from machine code."""

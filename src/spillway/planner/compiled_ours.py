@@ -105,7 +105,7 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
         elif _is_better(nodes, n, best, first_s, earliest_s):
             best, earliest_s = n, first_s
             _be_patient(job, rules, first_s, total_s, alone_s, first_s * mind.stretches[n])
-            job.turn = turns.turn(work_s, job.miss_weight)
+            job.yields_s = turns.yields_s(work_s, job.miss_weight)
     if in_time > 1:
         job.hedge_s = math.inf  # the other node would be asked, and the simulator knows no such hedges
     mind.usual[1] += 1.0

@@ -36,8 +36,8 @@ class Patience(NamedTuple):
     """The forecast of its first token, to learn from."""
     miss_weight: float = 0.0
     """How much of a miss it is when it leaves the queue."""
-    turn: float = 0.0
-    """Its work in node seconds if it may be overtaken while it waits, else 0."""
+    yields_s: float = 0.0
+    """Its work in node seconds if it yields to smaller ones while it waits, else 0."""
 
 
 FOR_EVER = Patience()
@@ -68,7 +68,7 @@ class Job:
     __slots__ = (
         "arrived_s", "asked_s", "cached_tokens", "chunks", "cloud_s", "end_s", "fate", "first_s", "hedge_s",
         "is_lost", "leaves_s", "miss_weight", "next", "next_done", "output_tokens", "prefill_s",
-        "prompt_tokens", "request", "sharers", "told_s", "turn",
+        "prompt_tokens", "request", "sharers", "told_s", "yields_s",
     )  # fmt: skip
 
     def __init__(self, request: int, arrived_s: float, prompt: int, output: float, cached: int) -> None:
@@ -93,8 +93,8 @@ class Job:
         """Seconds to its first token as forecast."""
         self.miss_weight = 0.0
         """How much of a miss it is when it leaves the queue."""
-        self.turn = 0.0
-        """Its work if it may be overtaken while it waits, else 0."""
+        self.yields_s = 0.0
+        """Its work if it yields to smaller ones while it waits, else 0."""
         self.cloud_s = 0.0
         """Seconds a cloud takes to its first token."""
         self.asked_s = UNKNOWN
@@ -115,7 +115,7 @@ class Tables(NamedTuple):
     """Seconds of a step by sequences in it, with empty caches."""
     hedges: list[float]
     """One entry: requests that may still be sent twice; shared by all nodes."""
-    turns: list[float]
+    yields_s: list[float]
     """With the next two, room to work in for ``slo.turns.next_up``."""
     leaves_s: list[float]
     is_passed: list[bool]
@@ -241,7 +241,7 @@ class Node:
         """
         job = Job(index, now_s, prompt, output, cached)
         job.leaves_s, job.hedge_s = now_s + patience.leaves_s, now_s + patience.hedge_s
-        job.told_s, job.miss_weight, job.turn = patience.told_s, patience.miss_weight, patience.turn
+        job.told_s, job.miss_weight, job.yields_s = patience.told_s, patience.miss_weight, patience.yields_s
         job.cloud_s = cloud_s
         job.prefill_s = self.pace.prefill_s(prompt, cached)
         job.is_lost = index in self.lost

@@ -79,9 +79,9 @@ def enqueue(node: Node, tables: Tables, i: int) -> None:
     """Request ``i`` waits behind the others, or before all who may be overtaken if it may not be itself."""
     job = tables.jobs[i]
     before, behind = node.tail, NONE
-    if node.waiting and job.turn <= 0.0 and tables.jobs[node.tail].turn > 0.0:
+    if node.waiting and job.yields_s <= 0.0 and tables.jobs[node.tail].yields_s > 0.0:
         before, behind = last_sent(node, tables), node.first_waiting
-        while tables.jobs[behind].turn <= 0.0:
+        while tables.jobs[behind].yields_s <= 0.0:
             before, behind = behind, tables.jobs[behind].next
     link(node, tables, before, i, behind)
     if not node.waiting or behind == node.first_waiting:
@@ -153,7 +153,7 @@ def admit(node: Node, tables: Tables) -> bool:
         if place:
             move_up(node, tables, place)
         job = tables.jobs[node.first_waiting]
-        job.turn = 0.0  # nobody overtakes what the engine has, even if its cache has no room yet
+        job.yields_s = 0.0  # nobody overtakes what the engine has, even if its cache has no room yet
         needed = job.prompt_tokens + job.output_tokens
         if node.cache_used + needed > node.cache_tokens and node.taken:
             break
@@ -171,20 +171,20 @@ def admit(node: Node, tables: Tables) -> bool:
 def next_waiting(node: Node, tables: Tables) -> int:
     """Who is sent next, as a place among those who wait; ``NONE`` while other prompts have to be read."""
     first = tables.jobs[node.first_waiting]
-    if not may_go(first.turn, node.sent_s, 0.0):
+    if not may_go(first.yields_s, node.sent_s, 0.0):
         return NONE
-    if first.turn <= 0.0 or node.waiting == 1:
-        return 0 if may_go(first.turn, node.sent_s, first.prefill_s) else NONE
+    if first.yields_s <= 0.0 or node.waiting == 1:
+        return 0 if may_go(first.yields_s, node.sent_s, first.prefill_s) else NONE
     i, count = node.first_waiting, min(node.waiting, MOST_COMPARED)
     for k in range(count):
         job = tables.jobs[i]
-        tables.turns[k], tables.leaves_s[k] = job.turn, job.leaves_s
+        tables.yields_s[k], tables.leaves_s[k] = job.yields_s, job.leaves_s
         i = job.next
-    place = next_up(node.now_s, tables.turns, tables.leaves_s, count, tables.is_passed)
+    place = next_up(node.now_s, tables.yields_s, tables.leaves_s, count, tables.is_passed)
     i = node.first_waiting
     for _ in range(place):
         i = tables.jobs[i].next
-    return place if may_go(tables.jobs[i].turn, node.sent_s, tables.jobs[i].prefill_s) else NONE
+    return place if may_go(tables.jobs[i].yields_s, node.sent_s, tables.jobs[i].prefill_s) else NONE
 
 
 def move_up(node: Node, tables: Tables, place: int) -> None:
@@ -284,7 +284,7 @@ def alarm(node: Node, tables: Tables) -> None:
         is_waiting = is_waiting or (node.waiting > 0 and i == node.first_waiting)
         job = tables.jobs[i]
         if is_waiting:
-            is_held = is_held or sent >= node.slots or not may_go(job.turn, unread_s, job.prefill_s)
+            is_held = is_held or sent >= node.slots or not may_go(job.yields_s, unread_s, job.prefill_s)
         behind = job.next
         if wind(node, tables, i, is_held) == ANSWERED:
             timer_s = min(timer_s, job.leaves_s, job.hedge_s, overtaken_s(job))

@@ -112,7 +112,7 @@ class Routed:
         self._asked.append(_Asked(now_s, index, asked, output, not is_local))
         if is_local:
             self.patience = Patience(
-                first.queue_s, _hedge_s(decision), first.ttft_s or 0.0, first.miss_weight, first.turn
+                first.queue_s, _hedge_s(decision), first.ttft_s or 0.0, first.miss_weight, first.yields_s
             )
             return self._index[first.upstream]
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)

@@ -351,7 +351,7 @@ def _choice(
         node.drift,
         cached,
         belief.miss_weight,
-        belief.turn,
+        belief.yields_s,
     )
 
 

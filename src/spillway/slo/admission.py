@@ -8,7 +8,7 @@ from typing import Literal
 from msgspec import Struct
 
 from spillway.slo.forecast import Forecast, forecast, kept_for_cloud_s, miss_weight, patience_s, work_s
-from spillway.slo.turns import turn
+from spillway.slo.turns import yields_s
 from spillway.slo.usual_work import weighed_s
 from spillway.vocabulary import Load, NodeSnapshot, Objective, RequestFacts
 
@@ -34,8 +34,8 @@ class Admission(Struct, frozen=True):
     """How long the request may wait for a slot and still be in time; ``None`` without an objective."""
     miss_weight: float = 0.0
     """How much of a miss it is when it waits so long and gets none."""
-    turn: float = 0.0
-    """Its work where it may be overtaken while it waits, else 0."""
+    yields_s: float = 0.0
+    """Its work where it yields to smaller ones while it waits, else 0."""
 
 
 def admission(
@@ -63,7 +63,7 @@ def admission(
     if delay:
         return Admission(delay, found, work, queue_s)
     weight = miss_weight(queue_s, inf if objective.ttft_s is None else objective.ttft_s, cloud_s)
-    return Admission(None, found, work, queue_s, weight, turn(work, weight))
+    return Admission(None, found, work, queue_s, weight, yields_s(work, weight))
 
 
 def _is_full(node: NodeSnapshot, queue_per_slot: float) -> bool:
