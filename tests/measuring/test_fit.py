@@ -8,7 +8,7 @@ import pytest
 from spillway.measuring.fit import Read, Step, best_slots, fit_pace
 from spillway.slo.pace import LinearPace
 
-TRUE = LinearPace(0.012, 0.0004, 2e-8, 0.018, 0.0025, 3e-7, cached_token_s=3e-5)
+TRUE = LinearPace(0.012, 0.0004, 2e-8, 0.018, 0.0025, 3e-7, tail_attention_s=9e-8)
 PROMPTS = (16, 64, 256, 1024, 3000)
 
 
@@ -22,7 +22,7 @@ def samples(spread: float, seed: int = 1) -> tuple[list[Read], list[Step]]:
     reads = [
         Read(prompt, cached, noisy(TRUE.prefill_s(prompt, cached)))
         for prompt in PROMPTS
-        for cached in (0, prompt // 2)
+        for cached in (0, prompt // 2, prompt - 12)
         for _ in range(3)
     ]
     steps = [
@@ -59,6 +59,15 @@ def test_a_stolen_core_does_not_bend_the_fit() -> None:
     found = fit_pace(reads, steps)
     for prompt in PROMPTS:
         assert found.prefill_s(prompt, 0) == pytest.approx(TRUE.prefill_s(prompt, 0), rel=0.05)
+
+
+def test_attending_from_a_tail_is_told_from_the_rest() -> None:
+    """Where no short prompt behind a cached one was measured, pairs count as they do elsewhere."""
+    reads, steps = samples(0.0)
+    fresh = [read for read in reads if not read.cached_tokens]
+    found = fit_pace(fresh, steps)
+    assert found.tail_attention_s == found.attention_s > 0.0
+    assert found.prefill_s(3000, 2990) < TRUE.prefill_s(3000, 2990)
 
 
 def test_no_figure_is_negative() -> None:

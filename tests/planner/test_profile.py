@@ -54,11 +54,12 @@ def test_there_and_back(tmp_path: Path, profile: Profile) -> None:
 
 
 def test_a_profile_of_fewer_figures_still_loads() -> None:
-    """What a cache held counts as free then; a figure that is not used any more does no harm."""
+    """A tail attends like any prompt then; figures that are not used any more do no harm."""
     fields = profile_to_json(PROFILE)
-    del fields["pace"]["cached_token_s"]
-    fields["pace"]["mixed_ratio"] = 2.5
-    assert profile_from_json(fields).pace.cached_token_s == 0.0
+    del fields["pace"]["tail_attention_s"]
+    fields["pace"] |= {"mixed_ratio": 2.5, "cached_token_s": 1e-4}
+    pace = profile_from_json(fields).pace
+    assert pace.tail_attention_s == pace.attention_s == PROFILE.pace.attention_s
 
 
 def test_slots_to_plan_with() -> None:

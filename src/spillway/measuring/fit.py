@@ -1,4 +1,4 @@
-"""Measured times become eight figures of a node; pure arithmetic.
+"""Measured times become seven figures of a node; pure arithmetic.
 
 Errors count relative to what was measured, so a short prompt weighs as much as a long one, and a point far
 off the others (another process took the core) weighs little: Huber's weights, a few rounds of them.
@@ -13,7 +13,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from spillway.slo.pace import LinearPace
+from spillway.slo.pace import TAIL_TOKENS, LinearPace
 
 __all__ = ["Read", "Step", "best_slots", "fit_pace", "non_negative_fit"]
 
@@ -48,10 +48,13 @@ def fit_pace(reads: Sequence[Read], steps: Sequence[Step]) -> LinearPace:
     """The figures that fit best, none negative; those without a sample stay 0."""
     read, step = [0.0] * 4, [0.0] * 3
     if reads:
-        read = non_negative_fit([_read_columns(r) for r in reads], [r.seconds for r in reads])
+        has_tails = any(_is_tail(r) for r in reads)
+        read = non_negative_fit([_read_columns(r, has_tails) for r in reads], [r.seconds for r in reads])
+        if not has_tails:
+            read[3] = read[2]
     if steps:
         step = non_negative_fit([_step_columns(s) for s in steps], [s.seconds for s in steps])
-    return LinearPace(read[0], read[1], read[2], step[0], step[1], step[2], cached_token_s=read[3])
+    return LinearPace(read[0], read[1], read[2], step[0], step[1], step[2], tail_attention_s=read[3])
 
 
 def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:
@@ -93,10 +96,22 @@ def _best_subset(x: Floats, y: Floats) -> Floats:
     return best
 
 
-def _read_columns(read: Read) -> tuple[float, float, float, float]:
-    fresh = max(read.prompt_tokens - read.cached_tokens, 1.0)
-    cached = read.prompt_tokens - fresh
-    return 1.0, fresh, fresh * (cached + fresh / 2), cached
+def _is_tail(read: Read) -> bool:
+    """Whether it was short behind a beginning at least as long that a cache held."""
+    fresh = _fresh(read)
+    return fresh < TAIL_TOKENS and read.prompt_tokens >= 2 * fresh
+
+
+def _read_columns(read: Read, has_tails: bool) -> tuple[float, float, float, float]:
+    """What base, token, pair and pair of a tail are counted with; without tails all pairs are alike."""
+    fresh = _fresh(read)
+    pairs = fresh * (read.prompt_tokens - fresh / 2)
+    is_few = has_tails and fresh < TAIL_TOKENS
+    return 1.0, fresh, 0.0 if is_few else pairs, pairs if is_few else 0.0
+
+
+def _fresh(read: Read) -> float:
+    return max(read.prompt_tokens - read.cached_tokens, 1.0)
 
 
 def _step_columns(step: Step) -> tuple[float, float, float]:

@@ -37,8 +37,8 @@ SCHEMA = "spillway.profile/1"
 PACE_KEYS = (
     "prefill_base_s", "prefill_token_s", "attention_s", "step_base_s", "step_sequence_s", "step_context_s",
 )  # fmt: skip
-LATER_KEYS = {"cached_token_s": 0.0}
-"""Figures that came later, and what they are where a profile does not have them."""
+LATER_KEYS = {"tail_attention_s": "attention_s"}
+"""Figures that came later, and those that stand for them where a profile does not have them."""
 MAX_BYTES = 1_000_000
 
 
@@ -183,8 +183,8 @@ def _pace(fields: Mapping[str, Any]) -> LinearPace:
     values = [_seconds(fields, key) for key in PACE_KEYS]
     if values[0] + values[1] <= 0 or values[3] + values[4] <= 0:
         raise ValueError("says that the node takes no time")
-    cached_token_s = _seconds({**LATER_KEYS, **fields}, "cached_token_s")  # older profiles have none
-    return structs.replace(LinearPace(*values), cached_token_s=cached_token_s)
+    later = {key: _seconds(fields, key if key in fields else older) for key, older in LATER_KEYS.items()}
+    return structs.replace(LinearPace(*values), **later)
 
 
 def _seconds(fields: Mapping[str, Any], key: str) -> float:

@@ -52,11 +52,10 @@ class PaceLearner:
 
     def __init__(self, profile: LinearPace | None = None) -> None:
         prefill = decode = None
-        self._attention_s = self._cached_token_s = 0.0
+        self._profile = profile or LinearPace()
         if profile is not None:
             prefill = (profile.prefill_base_s, profile.prefill_token_s)
             decode = (profile.step_base_s, profile.step_sequence_s, profile.step_context_s)
-            self._attention_s, self._cached_token_s = profile.attention_s, profile.cached_token_s
         strength = GUESS_STRENGTH if profile is None else PROFILE_STRENGTH
         self._prefill = Regression(prefill, PREFILL_SHARES, strength)
         self._decode = Regression(decode, DECODE_SHARES, strength)
@@ -81,7 +80,7 @@ class PaceLearner:
             fresh = max(tokens - held, 1.0)
             cached = max(tokens - fresh, 0.0)
             fresh_tokens += fresh
-            known_s += self._attention_s * fresh * (cached + fresh / 2) + self._cached_token_s * cached
+            known_s += self._profile.attention_to(fresh, cached)
         x = (float(len(prompts)), fresh_tokens)
         if known is not None:
             expected = known[0] * x[0] + known[1] * x[1] + known_s
@@ -108,9 +107,9 @@ class PaceLearner:
         return LinearPace(
             prefill[0],
             prefill[1],
-            self._attention_s,
+            self._profile.attention_s,
             step[0],
             step[1],
             step[2],
-            self._cached_token_s,
+            self._profile.tail_attention_s,
         )
