@@ -64,7 +64,8 @@ class Cell:
     waited_ratio: float
     """Share of the engine's time in which it waited for a core."""
     speed_ratio: float | None
-    """A single request's time around the run over its time in the profile: above 1 the machine was slower."""
+    """A single request's time before and after the run over its time in the profile: above 1 the machine
+    was slower."""
     tries: int
     told_share: float | None = None
     real_share: float | None = None
@@ -122,15 +123,13 @@ class Direct:
 
     async def _run(self, load: Load, must_end: bool) -> Cell | None:
         await self._play(load.warming)
-        before = await self._speed()
         began = waits(self._pid)
         limit = 2.0 if must_end else GIVE_UP_RATIO
         try:
             seen = await undisturbed(self._play(load.requests), self._pid, limit)
         except Disturbed:
             return None
-        waited = waits(self._pid).since(began)
-        return cell_of(load, seen, waited, (before + await self._speed()) / 2)
+        return cell_of(load, seen, waits(self._pid).since(began))
 
     async def _play(self, requests: Sequence[Request]) -> list[Seen]:
         return await play(Caller.of_target(self._target), requests)
@@ -140,7 +139,7 @@ class Direct:
         self._prompts.learn((8, answers[0].prompt_tokens or 0), (40, answers[1].prompt_tokens or 0))
         self._is_learned = True
 
-    async def _speed(self) -> float:
+    async def speed(self) -> float:
         """How long requests alone take now over what the profile says, in the median."""
         prompt, output = REFERENCE_TOKENS
         ratios = []
@@ -182,11 +181,11 @@ async def _through(folder: Path, twin: Path, load: Load, limits: Limits, must_en
             await caller.client.close()
         waited = waits(up.engine_pid).since(began)
     local = [one for one in seen if one.side == "local"]
-    return replace(cell_of(load, seen, waited, None), real_share=len(local) / len(seen))
+    return replace(cell_of(load, seen, waited), real_share=len(local) / len(seen))
 
 
-def cell_of(load: Load, seen: Sequence[Seen], waited: float, speed: float | None) -> Cell:
-    """What came, with the prediction still to be put in."""
+def cell_of(load: Load, seen: Sequence[Seen], waited: float) -> Cell:
+    """What came, with the prediction and the machine's speed still to be put in."""
     requests = load.requests
     pairs = [(r, s) for r, s in zip(requests, seen, strict=True) if s.error is None and s.side != "cloud"]
     real = seen_quantiles([answer for _, answer in pairs])
@@ -198,7 +197,7 @@ def cell_of(load: Load, seen: Sequence[Seen], waited: float, speed: float | None
         told=real,
         real=real,
         waited_ratio=waited,
-        speed_ratio=speed,
+        speed_ratio=None,
         tries=1,
         errors=sum(one.error is not None for one in seen),
         raw=tuple((r.at_s, r.prompt_tokens, r.output_tokens, s.ttft_s, s.total_s) for r, s in pairs),

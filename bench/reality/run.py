@@ -93,15 +93,16 @@ async def _compare(given: argparse.Namespace) -> Record:
                 return await through_gateway(folder, twin, profile, load, LIMITS, must_end)
 
             if given.only != "gateway":
-                await _all(loads, bench.cell, record, given.patience_s, routed=False)
+                await _all(loads, bench.cell, bench.speed, record, given.patience_s, routed=False)
             if given.only != "direct":
-                await _all(loads, through, record, given.patience_s, routed=True)
+                await _all(loads, through, bench.speed, record, given.patience_s, routed=True)
     return record
 
 
 async def _all(
     loads: Sequence[Load],
     run: Callable[[Load, bool], Awaitable[Cell | None]],
+    speed: Callable[[], Awaitable[float]],
     record: Record,
     patience_s: float,
     *,
@@ -116,9 +117,11 @@ async def _all(
         for load in left:
             await calm(0.0 if is_last else QUIET_S)
             tries[load.mix.name, load.rate] += 1
+            before = await speed()
             cell = await run(load, is_last)
             if cell is not None:
-                cell = replace(cell, tries=tries[load.mix.name, load.rate])
+                around = (before + await speed()) / 2
+                cell = replace(cell, speed_ratio=around, tries=tries[load.mix.name, load.rate])
                 print(_row(cell), file=sys.stderr, flush=True)
                 record.add(cell)
         if is_last or not left:

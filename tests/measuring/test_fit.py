@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from msgspec import structs
 
 from spillway.measuring.fit import Read, Step, best_slots, fit_pace
 from spillway.slo.pace import LinearPace
 
-TRUE = LinearPace(0.012, 0.0004, 2e-8, 0.018, 0.0025, 3e-7, tail_attention_s=9e-8)
+TRUE = LinearPace(0.012, 0.0004, 2e-8, 0.018, 0.0025, 3e-7, tail_attention_s=9e-8, step_gap_s=0.004, slots=8)
 PROMPTS = (16, 64, 256, 1024, 3000)
 
 
@@ -25,9 +26,10 @@ def samples(spread: float, seed: int = 1) -> tuple[list[Read], list[Step]]:
         for cached in (0, prompt // 2, prompt - 12)
         for _ in range(3)
     ]
+    alone = structs.replace(TRUE, slots=0)
     steps = [
-        Step(batch, context, noisy(TRUE.decode_step_s(batch, context)))
-        for batch in (1, 2, 4, 8)
+        Step(batch, context, noisy(alone.decode_step_s(batch, context) + gaps * TRUE.step_gap_s), gaps)
+        for batch, gaps in ((1, 0), (2, 0), (2, 1), (4, 0), (8, 0))
         for context in (50, 800, 3000)
         for _ in range(2)
     ]
@@ -36,7 +38,7 @@ def samples(spread: float, seed: int = 1) -> tuple[list[Read], list[Step]]:
 
 def test_known_figures_come_back() -> None:
     """Without noise the fit finds the very figures the times were made from."""
-    found = fit_pace(*samples(0.0))
+    found = fit_pace(*samples(0.0), slots=8)
     for key in LinearPace.__struct_fields__:
         assert getattr(found, key) == pytest.approx(getattr(TRUE, key), rel=1e-6)
 
@@ -44,7 +46,7 @@ def test_known_figures_come_back() -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_times_are_right_within_noise(seed: int) -> None:
     """With five percent of noise the predicted times are within six."""
-    found = fit_pace(*samples(0.05, seed))
+    found = fit_pace(*samples(0.05, seed), slots=8)
     for prompt in PROMPTS:
         assert found.prefill_s(prompt, 0) == pytest.approx(TRUE.prefill_s(prompt, 0), rel=0.06)
     for batch in (1, 3, 8):
@@ -74,6 +76,7 @@ def test_no_figure_is_negative() -> None:
     """A node whose longer prompts happened to be faster gets 0 rather than a negative time per token."""
     found = fit_pace([Read(10, 0, 0.2), Read(100, 0, 0.15)], [Step(1, 10, 0.02), Step(2, 10, 0.019)])
     assert min(getattr(found, key) for key in LinearPace.__struct_fields__) >= 0
+    assert found.slots == 0, "no gap was seen to cost anything"
     assert found.prefill_s(50, 0) == pytest.approx(0.175, rel=0.2)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import AsyncIterator
 from datetime import date
 from typing import Any
@@ -160,6 +161,16 @@ async def test_too_slow_a_node_gives_what_there_is(upstream: FakeUpstream) -> No
     assert "0.7 s were over" in measured.warnings[0]
     assert upstream.in_flight == 0 or measured.elapsed_s < 1.5
     assert target.runs_to_limit
+
+
+async def test_a_slot_is_named_only_where_it_should_answer(upstream: FakeUpstream) -> None:
+    """llama.cpp's ``id_slot`` is sent with the requests that ask for one."""
+    target = await find_target(upstream.url, None, None)
+    for slot in (2, None):
+        await target.ask("hello", 4, 5, slot)
+    await target.close()
+    bodies = [json.loads(entry.body) for entry in upstream.received if "chat" in entry.path]
+    assert [body.get("id_slot") for body in bodies] == [2, None]
 
 
 async def test_a_field_it_does_not_know_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:

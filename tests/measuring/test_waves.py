@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -41,6 +42,18 @@ def test_probes_differ_from_what_is_fitted() -> None:
         assert delays[0] == 0.0
         assert delays == sorted(delays)
         assert work_s(wave, PACE) >= delays[-1]
+
+
+def test_slots_are_chosen_where_they_can_be() -> None:
+    """Batches run side by side and one pair apart; an engine that chooses itself is asked for none."""
+    plan = replace(Plan.made_for(PACE, 60.0, 4096, 20, 4), slots=4)
+    assert [ask.slot for ask in plan.batch(3).asks] == [0, 1, 2]
+    assert [ask.slot for wave in plan.apart() for ask in wave.asks] == [0, 2]
+    assert [wave.gaps for wave in (plan.batch(1), plan.batch(4), *plan.apart())] == [0, 0, 1]
+    assert {ask.slot for ask in plan.batch(5).asks} == {None}, "it has no fifth slot"
+    two, none = replace(plan, slots=2), replace(plan, slots=0)
+    assert two.apart() == none.apart() == []
+    assert [ask.slot for ask in none.batch(2).asks] == [None, None]
 
 
 def test_prompts_get_the_length_they_should() -> None:

@@ -31,7 +31,7 @@ PROFILE = Profile(
     best_slots=2,
     tested_concurrency=4,
     context_tokens=512,
-    pace=LinearPace(0.01, 0.002, 1e-7, 0.02, 0.003, 1e-6, 1e-5),
+    pace=LinearPace(0.01, 0.002, 1e-7, 0.02, 0.003, 1e-6, 3e-7, step_gap_s=0.004, slots=4),
     errors=FitErrors(12, 0.05, 0.12, 0.03, 0.08),
     samples=60,
     warnings=("a warning",),
@@ -42,6 +42,7 @@ PROFILE = Profile(
 @pytest.mark.parametrize(
     "profile",
     [PROFILE, replace(PROFILE, slots=None, context_tokens=None, engine_version=None, tok_s=None,
+                      pace=LinearPace(0.01, 0.002, step_sequence_s=0.01),
                       errors=FitErrors(0, None, None, None, None), is_complete=False)],
 )  # fmt: skip
 def test_there_and_back(tmp_path: Path, profile: Profile) -> None:
@@ -54,12 +55,13 @@ def test_there_and_back(tmp_path: Path, profile: Profile) -> None:
 
 
 def test_a_profile_of_fewer_figures_still_loads() -> None:
-    """A tail attends like any prompt then; figures that are not used any more do no harm."""
+    """A tail attends like any prompt then, and gaps cost nothing; figures no longer used do no harm."""
     fields = profile_to_json(PROFILE)
-    del fields["pace"]["tail_attention_s"]
+    del fields["pace"]["tail_attention_s"], fields["pace"]["step_gap_s"]
     fields["pace"] |= {"mixed_ratio": 2.5, "cached_token_s": 1e-4}
     pace = profile_from_json(fields).pace
     assert pace.tail_attention_s == pace.attention_s == PROFILE.pace.attention_s
+    assert pace.gaps_s(2) == 0.0 < PROFILE.pace.gaps_s(2)
 
 
 def test_slots_to_plan_with() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from spillway.planner.node_model import NodeModel, load_fit
 from spillway.slo.forecast import forecast, miss_weight
 from spillway.slo.learner import PaceLearner
 from spillway.slo.margin import Margin, Quantile
-from spillway.slo.pace import LinearPace
+from spillway.slo.pace import LinearPace, usual_gaps
 from spillway.slo.usual_work import UsualWork, weighed_s
 from spillway.vocabulary import Load
 
@@ -153,6 +154,37 @@ def test_cached_prompts_teach_the_same_pace() -> None:
     assert pace is not None
     assert pace.prefill_s(6000, 0) == pytest.approx(truth.prefill_s(6000, 0), rel=0.01)
     assert pace.prefill_s(6000, 5500) == pytest.approx(truth.prefill_s(6000, 5500), rel=0.01)
+
+
+def test_gaps_are_the_mean_over_all_choices_of_slots() -> None:
+    """Counted over every set of busy slots that there is."""
+    for slots in range(1, 8):
+        for batch in range(1, slots + 1):
+            sets = list(combinations(range(slots), batch))
+            gaps = sum(b - a > 1 for chosen in sets for a, b in pairwise(chosen))
+            assert usual_gaps(batch, slots) == pytest.approx(gaps / len(sets))
+    assert usual_gaps(9, 4) == usual_gaps(0, 4) == usual_gaps(2, 0) == 0.0
+
+
+def test_known_gaps_are_not_taken_for_a_slower_node() -> None:
+    """A node whose gaps the profile tells is found as fast as it was, whatever the batch."""
+    truth = LinearPace(0.02, 0.001, 0.0, 0.01, 0.005, 1e-6, step_gap_s=0.02, slots=4)
+    learner = PaceLearner(truth)
+    random = np.random.default_rng(5)
+    for i in range(200):
+        batch = float(random.integers(1, 5))
+        learner.note_decode(float(i), truth.decode_step_s(batch, 500.0), batch, 500.0)
+    pace = learner.pace(200.0)
+    assert pace is not None
+    for batch in (1.0, 2.0, 3.0, 4.0):
+        assert pace.decode_step_s(batch, 500) == pytest.approx(truth.decode_step_s(batch, 500), rel=0.01)
+
+
+def test_a_few_tokens_behind_a_long_history_take_longer_than_their_length_says() -> None:
+    """Where fewer than 64 are read at once each pair takes its own time."""
+    pace = LinearPace(prefill_token_s=0.001, attention_s=1e-6, tail_attention_s=5e-6)
+    assert pace.prefill_s(464, 400) == pytest.approx(0.064 + 1e-6 * 64 * 432)
+    assert pace.prefill_s(463, 400) == pytest.approx(0.063 + 5e-6 * 63 * 431.5)
 
 
 @pytest.mark.parametrize("profile", [None, TRUTH])

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from spillway.cli.bench_options import BenchOptions
     from spillway.measuring.campaign import Measured
     from spillway.planner.profile import Profile
+    from spillway.slo.pace import LinearPace
 
 __all__ = ["bench_live"]
 
 SCHEMA = "spillway.bench/1"
+GAP_RATIO = 0.1
+"""Of a step with two answers, what a gap must add to be worth a word (guess)."""
 Show = Callable[[float, str], None]
 
 
@@ -144,6 +147,7 @@ def _text(measured: Measured, profile: Profile, path: Path) -> str:
             f"prefill  {reading}  (tok/s)",
             f"decode   {writing}  (tok/s, by sequences at once)",
             f"slots    {limit}; {profile.best_slots} reach nearly all of its speed",
+            *_gaps(pace, _usual_prompt(measured)),
             f"error    TTFT {_share(errors.ttft_median_ratio)} median, {_share(errors.ttft_p90_ratio)} p90; "
             f"ITL {_share(errors.itl_median_ratio)} median, {_share(errors.itl_p90_ratio)} p90 "
             f"on {errors.probes} probes that the fit had not seen",
@@ -151,6 +155,18 @@ def _text(measured: Measured, profile: Profile, path: Path) -> str:
             f"use it   spillway plan --profile {path}   or   profile: {path}   under the node",
         ]
     )
+
+
+def _gaps(pace: LinearPace, prompt_tokens: int) -> list[str]:
+    """A line where an idle slot between busy ones costs much, and what to try."""
+    pair_s = pace.decode_step_s(2, prompt_tokens) - pace.gaps_s(2)
+    if pace.step_gap_s < GAP_RATIO * pair_s:
+        return []
+    return [
+        f"gaps     two answers take {1e3 * pair_s:.1f} ms a token side by side and "
+        f"{1e3 * pace.step_gap_s:.1f} ms more with an idle slot between them: "
+        "fewer slots or --kv-unified may be faster, measure both"
+    ]
 
 
 def _usual_prompt(measured: Measured) -> int:

@@ -11,7 +11,7 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from spillway.engines.wire import WireError
 from spillway.errors import MeasureFailed
@@ -165,6 +165,7 @@ class Campaign:
         for _ in range(ROUNDS):
             plan = self._plan(most)
             waves = [*plan.alone(), plan.batch(most, is_long=True), *map(plan.batch, _ladder(most))]
+            waves += plan.apart()
             waves += self._probes(plan, most)
             await self._play_all(self._shuffled(waves))
 
@@ -209,16 +210,17 @@ class Campaign:
             best = max(best, speed)
 
     def _plan(self, most: int) -> Plan:
-        return Plan.made_for(
+        plan = Plan.made_for(
             self._pace(),
             self._limits.duration_s,
             self._target.context_tokens,
             self._prompts.shortest_tokens,
             most,
         )
+        return replace(plan, slots=self._target.slots or 0) if self._target.lets_choose_slots else plan
 
     def _pace(self) -> LinearPace:
-        return fit_pace(self.measured.reads, self.measured.steps)
+        return fit_pace(self.measured.reads, self.measured.steps, self.measured.slots)
 
     async def _play_all(self, waves: Iterable[Wave]) -> None:
         for wave in waves:
@@ -278,7 +280,7 @@ class Campaign:
             text = self._prompts.continued(self._last_text, ask.prompt_tokens)
         else:
             self._last_text = text = self._prompts.of_tokens(ask.prompt_tokens)
-        answer = await self._target.ask(text, ask.output_tokens, patience_s)
+        answer = await self._target.ask(text, ask.output_tokens, patience_s, ask.slot)
         if answer.prompt_tokens is None:
             return Answered(answer.sent_s, answer.piece_s, ask.prompt_tokens, 0, answer.output_tokens)
         return answer
@@ -303,9 +305,10 @@ class Campaign:
             return
         if wave.size == 1:
             self._keep_alone(answers[0])
-        elif (step := step_of(answers)) is not None:
+        elif (step := step_of(answers, wave.gaps)) is not None:
             self.measured.steps.append(step)
-            self.measured.tok_s.setdefault(step.batch, []).append(step.batch / step.seconds)
+            if not wave.gaps:
+                self.measured.tok_s.setdefault(step.batch, []).append(step.batch / step.seconds)
 
     def _keep_alone(self, answer: Answered) -> None:
         prompt = answer.prompt_tokens or self._prompts.shortest_tokens
@@ -319,7 +322,7 @@ class Campaign:
             self.measured.warnings.append(sentence)
 
 
-def step_of(answers: Sequence[Answered]) -> Step | None:
+def step_of(answers: Sequence[Answered], gaps: int = 0) -> Step | None:
     """The mean step while all of them wrote; ``None`` when that was for less than four tokens."""
     start_s = max(answer.piece_s[0] for answer in answers)
     end_s = min(answer.piece_s[-1] for answer in answers)
@@ -331,7 +334,7 @@ def step_of(answers: Sequence[Answered]) -> Step | None:
     if mean < 4 or end_s <= start_s:
         return None
     held = sum((answer.prompt_tokens or 0) + answer.tokens / 2 for answer in answers) / len(answers)
-    return Step(len(answers), held, (end_s - start_s) / mean)
+    return Step(len(answers), held, (end_s - start_s) / mean, gaps)
 
 
 def _running_together(answers: Sequence[Answered]) -> int:

@@ -1,4 +1,4 @@
-"""Measured times become seven figures of a node; pure arithmetic.
+"""Measured times become eight figures of a node; pure arithmetic.
 
 Errors count relative to what was measured, so a short prompt weighs as much as a long one, and a point far
 off the others (another process took the core) weighs little: Huber's weights, a few rounds of them.
@@ -42,19 +42,38 @@ class Step:
     batch: int
     context_tokens: float
     seconds: float
+    gaps: int = 0
+    """Between the slots that wrote, as far as they could be chosen."""
 
 
-def fit_pace(reads: Sequence[Read], steps: Sequence[Step]) -> LinearPace:
-    """The figures that fit best, none negative; those without a sample stay 0."""
-    read, step = [0.0] * 4, [0.0] * 3
-    if reads:
-        has_tails = any(_is_tail(r) for r in reads)
-        read = non_negative_fit([_read_columns(r, has_tails) for r in reads], [r.seconds for r in reads])
-        if not has_tails:
-            read[3] = read[2]
-    if steps:
-        step = non_negative_fit([_step_columns(s) for s in steps], [s.seconds for s in steps])
-    return LinearPace(read[0], read[1], read[2], step[0], step[1], step[2], tail_attention_s=read[3])
+def fit_pace(reads: Sequence[Read], steps: Sequence[Step], slots: int | None = None) -> LinearPace:
+    """The figures that fit best, none negative; those without a sample stay 0.
+
+    ``slots`` are those that gaps may lie between.
+    """
+    base_s, token_s, attention_s, tail_s = _fit_reads(reads)
+    step_s, sequence_s, context_s, gap_s = _fit_steps(steps)
+    return LinearPace(
+        base_s, token_s, attention_s, step_s, sequence_s, context_s,
+        tail_attention_s=tail_s, step_gap_s=gap_s, slots=slots or 0 if gap_s else 0,
+    )  # fmt: skip
+
+
+def _fit_reads(reads: Sequence[Read]) -> list[float]:
+    """Seconds of a prompt, a token, a pair and a pair of a tail."""
+    if not reads:
+        return [0.0] * 4
+    has_tails = any(_is_tail(read) for read in reads)
+    columns = [_read_columns(read, has_tails) for read in reads]
+    found = non_negative_fit(columns, [read.seconds for read in reads])
+    return found if has_tails else [*found[:3], found[2]]
+
+
+def _fit_steps(steps: Sequence[Step]) -> list[float]:
+    """Seconds of a step, a sequence, a token in a cache and a gap."""
+    if not steps:
+        return [0.0] * 4
+    return non_negative_fit([_step_columns(step) for step in steps], [step.seconds for step in steps])
 
 
 def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:
@@ -114,5 +133,5 @@ def _fresh(read: Read) -> float:
     return max(read.prompt_tokens - read.cached_tokens, 1.0)
 
 
-def _step_columns(step: Step) -> tuple[float, float, float]:
-    return 1.0, float(step.batch), step.batch * step.context_tokens
+def _step_columns(step: Step) -> tuple[float, float, float, float]:
+    return 1.0, float(step.batch), step.batch * step.context_tokens, float(step.gaps)

@@ -22,7 +22,7 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
     """The fitted profile; MeasureFailed when there is too little to fit."""
     _refuse_too_little(measured, target)
     most = measured.slots or measured.tested_concurrency
-    pace = fit_pace(measured.reads, measured.steps)
+    pace = fit_pace(measured.reads, measured.steps, measured.slots)
     held = median(read.prompt_tokens for read in measured.reads)
     errors = fit_errors(pace, most, measured.probes)
     warnings = list(measured.warnings)

@@ -38,8 +38,18 @@ class Target:
     runs_to_limit: bool = True
     """Whether it is asked to write on to the limit whatever the model says; not every engine knows that."""
 
-    async def ask(self, text: str, output_tokens: int, patience_s: float) -> Answered:
-        """One answer of at most so many tokens, exactly so many where the engine can be told."""
+    @property
+    def lets_choose_slots(self) -> bool:
+        """Whether a request can name the slot that answers it."""
+        return self.kind == "llamacpp" and self.slots is not None
+
+    async def ask(
+        self, text: str, output_tokens: int, patience_s: float, slot: int | None = None
+    ) -> Answered:
+        """One answer of at most so many tokens, exactly so many where the engine can be told.
+
+        ``slot`` names the one to answer; only where ``lets_choose_slots``.
+        """
         body: dict[str, Any] = {
             "model": self.model,
             "messages": [{"role": "user", "content": text}],
@@ -48,6 +58,8 @@ class Target:
             "stream": True,
             "stream_options": {"include_usage": True},
         }
+        if slot is not None:
+            body["id_slot"] = slot
         if not self.runs_to_limit:
             return await self._send(body, patience_s)
         try:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from spillway.slo.pace import LinearPace
@@ -32,6 +33,8 @@ class Ask:
     delay_s: float = 0.0
     continues: bool = False
     """Begins like the last prompt that was sent alone, so that a prefix cache can help."""
+    slot: int | None = None
+    """Who should answer, where the engine lets one choose."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,12 @@ class Wave:
     def size(self) -> int:
         """Requests in it."""
         return len(self.asks)
+
+    @property
+    def gaps(self) -> int:
+        """Gaps between the slots it asks for."""
+        slots = sorted(ask.slot for ask in self.asks if ask.slot is not None)
+        return sum(after - before > 1 for before, after in pairwise(slots))
 
     @property
     def tokens(self) -> int:
@@ -61,6 +70,8 @@ class Plan:
     output_tokens: int
     batch_output_tokens: int
     pace: LinearPace
+    slots: int = 0
+    """Slots that can be chosen by number; 0 where the engine chooses."""
 
     @classmethod
     def made_for(
@@ -105,9 +116,18 @@ class Plan:
         return [(known, tail) for known, tail in pairs if known >= 2 * short]
 
     def batch(self, size: int, is_long: bool = False) -> Wave:
-        """So many requests at once, with short prompts or middling ones."""
+        """So many requests at once, with short prompts or middling ones, side by side."""
         prompt = self.lengths[len(self.lengths) // 2] if is_long else self.shortest_tokens
-        return Wave("batch", (Ask(prompt, self.batch_output_tokens),) * size)
+        return self._batch(prompt, range(size))
+
+    def apart(self) -> list[Wave]:
+        """Two requests at once with an idle slot between them, if there is one."""
+        return [self._batch(self.shortest_tokens, (0, 2))] if self.slots > 2 else []
+
+    def _batch(self, prompt_tokens: int, slots: Sequence[int]) -> Wave:
+        ask = Ask(prompt_tokens, self.batch_output_tokens)
+        can_choose = max(slots) < self.slots
+        return Wave("batch", tuple(replace(ask, slot=slot if can_choose else None) for slot in slots))
 
     def probes(self, most: int, dice: random.Random) -> Iterator[Wave]:
         """Waves kept from the fit, unlike the others: odd lengths, one after another at odd moments."""

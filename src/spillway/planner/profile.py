@@ -17,7 +17,7 @@ from datetime import date
 from pathlib import Path
 from typing import Any, TypeGuard
 
-from msgspec import structs
+import msgspec
 
 from spillway.errors import ConfigError
 from spillway.slo.pace import LinearPace
@@ -37,8 +37,8 @@ SCHEMA = "spillway.profile/1"
 PACE_KEYS = (
     "prefill_base_s", "prefill_token_s", "attention_s", "step_base_s", "step_sequence_s", "step_context_s",
 )  # fmt: skip
-LATER_KEYS = {"tail_attention_s": "attention_s"}
-"""Figures that came later, and those that stand for them where a profile does not have them."""
+LATER_KEYS = ("tail_attention_s", "step_gap_s")
+"""Figures that came later and that a profile may lack."""
 MAX_BYTES = 1_000_000
 
 
@@ -163,7 +163,7 @@ def profile_from_json(fields: Any) -> Profile:
         best_slots=_count(fields, "best_slots") or 1,
         tested_concurrency=_count(fields, "tested_concurrency") or 1,
         context_tokens=_count(fields, "context_tokens", may_miss=True),
-        pace=_pace(_mapping(fields, "pace")),
+        pace=_pace(_mapping(fields, "pace"), _count(fields, "slots", may_miss=True)),
         errors=FitErrors(
             _count(errors, "probes", least=0) or 0,
             *(
@@ -178,13 +178,14 @@ def profile_from_json(fields: Any) -> Profile:
     )
 
 
-def _pace(fields: Mapping[str, Any]) -> LinearPace:
+def _pace(fields: Mapping[str, Any], slots: int | None) -> LinearPace:
     """The figures, none negative; one that could make a node infinitely fast is refused."""
-    values = [_seconds(fields, key) for key in PACE_KEYS]
-    if values[0] + values[1] <= 0 or values[3] + values[4] <= 0:
-        raise ValueError("says that the node takes no time")
-    later = {key: _seconds(fields, key if key in fields else older) for key, older in LATER_KEYS.items()}
-    return structs.replace(LinearPace(*values), **later)
+    known = {"tail_attention_s": fields.get("attention_s"), "step_gap_s": 0.0, **fields}
+    found: dict[str, float] = {key: _seconds(known, key) for key in (*PACE_KEYS, *LATER_KEYS)}
+    for base, each in (("prefill_base_s", "prefill_token_s"), ("step_base_s", "step_sequence_s")):
+        if found[base] + found[each] <= 0:
+            raise ValueError("says that the node takes no time")
+    return msgspec.convert({**found, "slots": slots or 0 if found["step_gap_s"] else 0}, LinearPace)
 
 
 def _seconds(fields: Mapping[str, Any], key: str) -> float:

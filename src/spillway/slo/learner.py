@@ -91,13 +91,14 @@ class PaceLearner:
     def note_decode(self, now_s: float, step_s: float, batch: float, context_tokens: float) -> None:
         """A step took that long with so many sequences of that mean context."""
         known = self._decode.coefficients
+        gaps_s = self._profile.gaps_s(batch)
         y = max(step_s, 1e-6)
         x = (1.0, batch, batch * context_tokens)
         if known is not None:
-            expected = sum(c * value for c, value in zip(known, x, strict=True))
+            expected = sum(c * value for c, value in zip(known, x, strict=True)) + gaps_s
             if expected > 0.0:
                 self._decode_drift.learn(y / expected, now_s)
-        self._decode.learn(x, y)
+        self._decode.learn(x, max(y - gaps_s, y * 0.1))
 
     def _shape(self) -> LinearPace | None:
         prefill, decode = self._prefill.coefficients, self._decode.coefficients
@@ -112,4 +113,6 @@ class PaceLearner:
             step[1],
             step[2],
             self._profile.tail_attention_s,
+            self._profile.step_gap_s,
+            self._profile.slots,
         )
