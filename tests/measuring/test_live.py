@@ -64,7 +64,7 @@ async def test_a_profile_comes_out(target: Target) -> None:
 async def test_a_hidden_limit_of_slots_is_found(target: Target) -> None:
     """An engine that does not tell its slots shows them: further requests start when others end."""
     target.slots = None
-    measured = await Campaign(target, Limits(duration_s=6, max_concurrency=8), seed=5).run()
+    measured = await Campaign(target, Limits(duration_s=9, max_concurrency=8), seed=5).run()
     assert measured.slots == SLOTS
     assert measured.tested_concurrency == SLOTS
 

@@ -22,7 +22,7 @@ from .conftest import Running, serve, upstream_of
 PATIENCE = Deadlines(connect_s=1.5, first_token_s=1.5, stall_s=1.0, total_s=4.0, load_s=0.5)
 BUDGET_S = 6.0
 """No request may take longer: a first-token limit, a stall, and an alternate on a busy machine."""
-AT_ONCE = 48
+AT_ONCE = 24
 HARMLESS = {
     *(Fault.HEALTHY, Fault.SLOW_HEADERS, Fault.SLOW_FIRST_TOKEN, Fault.ROLE_THEN_SLOW, Fault.SLOW_TOKENS),
     *(Fault.MISSING_DONE, Fault.NEVER_ENDS, Fault.MISSING_USAGE, Fault.USAGE_ON_LAST_CHUNK),
