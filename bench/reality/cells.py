@@ -1,4 +1,4 @@
-"""One load after another: predicted, then run until the machine let it run undisturbed."""
+"""One load: predicted, and run as often as is asked."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from bench.reality.foresee import (
     workload_of,
 )
 from bench.reality.mixes import Mix, draw, mean_gap_s
-from bench.reality.quiet import Disturbed, undisturbed
 from bench.reality.scene import Limits, gateway
 from spillway.measuring.prompts import Prompts
 from spillway.measuring.target import Target
@@ -27,16 +26,12 @@ from spillway.measuring.waits import waits
 from spillway.planner.profile import Profile
 from spillway.vocabulary import Objective
 
-__all__ = ["CALM_RATIO", "Cell", "Direct", "Load", "cell_from_json", "through_gateway"]
+__all__ = ["Cell", "Direct", "Load", "cell_from_json", "middle", "through_gateway"]
 
 SECONDS, FEWEST, MOST = 15.0, 40, 150
 """How long a load should last, and within which numbers of requests."""
 REFERENCE_TOKENS, REFERENCE_TIMES = (64, 24), 5
 """Tokens to read and to write of the request that tells how fast the machine is now, and how often."""
-CALM_RATIO = 0.12
-"""Waiting for a core, or speed off by, up to which a run counts as undisturbed."""
-GIVE_UP_RATIO = 0.25
-"""Waiting at which a run is broken off and begun again."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +48,7 @@ class Load:
 
 @dataclass(frozen=True)
 class Cell:
-    """One load: predicted and real."""
+    """One run of a load, or the middle of several: predicted and real."""
 
     mix: str
     rate: float
@@ -66,22 +61,32 @@ class Cell:
     speed_ratio: float | None
     """A single request's time before and after the run over its time in the profile: above 1 the machine
     was slower."""
-    tries: int
     told_share: float | None = None
     real_share: float | None = None
     errors: int = 0
     raw: tuple[tuple[float, int, int, float, float], ...] = ()
     """Requests that the node answered: sent at, prompt and answer tokens, seconds to first and last token."""
+    runs: int = 1
+    spread: float = 0.0
+    """By how much the longest of the runs exceeds the shortest, in the time that differs most."""
 
-    @property
-    def disturbance(self) -> float:
-        """The larger of waiting and difference in speed."""
-        return max(self.waited_ratio, abs((self.speed_ratio or 1.0) - 1.0))
 
-    @property
-    def is_calm(self) -> bool:
-        """Whether the run says something of the model rather than of the machine's other work."""
-        return self.disturbance <= CALM_RATIO
+def middle(runs: Sequence[Cell]) -> Cell:
+    """All runs of one load as one: the median of each figure."""
+    real = [cell.real.all() for cell in runs]
+    speeds = [cell.speed_ratio for cell in runs if cell.speed_ratio is not None]
+    shares = [cell.real_share for cell in runs if cell.real_share is not None]
+    return replace(
+        runs[0],
+        real=Quantiles(*map(median, zip(*real, strict=True))),
+        waited_ratio=median(cell.waited_ratio for cell in runs),
+        speed_ratio=median(speeds) if speeds else None,
+        real_share=median(shares) if shares else None,
+        errors=sum(cell.errors for cell in runs),
+        raw=(),
+        runs=len(runs),
+        spread=max(max(times) / min(times) - 1.0 for times in zip(*real, strict=True)),
+    )
 
 
 def cell_from_json(fields: dict[str, Any]) -> Cell:
@@ -114,22 +119,14 @@ class Direct:
         asked = await self._play([asking])
         return Load(mix, rate, warming, requests, asked[0].cached_tokens or 0)
 
-    async def cell(self, load: Load, must_end: bool) -> Cell | None:
-        """Predicted, then run; ``None`` when it was broken off because the engine had to wait for others."""
+    async def cell(self, load: Load) -> Cell:
+        """Predicted, then run once."""
         told = foresee(workload_of(load.requests, load.cached_tokens), self._profile, None, Objective())
-        cell = await self._run(load, must_end)
-        times = quantiles_of(told.ttft_s.tolist(), told.total_s.tolist())
-        return None if cell is None else replace(cell, told=times)
-
-    async def _run(self, load: Load, must_end: bool) -> Cell | None:
         await self._play(load.warming)
         began = waits(self._pid)
-        limit = 2.0 if must_end else GIVE_UP_RATIO
-        try:
-            seen = await undisturbed(self._play(load.requests), self._pid, limit)
-        except Disturbed:
-            return None
-        return cell_of(load, seen, waits(self._pid).since(began))
+        seen = await self._play(load.requests)
+        cell = cell_of(load, seen, waits(self._pid).since(began))
+        return replace(cell, told=quantiles_of(told.ttft_s.tolist(), told.total_s.tolist()))
 
     async def _play(self, requests: Sequence[Request]) -> list[Seen]:
         return await play(Caller.of_target(self._target), requests)
@@ -153,30 +150,25 @@ class Direct:
         return median(ratios)
 
 
-async def through_gateway(
-    folder: Path, twin: Path, profile: Profile, load: Load, limits: Limits, must_end: bool
-) -> Cell | None:
-    """The load through a fresh gateway that knows the profile: above all, the share that stayed local."""
+async def through_gateway(folder: Path, twin: Path, profile: Profile, load: Load, limits: Limits) -> Cell:
+    """The load once through a fresh gateway that knows the profile: above all, the share that stays local."""
     objective = Objective("default", limits.ttft_ms / 1e3, limits.total_ms / 1e3, 0.95)
     policy = Limited(objective, [request.output_tokens for request in load.requests])
     told = foresee(workload_of(load.requests, load.cached_tokens), profile, policy, objective)
-    cell = await _through(folder, twin, load, limits, must_end)
+    cell = await _through(folder, twin, load, limits)
     local = told.is_local
     times = quantiles_of(told.ttft_s[local].tolist(), told.total_s[local].tolist())
-    return None if cell is None else replace(cell, told=times, told_share=told.local_share)
+    return replace(cell, told=times, told_share=told.local_share)
 
 
-async def _through(folder: Path, twin: Path, load: Load, limits: Limits, must_end: bool) -> Cell | None:
+async def _through(folder: Path, twin: Path, load: Load, limits: Limits) -> Cell:
     (folder / "reality.db").unlink(missing_ok=True)
     async with gateway(folder, twin, folder / "twin.json", limits) as up:
         caller = Caller.of_gateway(up.url)
-        await play(caller, load.warming)
-        began = waits(up.engine_pid)
-        limit = 2.0 if must_end else GIVE_UP_RATIO
         try:
-            seen = await undisturbed(play(caller, load.requests), up.engine_pid, limit)
-        except Disturbed:
-            return None
+            await play(caller, load.warming)
+            began = waits(up.engine_pid)
+            seen = await play(caller, load.requests)
         finally:
             await caller.client.close()
         waited = waits(up.engine_pid).since(began)
@@ -198,7 +190,6 @@ def cell_of(load: Load, seen: Sequence[Seen], waited: float) -> Cell:
         real=real,
         waited_ratio=waited,
         speed_ratio=None,
-        tries=1,
         errors=sum(one.error is not None for one in seen),
         raw=tuple((r.at_s, r.prompt_tokens, r.output_tokens, s.ttft_s, s.total_s) for r, s in pairs),
     )

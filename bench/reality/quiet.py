@@ -4,15 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import Any, TypeVar
 
-from spillway.measuring.waits import waits
-
-__all__ = ["Disturbed", "calm", "children", "undisturbed"]
-
-T = TypeVar("T")
+__all__ = ["calm", "children"]
 
 
 def children(pid: int) -> list[int]:
@@ -42,22 +36,3 @@ async def calm(patience_s: float, share: float = 0.15, looks_s: float = 2.0) -> 
             return True
         if time.monotonic() > ends_s:
             return False
-
-
-class Disturbed(Exception):
-    """The watched process waited too long for a core."""
-
-
-async def undisturbed(work: Coroutine[Any, Any, T], pid: int, limit_ratio: float, grace_s: float = 4.0) -> T:
-    """What ``work`` returns; Disturbed, and the work is cancelled, once the process waits too much."""
-    task = asyncio.create_task(work)
-    began_s, began = time.monotonic(), waits(pid)
-    try:
-        while not task.done():
-            await asyncio.wait([task], timeout=1.0)
-            if time.monotonic() - began_s > grace_s and waits(pid).since(began) > limit_ratio:
-                raise Disturbed
-        return task.result()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)

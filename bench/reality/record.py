@@ -8,7 +8,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench.reality.cells import Cell, Load, cell_from_json
+from bench.reality.cells import Cell, Load, cell_from_json, middle
 from bench.reality.mixes import MIXES
 from spillway.planner.profile import Profile, profile_from_json, profile_to_json
 
@@ -16,12 +16,12 @@ __all__ = ["Record"]
 
 
 class Record:
-    """The profile and the cells; of several runs of one load the least disturbed is kept."""
+    """The profile and every run of every load."""
 
     def __init__(self, path: Path | None) -> None:
         self.profile: Profile | None = None
         self._path = path
-        self._cells: dict[tuple[str, float, bool], Cell] = {}
+        self._runs: dict[tuple[str, float, bool], list[Cell]] = {}
 
     @classmethod
     def read(cls, path: Path | None) -> Record:
@@ -30,33 +30,33 @@ class Record:
         if path is not None and path.exists():
             fields = json.loads(path.read_text())
             record.profile = profile_from_json(fields["profile"])
-            for cell in map(cell_from_json, fields["cells"]):
-                record._cells[_key(cell)] = cell
+            for cell in map(cell_from_json, fields["runs"]):
+                record._runs.setdefault(_key(cell), []).append(cell)
         return record
 
     @property
     def cells(self) -> list[Cell]:
-        """Those of the node alone first, then by mix and rate."""
-        places = {mix.name: place for place, mix in enumerate(MIXES)}
-        order = sorted(self._cells, key=lambda key: (key[2], places.get(key[0], len(places)), key[1]))
-        return [self._cells[key] for key in order]
+        """Each load's runs as one; those of the node alone first, then by mix and rate."""
+        return [middle(runs) for runs in self._in_order()]
 
-    def has(self, load: Load, routed: bool) -> bool:
-        """Whether an undisturbed run of that load is known."""
-        cell = self._cells.get((load.mix.name, load.rate, routed))
-        return cell is not None and cell.is_calm
+    def _in_order(self) -> list[list[Cell]]:
+        places = {mix.name: place for place, mix in enumerate(MIXES)}
+        order = sorted(self._runs, key=lambda key: (key[2], places.get(key[0], len(places)), key[1]))
+        return [self._runs[key] for key in order]
+
+    def times(self, load: Load, routed: bool) -> int:
+        """How often that load has run."""
+        return len(self._runs.get((load.mix.name, load.rate, routed), ()))
 
     def keep(self, profile: Profile) -> None:
-        """The profile on which all predictions rest; older cells rested on another."""
+        """The profile on which all predictions rest; older runs rested on another."""
         self.profile = profile
-        self._cells.clear()
+        self._runs.clear()
         self._write()
 
     def add(self, cell: Cell) -> None:
         """One more run."""
-        known = self._cells.get(_key(cell))
-        if known is None or cell.disturbance < known.disturbance:
-            self._cells[_key(cell)] = cell
+        self._runs.setdefault(_key(cell), []).append(cell)
         self._write()
 
     def _write(self) -> None:
@@ -66,7 +66,7 @@ class Record:
             "measured_on": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": f"{platform.machine()}, {platform.system()}",
             "profile": profile_to_json(self.profile),
-            "cells": [asdict(cell) for cell in self.cells],
+            "runs": [asdict(cell) for runs in self._in_order() for cell in runs],
         }
         self._path.write_text(json.dumps(fields, indent=1))
 

@@ -2,16 +2,17 @@
 
 ::
 
-    python -m bench.reality.run [--quick] [--patience-s 3600] [--json FILE] [--only direct|gateway]
+    python -m bench.reality.run [--quick] [--times 3] [--patience-s 600] [--json FILE] [--only direct|gateway]
 
 The node is the demo model's slow twin on the embedded llama.cpp: one thread, four slots. The measurement of
 ``spillway bench`` makes a profile of it. Then fresh loads (mixes × rates, fixed seeds) are predicted by the
 planner's simulator from arrivals, lengths and profile alone, and run for real: straight to the engine for the
 times, and through the gateway with a simulated cloud for the share that stays local.
 
-A run in which the engine had to wait for a core, or was not as fast before and after as when it was measured,
-says more of the machine than of the model: it is repeated in quieter moments while patience lasts, the least
-disturbed run counts, and how disturbed it was stands in the table. Nothing is left out for being wrong.
+Each load runs several times, all of them in turn, so that the runs of one lie minutes apart: a machine that
+others use too is now faster and now slower. The prediction is compared with the median of each figure over
+all runs of a load; none is left out. How far the runs differ, how long the engine waited for a core, and how
+fast single requests were around the load (over what the profile says), stands in the table.
 """
 
 from __future__ import annotations
@@ -22,7 +23,6 @@ import json
 import sys
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -51,7 +51,7 @@ QUIET_S = 60.0
 """Longest wait for a quiet moment before one run."""
 COLUMNS = (
     "mix", "rate", "requests", "TTFT p50", "TTFT p95", "total p50", "total p95", "local share", "core wait",
-    "speed", "tries",
+    "speed", "runs", "differ",
 )  # fmt: skip
 
 
@@ -66,7 +66,10 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="two mixes, two rates")
     parser.add_argument("--blocks", type=int, default=80, help="identity blocks that slow the model")
     parser.add_argument("--bench-s", type=float, default=60.0, help="seconds of the measurement")
-    parser.add_argument("--patience-s", type=float, default=3600.0, help="longest wait for quiet moments")
+    parser.add_argument("--times", type=int, default=3, help="runs of each load")
+    parser.add_argument(
+        "--patience-s", type=float, default=600.0, help="longest wait for quiet moments, in all"
+    )
     parser.add_argument("--only", choices=("direct", "gateway"))
     parser.add_argument("--json", type=Path, help="keep everything there; what it holds already stays")
     return parser.parse_args()
@@ -89,43 +92,37 @@ async def _compare(given: argparse.Namespace) -> Record:
             bench = Direct(target, pid, profile)
             loads = [await bench.load(mix, rate) for mix, rate in asked]
 
-            async def through(load: Load, must_end: bool) -> Cell | None:
-                return await through_gateway(folder, twin, profile, load, LIMITS, must_end)
+            async def through(load: Load) -> Cell:
+                return await through_gateway(folder, twin, profile, load, LIMITS)
 
             if given.only != "gateway":
-                await _all(loads, bench.cell, bench.speed, record, given.patience_s, routed=False)
+                await _all(loads, bench.cell, bench.speed, record, given, routed=False)
             if given.only != "direct":
-                await _all(loads, through, bench.speed, record, given.patience_s, routed=True)
+                await _all(loads, through, bench.speed, record, given, routed=True)
     return record
 
 
 async def _all(
     loads: Sequence[Load],
-    run: Callable[[Load, bool], Awaitable[Cell | None]],
+    run: Callable[[Load], Awaitable[Cell]],
     speed: Callable[[], Awaitable[float]],
     record: Record,
-    patience_s: float,
+    given: argparse.Namespace,
     *,
     routed: bool,
 ) -> None:
-    """Every load has its cell: turn by turn until each ran undisturbed, or patience is over."""
-    ends_s = time.monotonic() + patience_s
-    tries: Counter[tuple[str, float]] = Counter()
-    while True:
-        is_last = time.monotonic() > ends_s
-        left = [load for load in loads if not record.has(load, routed)]
-        for load in left:
-            await calm(0.0 if is_last else QUIET_S)
-            tries[load.mix.name, load.rate] += 1
+    """Every load has run as often as asked: all once, then all again."""
+    ends_s = time.monotonic() + given.patience_s
+    for turn in range(given.times):
+        for load in loads:
+            if record.times(load, routed) > turn:
+                continue
+            await calm(min(QUIET_S, max(0.0, ends_s - time.monotonic())))
             before = await speed()
-            cell = await run(load, is_last)
-            if cell is not None:
-                around = (before + await speed()) / 2
-                cell = replace(cell, speed_ratio=around, tries=tries[load.mix.name, load.rate])
-                print(_row(cell), file=sys.stderr, flush=True)
-                record.add(cell)
-        if is_last or not left:
-            return
+            cell = await run(load)
+            cell = replace(cell, speed_ratio=(before + await speed()) / 2)
+            print(_row(cell), file=sys.stderr, flush=True)
+            record.add(cell)
 
 
 async def _profile(target: Target, pid: int, seconds: float, patience_s: float) -> Profile:
@@ -186,7 +183,9 @@ def _row(cell: Cell) -> str:
         share = f"{cell.told_share:.0%} → {cell.real_share:.0%}"
     speed = "" if cell.speed_ratio is None else f"{cell.speed_ratio:.2f}"
     parts = [cell.mix, f"{cell.rate:.0%}", str(cell.requests), *times, share]
-    return f"| {' | '.join([*parts, f'{cell.waited_ratio:.0%}', speed, str(cell.tries)])} |"
+    return (
+        f"| {' | '.join([*parts, f'{cell.waited_ratio:.0%}', speed, str(cell.runs), f'{cell.spread:.0%}'])} |"
+    )
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -9,6 +11,7 @@ from bench.reality.cells import Cell
 from bench.reality.drive import Request
 from bench.reality.foresee import Quantiles, capacity_rps, foresee, quantiles_of, workload_of
 from bench.reality.mixes import MIXES, Mix, draw, mean_gap_s
+from bench.reality.record import Record
 from bench.reality.run import table
 from spillway.planner.profile import FitErrors, Profile
 from spillway.slo.pace import LinearPace
@@ -60,10 +63,26 @@ def test_the_table_counts_hits_and_misses() -> None:
     """Times are judged where the node was alone, shares where the gateway was before it."""
     real = Quantiles(1.0, 2.0, 3.0, 4.0)
     told = Quantiles(1.1, 2.0, 3.0, 6.0)
-    direct = Cell("m", 0.5, 50, 1.0, told, real, 0.01, 1.02, 1)
-    routed = Cell("m", 0.5, 50, 1.0, told, real, 0.01, None, 2, told_share=0.8, real_share=0.7)
+    direct = Cell("m", 0.5, 50, 1.0, told, real, 0.01, 1.02)
+    routed = Cell("m", 0.5, 50, 1.0, told, real, 0.01, None, told_share=0.8, real_share=0.7)
     text = table([direct, routed])
     assert "3 of 4 times of the node alone are within 25 %" in text
     assert "0 of 1 local shares are within 5 points" in text
     assert "6.00 → 4.00 s (+50%)" in text
-    assert direct.disturbance == pytest.approx(0.02)
+
+
+def test_runs_of_a_load_are_judged_by_their_medians(tmp_path: Path) -> None:
+    """Each figure's median counts, all runs are kept in the file, and the table says how far they differ."""
+    file = tmp_path / "runs.json"
+    record = Record.read(file)
+    record.keep(PROFILE)
+    told = Quantiles(1.0, 2.0, 3.0, 4.0)
+    reals = [Quantiles(1.0, 2.0, 3.0, 4.0), Quantiles(1.1, 2.4, 3.0, 9.0), Quantiles(0.9, 2.2, 3.0, 4.5)]
+    shares = [0.9, 0.7, 0.8]
+    for real, share in zip(reals, shares, strict=True):
+        record.add(Cell("m", 0.5, 50, 1.0, told, real, 0.0, 1.0, told_share=0.8, real_share=share, errors=1))
+    (cell,) = Record.read(file).cells
+    assert cell.real == Quantiles(1.0, 2.2, 3.0, 4.5)
+    assert (cell.real_share, cell.errors, cell.runs) == (0.8, 3, 3)
+    assert cell.spread == pytest.approx(9.0 / 4.0 - 1.0)
+    assert "| 3 | 125% |" in table([cell])
