@@ -6,13 +6,15 @@ import csv
 import gzip
 import json
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from spillway.api.facts import FIRST_CHARACTERS, LAST_CHARACTERS
 from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.readers import read_workload
@@ -41,6 +43,8 @@ class Call(NamedTuple):
     """Of the input, what was there already after the call before."""
     answers: tuple[int, ...] = ()
     """Tokens of the answers that the input repeats."""
+    form: int = 0
+    """As in ``Workload``."""
 
     @property
     def repeated(self) -> tuple[int, ...]:
@@ -72,43 +76,91 @@ class Case:
         return workload.at_rate(load * nodes * workload.span_s / work_s)
 
 
+@dataclass
+class Forms:
+    """Numbers for what a gateway would see of a request's making; 0 for what only one session has.
+
+    Sessions are drawn more than once, and a copy must tell nothing of the one it was drawn from.
+    """
+
+    _sessions: dict[Hashable, set[str]] = field(default_factory=lambda: defaultdict(set))
+    _numbers: dict[Hashable, int] = field(default_factory=dict)
+
+    def see(self, session: str, form: Hashable) -> None:
+        """One more call of that session has this form."""
+        self._sessions[form].add(session)
+
+    def number(self, form: Hashable) -> int:
+        """The same for equal forms, once all have been seen."""
+        if len(self._sessions[form]) < 2:
+            return 0
+        return self._numbers.setdefault(form, len(self._numbers) + 1)
+
+
 def _file(name: str) -> Callable[[Path], Workload]:
     return lambda data: read_workload([data / name])[0]
 
 
 def _claude_code(data: Path) -> Workload:
+    rows = _csv(data / "request_traces/claude_code_sessions.dev.csv.gz")
+    forms = _forms((row["session"], row["model"]) for row in rows)
     sessions: dict[str, list[Call]] = {}
-    for row in _csv(data / "request_traces/claude_code_sessions.dev.csv.gz"):
+    for row in rows:
         calls = sessions.setdefault(row["session"], [])
         before_s = calls[-1].after_s if calls else 0.0
         after_s = before_s + float(row["arrival_delta_s"]) if calls else 0.0
-        calls.append(_next_call(calls, after_s, int(row["input_tokens"]), int(row["output_tokens"])))
+        calls.append(_next_call(calls, after_s, *_tokens(row), forms.number(row["model"])))
     return side_by_side(list(sessions.values()))
 
 
 def _swebench(data: Path) -> Workload:
+    rows = _csv(data / "request_traces/swebench_agent_calls.dev.csv.gz")
+    forms = _forms((row["session"], _asked(row)) for row in rows)
     sessions: dict[str, list[Call]] = {}
-    for row in _csv(data / "request_traces/swebench_agent_calls.dev.csv.gz"):
+    for row in rows:
         calls = sessions.setdefault(row["session"], [])
-        calls.append(
-            _next_call(calls, float(row["t_s"]), int(row["input_tokens"]), int(row["output_tokens"]))
-        )
+        calls.append(_next_call(calls, float(row["t_s"]), *_tokens(row), forms.number(_asked(row))))
     return side_by_side(list(sessions.values()))
+
+
+def _asked(row: dict[str, str]) -> tuple[str, str]:
+    """Of a request's form what the trace tells: which model was asked for, and with how large tools."""
+    return row["model"], row["tool_definitions_chars"]
+
+
+def _tokens(row: dict[str, str]) -> tuple[int, int]:
+    return int(row["input_tokens"]), int(row["output_tokens"])
 
 
 def _agent_sessions(data: Path) -> Workload:
     """Texts, so what a call shares with the one before is known exactly, and which one it goes on from."""
-    sessions: dict[str, list[tuple[Call, str]]] = {}
     with gzip.open(data / "agent_sessions/agent_sessions.dev.jsonl.gz", "rt", encoding="utf-8") as lines:
-        written: dict[str, str] = {}
-        for row in map(json.loads, lines):
-            name, text, answer = row["session"], row["input"], row["output"]
-            calls = sessions.setdefault(name, [])
-            shared = _common_start(written.get(name, ""), text)
-            written[name] = text + answer
-            read, said, held = (size // CHARS_PER_TOKEN for size in (len(text), len(answer), shared))
-            calls.append((Call(row["t_s"], read, said, held, _answers_in(text, calls)), text))
+        rows = [json.loads(line) for line in lines]
+    forms = _forms((row["session"], _beginnings(row["input"])) for row in rows)
+    sessions: dict[str, list[tuple[Call, str]]] = {}
+    written: dict[str, str] = {}
+    for row in rows:
+        name, text, answer = row["session"], row["input"], row["output"]
+        calls = sessions.setdefault(name, [])
+        shared = _common_start(written.get(name, ""), text)
+        written[name] = text + answer
+        read, said, held = (size // CHARS_PER_TOKEN for size in (len(text), len(answer), shared))
+        form = forms.number(_beginnings(text))
+        calls.append((Call(row["t_s"], read, said, held, _answers_in(text, calls), form), text))
     return side_by_side([[call for call, _ in calls] for calls in sessions.values()])
+
+
+def _beginnings(text: str) -> tuple[str, str]:
+    """What the first and the last message of a conversation written down as one text begin with."""
+    last = max(text.rfind(f"\n{role}: ") for role in ("system", "user", "assistant", "tool")) + 1
+    return text[:FIRST_CHARACTERS], text[last : last + LAST_CHARACTERS]
+
+
+def _forms(seen: Iterable[tuple[str, Hashable]]) -> Forms:
+    forms = Forms()
+    for session, form in seen:
+        forms.see(session, form)
+    return forms
 
 
 def _answers_in(text: str, calls: Sequence[tuple[Call, str]]) -> tuple[int, ...]:
@@ -124,12 +176,14 @@ def _csv(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(lines))
 
 
-def _next_call(calls: Sequence[Call], after_s: float, input_tokens: int, output_tokens: int) -> Call:
+def _next_call(
+    calls: Sequence[Call], after_s: float, input_tokens: int, output_tokens: int, form: int = 0
+) -> Call:
     """A call that repeats the one before and its answer, as agents do; a shorter one began anew."""
     if not calls or input_tokens < calls[-1].input_tokens:
-        return Call(after_s, input_tokens, output_tokens, 0)
+        return Call(after_s, input_tokens, output_tokens, 0, (), form)
     before = calls[-1].input_tokens + calls[-1].output_tokens
-    return Call(after_s, input_tokens, output_tokens, min(before, input_tokens - 1), calls[-1].repeated)
+    return Call(after_s, input_tokens, output_tokens, min(before, input_tokens - 1), calls[-1].repeated, form)
 
 
 def _common_start(one: str, two: str) -> int:
@@ -153,17 +207,17 @@ def side_by_side(sessions: Sequence[Sequence[Call]]) -> Workload:
     random = np.random.default_rng(SEED)
     starts = np.cumsum(random.exponential(600.0, SESSIONS))
     rows = sorted(
-        (start + call.after_s, *call[1:4], *_before(call.answers))
+        (start + call.after_s, *call[1:4], call.form, *_before(call.answers))
         for start in starts.tolist()
         for call in sessions[int(random.integers(len(sessions)))]
     )
     columns = np.array(rows, dtype=np.float64).T
     inside = columns[0] <= starts[-1]  # what the last sessions still do would be a calm end
     time_s, *tokens, mean = columns[:, inside]
-    read, written, cached, last = (column.astype(np.int32) for column in tokens)
+    read, written, cached, form, last = (column.astype(np.int32) for column in tokens)
     return Workload(
         time_s, read, written, cached, np.zeros(len(read), dtype=np.int32), ("agent",), float(starts[-1]),
-        last_answer_tokens=last, mean_answer_tokens=mean,
+        last_answer_tokens=last, mean_answer_tokens=mean, form=form,
     )  # fmt: skip
 
 

@@ -33,6 +33,9 @@ SECONDS, FEWEST, MOST = 15.0, 40, 150
 REFERENCE_TOKENS, REFERENCE_TIMES = (64, 24), 5
 """Tokens to read and to write of the request that tells how fast the machine is now, and how often."""
 
+CALM_RATIO = 0.12
+"""How far from the profile's a single request's time may be around a run that says something of the model."""
+
 
 @dataclass(frozen=True)
 class Load:
@@ -67,12 +70,20 @@ class Cell:
     raw: tuple[tuple[float, int, int, float, float], ...] = ()
     """Requests that the node answered: sent at, prompt and answer tokens, seconds to first and last token."""
     runs: int = 1
+    of_runs: int = 1
+    """How many there were, those on a faster or slower machine included."""
     spread: float = 0.0
     """By how much the longest of the runs exceeds the shortest, in the time that differs most."""
 
+    @property
+    def is_calm(self) -> bool:
+        """Whether the machine was as fast as when it was measured."""
+        return abs((self.speed_ratio or 1.0) - 1.0) <= CALM_RATIO
 
-def middle(runs: Sequence[Cell]) -> Cell:
-    """All runs of one load as one: the median of each figure."""
+
+def middle(all_runs: Sequence[Cell]) -> Cell:
+    """The calm runs of one load as one, or all where none was calm: the median of each figure."""
+    runs = [cell for cell in all_runs if cell.is_calm] or all_runs
     real = [cell.real.all() for cell in runs]
     speeds = [cell.speed_ratio for cell in runs if cell.speed_ratio is not None]
     shares = [cell.real_share for cell in runs if cell.real_share is not None]
@@ -85,6 +96,7 @@ def middle(runs: Sequence[Cell]) -> Cell:
         errors=sum(cell.errors for cell in runs),
         raw=(),
         runs=len(runs),
+        of_runs=len(all_runs),
         spread=max(max(times) / min(times) - 1.0 for times in zip(*real, strict=True)),
     )
 

@@ -36,7 +36,7 @@ class Record:
 
     @property
     def cells(self) -> list[Cell]:
-        """Each load's runs as one; those of the node alone first, then by mix and rate."""
+        """Each load's calm runs as one; those of the node alone first, then by mix and rate."""
         return [middle(runs) for runs in self._in_order()]
 
     def _in_order(self) -> list[list[Cell]]:
@@ -45,8 +45,8 @@ class Record:
         return [self._runs[key] for key in order]
 
     def times(self, load: Load, routed: bool) -> int:
-        """How often that load has run."""
-        return len(self._runs.get((load.mix.name, load.rate, routed), ()))
+        """How often that load has run in calm."""
+        return sum(cell.is_calm for cell in self._runs.get((load.mix.name, load.rate, routed), ()))
 
     def keep(self, profile: Profile) -> None:
         """The profile on which all predictions rest; older runs rested on another."""

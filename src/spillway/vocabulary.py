@@ -105,6 +105,9 @@ class RequestFacts(Struct, frozen=True, kw_only=True):
     """Size of the conversation's last answer so far; ``None`` when there was none."""
     mean_answer_tokens: float | None = None
     """Geometric mean of all its answers so far."""
+    form: int | None = None
+    """Digest of how its first and its last message begin: what one program asks again and again has one form.
+    Different in each process, and never written down; ``None`` where there is no text."""
     max_output_tokens: int | None = None
     choices: int = 1
     needs: frozenset[Capability] = frozenset()

@@ -9,7 +9,7 @@ import pytest
 from spillway.api.facts import estimate_tokens, new_ids, parse_request
 from spillway.vocabulary import Operation, RequestFacts
 
-HELLO = {"role": "user", "content": "Hello!"}
+HELLO: dict[str, object] = {"role": "user", "content": "Hello!"}
 
 
 def facts(body: dict[str, object], operation: Operation = "chat") -> RequestFacts:
@@ -60,3 +60,56 @@ def test_an_empty_answer_counts_as_one_token() -> None:
     """So that its logarithm exists and it is not taken for none."""
     found = facts({"messages": [HELLO, {"role": "assistant", "content": ""}, HELLO]})
     assert (found.last_answer_tokens, found.mean_answer_tokens) == (1, 1)
+
+
+RULES: dict[str, object] = {
+    "role": "system",
+    "content": "You sort support mails into one of: order, refund, other. " * 3,
+}
+
+
+def form(*messages: dict[str, object], **fields: object) -> int:
+    """The form of a chat with these messages."""
+    found = facts({"messages": list(messages), **fields}).form
+    assert found is not None
+    return found
+
+
+def user(content: object) -> dict[str, object]:
+    """A message of a user."""
+    return {"role": "user", "content": content}
+
+
+def test_what_one_program_asks_has_one_form() -> None:
+    """Whatever follows the beginnings, in the first message and in the last; parts are read like texts."""
+    mail = "Sort this mail, please, in one word: "
+    assert form(RULES, user(mail + "Where is it?")) == form(RULES, user(mail + "I want my money back"))
+    assert form(RULES, user(mail)) == form(RULES, user([{"type": "text", "text": mail + "Where is it?"}]))
+    assert form(RULES, HELLO, user(mail)) == form(RULES, user(mail))
+    assert form(HELLO) == form(HELLO)
+
+
+def test_forms_differ_by_what_is_asked_and_of_whom() -> None:
+    """By instructions, by the last message and its role, by tools, by the format wanted and by the model."""
+    tool = {"type": "function", "function": {"name": "look_up", "parameters": {"type": "object"}}}
+    picture = {"type": "image_url", "image_url": {"url": "data:,"}}
+    found = [
+        form(RULES, HELLO),
+        form(HELLO),
+        form(RULES, user("Summarise it")),
+        form(RULES, {**HELLO, "role": "assistant"}),
+        form(RULES, HELLO, tools=[tool]),
+        form(RULES, HELLO, response_format={"type": "json_object"}),
+        form(RULES, HELLO, model="local"),
+        form(RULES, user([picture])),
+        form(RULES, user([])),
+        form(RULES, user("")),
+    ]
+    assert len(set(found)) == len(found) - 1  # no part and a picture have no text both
+    assert facts({"prompt": "Once upon"}, "completion").form != facts({"prompt": "Twice"}, "completion").form
+    nothing = [
+        facts({"prompt": [1, 2, 3]}, "completion"),
+        facts({"prompt": []}, "completion"),
+        facts({"input": "x"}, "embedding"),
+    ]
+    assert [one.form for one in nothing] == [None, None, None]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from bench.reality.cells import Cell
+from bench.reality.cells import Cell, middle
 from bench.reality.drive import Request
 from bench.reality.foresee import Quantiles, capacity_rps, foresee, quantiles_of, workload_of
 from bench.reality.mixes import MIXES, Mix, draw, mean_gap_s
@@ -72,17 +73,24 @@ def test_the_table_counts_hits_and_misses() -> None:
 
 
 def test_runs_of_a_load_are_judged_by_their_medians(tmp_path: Path) -> None:
-    """Each figure's median counts, all runs are kept in the file, and the table says how far they differ."""
+    """Each figure's median over the calm runs; all are kept, and the table says how far they differ."""
     file = tmp_path / "runs.json"
     record = Record.read(file)
     record.keep(PROFILE)
     told = Quantiles(1.0, 2.0, 3.0, 4.0)
     reals = [Quantiles(1.0, 2.0, 3.0, 4.0), Quantiles(1.1, 2.4, 3.0, 9.0), Quantiles(0.9, 2.2, 3.0, 4.5)]
     shares = [0.9, 0.7, 0.8]
-    for real, share in zip(reals, shares, strict=True):
-        record.add(Cell("m", 0.5, 50, 1.0, told, real, 0.0, 1.0, told_share=0.8, real_share=share, errors=1))
+    cells = [
+        Cell("m", 0.5, 50, 1.0, told, real, 0.0, 1.1, told_share=0.8, real_share=share, errors=1)
+        for real, share in zip(reals, shares, strict=True)
+    ]
+    slow = replace(cells[0], real=Quantiles(9.0, 9.0, 9.0, 9.0), speed_ratio=1.3)
+    assert middle([slow, slow]).real == slow.real
+    for cell in (slow, *cells):
+        record.add(cell)
     (cell,) = Record.read(file).cells
     assert cell.real == Quantiles(1.0, 2.2, 3.0, 4.5)
     assert (cell.real_share, cell.errors, cell.runs) == (0.8, 3, 3)
+    assert cell.of_runs == 4
     assert cell.spread == pytest.approx(9.0 / 4.0 - 1.0)
-    assert "| 3 | 125% |" in table([cell])
+    assert "| 3 of 4 | 125% |" in table([cell])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from bench.planner.traces import Call, _answers_in, _next_call, side_by_side
+from bench.planner.traces import Call, Forms, _answers_in, _beginnings, _next_call, side_by_side
 
 
 def test_answers_are_known_until_a_session_begins_anew() -> None:
@@ -36,3 +36,21 @@ def test_columns_hold_the_last_answer_and_the_geometric_mean() -> None:
     assert mean is not None
     assert set(zip(workload.input_tokens.tolist(), last.tolist(), strict=True)) == {(10, 0), (20, 4), (30, 1)}
     assert np.unique(mean) == pytest.approx([0.0, 4.0])
+
+
+def test_a_form_that_one_session_alone_has_is_none() -> None:
+    """Sessions are drawn more than once: what only one has would tell each copy what the other answered."""
+    forms = Forms()
+    for session, form in (("a", "x"), ("a", "y"), ("a", "y"), ("b", "x"), ("b", "z"), ("c", "z")):
+        forms.see(session, form)
+    assert [forms.number(form) for form in ("x", "y", "z", "x")] == [1, 0, 2, 1]
+    workload = side_by_side([[Call(0.0, 10, 4, 0, (), 3), Call(1.0, 20, 16, 0, (4,))]])
+    assert workload.form is not None
+    assert set(zip(workload.input_tokens.tolist(), workload.form.tolist(), strict=True)) == {(10, 3), (20, 0)}
+
+
+def test_the_first_and_the_last_message_of_a_text_begin_somewhere() -> None:
+    """The last one where a line names a role; a text without any is both."""
+    text = "system: " + "s" * 100 + "\nassistant: no\nuser: " + "u" * 100
+    assert _beginnings(text) == ("system: " + "s" * 56, "user: " + "u" * 26)
+    assert _beginnings("hello") == ("hello", "hello")

@@ -25,9 +25,11 @@ from spillway.planner.policies import (
 )
 from spillway.planner.readers import read_workload
 from spillway.planner.routed import Routed
+from spillway.planner.runs import Arrivals
 from spillway.planner.simulator import Engine, Fleet, Result, simulate
 from spillway.planner.workload import Workload
 from spillway.routing import Policy as RoutingPolicy
+from spillway.slo.lengths import NO_FORM
 from spillway.vocabulary import Objective
 
 needs_numba = pytest.mark.skipif(not compiled.can_run(), reason="numba is not installed")
@@ -83,6 +85,7 @@ def drawn(seed: int, count: int = 1500) -> tuple[Workload, Fleet, Objective]:
         span_s=float(gaps.sum()),
         last_answer_tokens=last if seed % 4 else None,
         mean_answer_tokens=mean if seed % 4 else None,
+        form=np.random.default_rng(seed).integers(0, 6, count).astype(np.int32) if seed % 3 else None,
     )
     cache = float(random.choice([math.inf, 30_000.0, 6_000.5]))
     return workload, Fleet(NODE, nodes, slots, cache), OBJECTIVES[seed % len(OBJECTIVES)]
@@ -184,6 +187,31 @@ def test_answers_before_tell_of_the_next_in_both_ways(engine: Engine) -> None:
         simulate(one, fleet, Routed(objective), objective, None, engine).local_share for one in (told, untold)
     ]
     assert shares[0] > shares[1] + 0.005
+
+
+@needs_numba
+@pytest.mark.parametrize("engine", ["interpreted", "compiled"])
+def test_forms_tell_of_answers_in_both_ways(engine: Engine) -> None:
+    """What a program asks changes decisions: more stays local where short and long answers have two forms."""
+    workload, fleet, objective = drawn(5, 3000)
+    kind = np.where(workload.output_tokens > 90, 0, 1).astype(np.int32)
+    told, untold = replace(workload, form=kind + 1), replace(workload, form=None)
+    by_model = replace(untold, model=kind, models=("long", "short"))
+    one, none, same = (
+        simulate(case, fleet, Routed(objective), objective, None, engine) for case in (told, untold, by_model)
+    )
+    assert one.local_share > none.local_share + 0.005
+    assert one.local_share == same.local_share
+
+
+def test_forms_beyond_the_most_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only the first kinds with a form are told apart; the rest are as if it were unknown."""
+    workload, fleet, _ = drawn(5)
+    forms = np.arange(len(workload), dtype=np.int32)
+    monkeypatch.setattr("spillway.planner.runs.MOST_FORMS", 10)
+    found = Arrivals.of(replace(workload, form=forms), fleet).form
+    assert found[:10].tolist() == [NO_FORM, *range(1, 10)]  # the first one's form is 0
+    assert (found[10:] == NO_FORM).all()
 
 
 def test_rows_have_the_fields_of_their_objects() -> None:

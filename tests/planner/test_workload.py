@@ -18,6 +18,7 @@ WHOLE = Workload(
     span_s=40.0,
     last_answer_tokens=COUNT * 7,
     mean_answer_tokens=5 * REAL,
+    form=COUNT + 1,
 )
 
 
@@ -32,8 +33,11 @@ def test_a_part_has_all_columns_of_its_requests() -> None:
         assert part.cached_tokens.tolist() == [100, 150]
         assert part.last_answer_tokens.tolist() == [14, 21]
         assert part.mean_answer_tokens.tolist() == [10, 15]
+        assert part.form is not None
+        assert part.form.tolist() == [3, 4]
     bare = Workload(REAL, COUNT, COUNT, None, COUNT * 0, ("m",), 4.0).only(slice(0, 2))
     assert (bare.cached_tokens, bare.last_answer_tokens, bare.mean_answer_tokens) == (None, None, None)
+    assert bare.form is None
 
 
 def test_a_faster_workload_knows_its_conversations_still() -> None:

@@ -106,7 +106,15 @@ def test_a_day_of_equal_prompts_does_no_harm() -> None:
 
 COUNTS = st.one_of(st.integers(0, 2000), st.integers(0, 10**12))
 ANSWERS = st.one_of(st.none(), st.floats(0, 1e12), st.just(math.nan), st.just(math.inf))
-PROMPTS = st.builds(Prompt, COUNTS, st.floats(0, 1e12), ANSWERS, ANSWERS, st.sampled_from([None, "a", "b"]))
+PROMPTS = st.builds(
+    Prompt,
+    COUNTS,
+    st.floats(0, 1e12),
+    ANSWERS,
+    ANSWERS,
+    st.sampled_from([None, "a", "b"]),
+    st.sampled_from([None, 1, 2]),
+)
 
 
 @given(st.lists(st.tuples(PROMPTS, st.one_of(COUNTS, ANSWERS.filter(bool))), max_size=40), PROMPTS)
@@ -124,6 +132,31 @@ def test_kinds_beyond_the_most_share_one_place(monkeypatch: pytest.MonkeyPatch) 
     lengths = taught(*[(Prompt(100, task=f"t{i}"), 50) for i in range(100)])
     assert lengths.expect(Prompt(100, task="t99")).usual == pytest.approx(50, rel=0.1)
     assert len(lengths._record.ratios) == 31
+
+
+def test_what_one_program_asks_is_told_apart_from_what_another_does() -> None:
+    """Prompts of one size have short or long answers by their form; an unknown form has what all have."""
+    answers = [(Prompt(100, form=1), 5), (Prompt(100, form=2), 800)] * 50
+    lengths = taught(*answers)
+    assert lengths.expect(Prompt(100, form=1)).usual < 40
+    assert lengths.expect(Prompt(100, form=2)).usual > 750
+    unknown = lengths.expect(Prompt(100, form=3))
+    assert unknown == lengths.expect(Prompt(100))
+    assert 200 < unknown.usual < 600
+
+
+def test_forms_make_room_for_new_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one not learned from for longest is forgotten, and what comes in its place begins anew."""
+    monkeypatch.setattr("spillway.slo.lengths.MOST_FORMS", 3)
+    lengths = taught(*[(Prompt(100, form=form), 5.0 if form == 1 else 800.0) for form in (1, 2, 3) * 40])
+    size = len(lengths._record.ratios)
+    lengths.learn(Prompt(100, form=4), 800.0)
+    assert lengths.expect(Prompt(100, form=1)) == lengths.expect(Prompt(100))
+    assert lengths.expect(Prompt(100, form=4)).usual > 500
+    for form in range(5, 50):
+        lengths.expect(Prompt(100, form=form))
+    assert lengths.expect(Prompt(100, form=2)).usual == pytest.approx(800, rel=0.2)
+    assert len(lengths._record.ratios) == size
 
 
 def test_sizes_are_told_apart_in_even_steps() -> None:

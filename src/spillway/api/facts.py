@@ -16,7 +16,7 @@ from spillway.engines.payload import Payload
 from spillway.errors import InvalidRequest
 from spillway.vocabulary import Capability, Objective, Operation, RequestFacts, Side
 
-__all__ = ["Ids", "Parsed", "new_ids", "parse_request"]
+__all__ = ["FIRST_CHARACTERS", "LAST_CHARACTERS", "Ids", "Parsed", "new_ids", "parse_request"]
 
 Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 Positive = Annotated[int, Meta(ge=1, le=2**31 - 1)]
@@ -130,6 +130,7 @@ def parse_request(
 def _chat(body: ChatBody, raw: bytes, common: dict[str, Any]) -> Parsed:
     needs: set[Capability] = {"chat"}
     tokens = 3
+    tools_bytes = 0
     answers: list[int] = []
     for message in body.messages:
         content = message.content
@@ -143,11 +144,34 @@ def _chat(body: ChatBody, raw: bytes, common: dict[str, Any]) -> Parsed:
             answers.append(written)
     if body.tools:
         needs.add("tools")
-        tokens += sum(len(bytes(tool)) for tool in body.tools) // 4
+        tools_bytes = sum(len(bytes(tool)) for tool in body.tools)
+        tokens += tools_bytes // 4
     if body.response_format is not None and body.response_format.type == "json_schema":
         needs.add("schema")
     limit = body.max_completion_tokens if body.max_completion_tokens is not None else body.max_tokens
-    return _generating(body, raw, common | _answers(answers), frozenset(needs), tokens, limit)
+    common |= _answers(answers) | {"form": _form(body, tools_bytes)}
+    return _generating(body, raw, common, frozenset(needs), tokens, limit)
+
+
+FIRST_CHARACTERS, LAST_CHARACTERS = 64, 32
+"""Of the first and of the last message, what tells a form: instructions stand before what varies (chosen on
+the sessions of ``bench.planner.traces``)."""
+
+
+def _form(body: ChatBody, tools_bytes: int) -> int:
+    """``RequestFacts.form``. Strings hash differently in each process."""
+    first, last, wanted = body.messages[0], body.messages[-1], body.response_format
+    return hash((
+        body.model, tools_bytes, wanted and wanted.type,
+        first.role, _beginning(first, FIRST_CHARACTERS), last.role, _beginning(last, LAST_CHARACTERS),
+    ))  # fmt: skip
+
+
+def _beginning(message: Message, characters: int) -> str | None:
+    """That much of its text, or of its first part's."""
+    content = message.content
+    text = content[0].text if content and not isinstance(content, str) else content
+    return text[:characters] if isinstance(text, str) else None
 
 
 def _answers(tokens: list[int]) -> dict[str, float]:
@@ -174,6 +198,9 @@ def _part_tokens(parts: list[Part], needs: set[Capability]) -> int:
 
 def _completion(body: CompletionBody, raw: bytes, common: dict[str, Any]) -> Parsed:
     tokens = _input_tokens(body.prompt)
+    first = body.prompt if isinstance(body.prompt, str) else next(iter(body.prompt), None)
+    if isinstance(first, str):
+        common["form"] = hash((body.model, first[:FIRST_CHARACTERS]))
     return _generating(body, raw, common, frozenset({"completion"}), tokens, body.max_tokens)
 
 

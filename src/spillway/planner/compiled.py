@@ -109,7 +109,7 @@ def prepare() -> None:
     if can_run():
         pace = LinearPace(step_base_s=1.0)
         ints, floats = np.zeros(0, dtype=np.int32), np.zeros(0)
-        nothing = Arrivals(floats, ints, ints, ints, ints, floats, floats, ints, floats)
+        nothing = Arrivals(floats, ints, ints, ints, ints, floats, ints, floats, ints, floats)
         play(nothing, Fleet(pace, 1, 1), AllCloud())
 
 

@@ -55,7 +55,7 @@ def learn_kept(mind: Mind, rules: Rules, n: int, is_in_time: bool, weight: float
 def learn_length(mind: Mind, i: int, job: Any) -> None:
     """One more answer has ended, here or in the cloud."""
     size, fresh = describe(mind, i, job)
-    lengths.learn_answer(mind.lengths[0], 0, size, fresh, job.output_tokens)
+    lengths.learn_answer(mind.lengths[0], 0, size, fresh, mind.forms[i], job.output_tokens)
 
 
 def learn_spilled(mind: Mind, jobs: Any, choices: Any, now_s: float) -> None:
@@ -88,7 +88,7 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
     if job.prompt_tokens > rules.most_input_tokens:
         return -1 - BUDGET
     size, fresh = describe(mind, i, job)
-    usual, long = lengths.expected(mind.lengths[0], 0, size, fresh)
+    usual, long = lengths.expected(mind.lengths[0], 0, size, fresh, mind.forms[i])
     if rules.knows_lengths:
         usual = long = float(job.output_tokens)
     work_s = _work_s(nodes[0], job, steps_s, usual)

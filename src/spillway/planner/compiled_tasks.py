@@ -24,7 +24,7 @@ from spillway.planner.runs import Arrivals
 from spillway.planner.workload import Floats
 from spillway.routing import Policy as RoutingPolicy
 from spillway.slo.forecast import kept_for_cloud_s, usable_s
-from spillway.slo.lengths import Learned
+from spillway.slo.lengths import MOST_FORMS, NO_FORM, Learned
 from spillway.slo.margin import Margin, Quantile
 from spillway.vocabulary import Deadlines, Objective
 
@@ -38,8 +38,9 @@ ALL_CLOUD, ALL_LOCAL, THRESHOLD, RESERVATION, OBSERVED, CLAIRVOYANT, OURS = rang
 EMPTY = np.zeros(0, dtype=np.bool_)
 SIZES, FRESH_SIZES = 63, 32
 """Half octaves and octaves that a count of tokens may have."""
-LENGTH_KINDS = 1 + SIZES + SIZES * FRESH_SIZES
-"""Any request, then by size, then by size and what of it is new."""
+FIRST_FORM = 1 + SIZES + SIZES * FRESH_SIZES
+LENGTH_KINDS = FIRST_FORM + MOST_FORMS
+"""Any request, then by size, then by size and what of it is new, then by all that and the form."""
 
 
 class Run(NamedTuple):
@@ -100,6 +101,8 @@ class Mind(NamedTuple):
     last_answers: NDArray[np.int32]
     mean_answers: Floats
     """What came before each request in its conversation."""
+    forms: NDArray[np.int64]
+    """Place of each request's kind with a form, or ``NO_FORM``."""
     usual: Floats
     """Work of a usual request, and the arrivals it comes from."""
     learned: NDArray[np.int64]
@@ -194,6 +197,7 @@ def _mind(nodes: int, arrivals: Arrivals) -> Mind:
         lengths=_row(Learned(LENGTH_KINDS)),
         last_answers=np.array(arrivals.last_answer_tokens, dtype=np.int32),  # copies, for one layout
         mean_answers=np.array(arrivals.mean_answer_tokens, dtype=np.float64),
+        forms=np.where(arrivals.form == NO_FORM, NO_FORM, FIRST_FORM + arrivals.form).astype(np.int64),
         usual=np.zeros(2),
         learned=np.zeros(1, dtype=np.int64),
     )

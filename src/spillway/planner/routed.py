@@ -15,7 +15,7 @@ from spillway.routing import NoEvidence, decide, reasons
 from spillway.routing import Policy as RoutingPolicy
 from spillway.slo.forecast import LEAST_FORECAST_S
 from spillway.slo.hedges import BURST, saved_after
-from spillway.slo.lengths import Lengths, OutputLengths, Prompt
+from spillway.slo.lengths import NO_FORM, Lengths, OutputLengths, Prompt
 from spillway.slo.margin import Margin, Quantile
 from spillway.slo.usual_work import UsualWork
 from spillway.vocabulary import Decision, ModelFacts, NodeSnapshot, Objective, RequestFacts
@@ -86,6 +86,7 @@ class Routed:
         self._stretches = [Quantile() for _ in nodes]
         self._last = arrivals.last_answer_tokens.tolist()
         self._mean = arrivals.mean_answer_tokens.tolist()
+        self._form = [None if form == NO_FORM else form for form in arrivals.form.tolist()]
         self._asked: deque[_Asked] = deque()
         for node in nodes:
             node.keeps_finished = True
@@ -96,7 +97,7 @@ class Routed:
         for n, node in enumerate(self._nodes):
             if node.finished:
                 self._learn(node, self._margins[n], self._stretches[n])
-        asked = Prompt(prompt, cached, self._last[index], self._mean[index])
+        asked = self._asked_for(index, prompt, cached)
         usual, long = Lengths(output, output) if self._knows_lengths else self._expect(index, asked)
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, input_grade="reported",
@@ -117,6 +118,10 @@ class Routed:
             return self._index[first.upstream]
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)
         return cloud(said)
+
+    def _asked_for(self, index: int, prompt: int, cached: int) -> Prompt:
+        """What request ``index`` tells of its answer."""
+        return Prompt(prompt, cached, self._last[index], self._mean[index], form=self._form[index])
 
     def _expect(self, index: int, asked: Prompt) -> Lengths:
         """How long the answer to request ``index`` may get; usage files do not tell its ``max_tokens``."""
@@ -153,8 +158,7 @@ class Routed:
         for job in node.finished:
             first_s, total_s = job.first_s - job.arrived_s, job.end_s - job.arrived_s
             if job.fate == ANSWERED:
-                earlier = self._last[job.request], self._mean[job.request]
-                asked = Prompt(job.prompt_tokens, job.cached_tokens, *earlier)
+                asked = self._asked_for(job.request, job.prompt_tokens, job.cached_tokens)
                 self._lengths.learn(asked, job.output_tokens)
                 stretch.learn(first_s / max(job.told_s, LEAST_FORECAST_S))
                 margin.learn(first_s <= limit_s and total_s <= whole_s)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from spillway.planner.events import Pace
 from spillway.planner.workload import Floats, Ints, Workload
+from spillway.slo.lengths import MOST_FORMS, NO_FORM
 from spillway.slo.pace import CHUNK_TOKENS
 
 __all__ = ["Arrivals", "Fleet", "Played"]
@@ -38,6 +39,8 @@ class Arrivals:
     last_answer_tokens: Ints
     mean_answer_tokens: Floats
     """Of the conversation's answers before; 0 where there was none or nobody knows."""
+    form: Ints
+    """Number of the kind with a form that ``slo.lengths`` counts it in, or its ``NO_FORM``."""
     prefill_s: Floats
     """Seconds to read the prompt on an idle node."""
     chunks: Ints
@@ -61,6 +64,7 @@ class Arrivals:
             cached,
             np.zeros(len(workload), dtype=np.int32) if last is None else last,
             np.zeros(len(workload)) if mean is None else mean,
+            _forms(workload, prompt, fresh),
             _prefill_s(fleet.pace, prompt, cached),
             chunks.astype(np.int32),
             np.zeros(len(workload)) if cloud_first_s is None else cloud_first_s,
@@ -73,6 +77,23 @@ class Arrivals:
 
     def __len__(self) -> int:
         return len(self.time_s)
+
+
+def _forms(workload: Workload, prompt: Ints, fresh: Ints) -> Ints:
+    """Each form with each size of prompt and of what is new in it is a kind; the first ones are told apart.
+
+    Where no source knows a form, the model asked for is one, as it is part of the gateway's.
+    """
+    form = workload.form
+    if form is None and len(workload.models) > 1:
+        form = workload.model + 1
+    if form is None or not len(workload):
+        return np.full(len(workload), NO_FORM, dtype=np.int32)
+    sizes = np.floor(2.0 * np.log2(np.maximum(prompt, 1))).astype(np.int64)
+    kinds = form.astype(np.int64) << 16 | sizes << 8 | np.log2(fresh).astype(np.int64)
+    _, first, place = np.unique(kinds, return_index=True, return_inverse=True)
+    turn = np.argsort(np.argsort(first))[place]
+    return np.where((form > 0) & (turn < MOST_FORMS), turn, NO_FORM).astype(np.int32)
 
 
 def _prefill_s(pace: Pace, prompt: Ints, cached: Ints) -> Floats:

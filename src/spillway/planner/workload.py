@@ -155,6 +155,8 @@ class Workload:
     """Length of the answer before, in the same conversation; 0 for none, ``None`` when no source knew."""
     mean_answer_tokens: Floats | None = None
     """Geometric mean of all answers before, in the same conversation; known where the last one is."""
+    form: Ints | None = None
+    """Number of what the gateway would tell by ``RequestFacts.form``; 0 for none."""
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -188,6 +190,7 @@ class Workload:
     def only(self, part: slice | NDArray[np.bool_]) -> Workload:
         """Those requests of it, at their times; the span is still that of the whole."""
         cached, last, mean = self.cached_tokens, self.last_answer_tokens, self.mean_answer_tokens
+        form = self.form
         return replace(
             self,
             time_s=self.time_s[part],
@@ -197,6 +200,7 @@ class Workload:
             model=self.model[part],
             last_answer_tokens=None if last is None else last[part],
             mean_answer_tokens=None if mean is None else mean[part],
+            form=None if form is None else form[part],
         )
 
 
