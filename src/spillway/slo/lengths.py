@@ -33,7 +33,7 @@ the weights after any traffic, even a day of equal prompts."""
 FEW = 10.0
 """With so many answers a kind is believed as much as the wider one that it belongs to."""
 FEW_OF_A_FORM = 3.0
-"""The same of a kind with a form: its answers are more alike (chosen on traces, where 10 do nearly as well)."""
+"""The same of a kind with a form, its answers being more alike (chosen on traces; 10 do nearly as well)."""
 MOST_OFF = 3.0
 """An answer e³ times as long as the regression says, and one still longer, teach it the same."""
 MOST_RATIO = 10.0
