@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from spillway.api.facts import new_ids, parse_request
 from spillway.fleet.outlook import Outlook
 from spillway.routing import NoEvidence, Policy, decide
+from spillway.slo.lengths import Prompt
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Load, ModelFacts, NodeSnapshot, RequestFacts
 
@@ -47,3 +51,21 @@ def test_a_slower_node_takes_longer_for_the_usual() -> None:
     once, twice = outlook.usual_work_s(PACE, 4), outlook.usual_work_s(PACE.scaled(2.0, 2.0), 4)
     assert once is not None
     assert twice == pytest.approx(2 * once)
+
+
+def test_answers_are_expected_by_what_a_prompt_begins_with() -> None:
+    """Two programs whose prompts have one size: after some answers each one's next is expected as its last."""
+    outlook = Outlook()
+
+    def asked(rules: str, number: int) -> RequestFacts:
+        messages = [{"role": "system", "content": rules}, {"role": "user", "content": f"mail {number:09d}"}]
+        raw = json.dumps({"model": "auto", "messages": messages}).encode()
+        return parse_request("chat", raw, {}, new_ids({}), None).facts
+
+    sort, write = "Sort this mail into one of our folders.", "Write an answer to this mail, please, with"
+    assert asked(sort, 1).input_tokens == asked(write, 1).input_tokens
+    for number in range(40):
+        outlook.lengths.learn(Prompt.of(asked(sort, number)), 3)
+        outlook.lengths.learn(Prompt.of(asked(write, number)), 600)
+    assert outlook.expect(asked(sort, 99)).usual < 50
+    assert outlook.expect(asked(write, 99)).usual > 500
