@@ -28,6 +28,7 @@ from spillway.vocabulary import Objective
 
 __all__ = ["Cell", "Direct", "Load", "cell_from_json", "middle", "through_gateway"]
 
+SEED = 11
 SECONDS, FEWEST, MOST = 15.0, 40, 150
 """How long a load should last, and within which numbers of requests."""
 REFERENCE_TOKENS, REFERENCE_TIMES = (64, 24), 5
@@ -112,7 +113,7 @@ class Direct:
 
     def __init__(self, target: Target, pid: int, profile: Profile) -> None:
         self._target, self._pid, self._profile = target, pid, profile
-        self._prompts = Prompts()
+        self._prompts = Prompts(SEED)  # a run that goes on where another ended plays the same loads
         self._is_learned = False
 
     async def load(self, mix: Mix, rate: float) -> Load:
