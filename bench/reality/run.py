@@ -137,8 +137,8 @@ async def _all(
 async def _profile(target: Target, pid: int, seconds: float, patience_s: float) -> Profile:
     """A profile as ``spillway bench`` makes it of a model file: disturbed waves are played again.
 
-    While patience lasts it is measured up to so many times until it foretells its own probes well, as a person
-    would who reads the errors that ``bench`` prints; the best one counts.
+    While patience lasts it is measured a few times until it foretells its own probes well, as a person would
+    who reads the errors that ``bench`` prints; the best one counts.
     """
     ends_s = time.monotonic() + patience_s
     found: list[Profile] = []

@@ -62,7 +62,7 @@ def test_answers_are_expected_by_what_a_prompt_begins_with() -> None:
         raw = json.dumps({"model": "auto", "messages": messages}).encode()
         return parse_request("chat", raw, {}, new_ids({}), None).facts
 
-    sort, write = "Sort this mail into one of our folders.", "Write an answer to this mail, please, with"
+    sort, write = "Sort this mail into one of our folders.", "Write a long answer to this mail for us."
     assert asked(sort, 1).input_tokens == asked(write, 1).input_tokens
     for number in range(40):
         outlook.lengths.learn(Prompt.of(asked(sort, number)), 3)
