@@ -54,7 +54,7 @@ def test_a_slower_node_takes_longer_for_the_usual() -> None:
 
 
 def test_answers_are_expected_by_what_a_prompt_begins_with() -> None:
-    """Two programs whose prompts have one size: after some answers each one's next is expected as its last."""
+    """Of two programs whose prompts have one size each one's answers are soon expected as they are."""
     outlook = Outlook()
 
     def asked(rules: str, number: int) -> RequestFacts:
