@@ -58,7 +58,10 @@ def test_answers_are_expected_by_what_a_prompt_begins_with() -> None:
     outlook = Outlook()
 
     def asked(rules: str, number: int) -> RequestFacts:
-        messages = [{"role": "system", "content": rules}, {"role": "user", "content": f"Here is a mail that came in today: {number:09d}"}]
+        messages = [
+            {"role": "system", "content": rules},
+            {"role": "user", "content": f"Here is a mail that came in today: {number:09d}"},
+        ]
         raw = json.dumps({"model": "auto", "messages": messages}).encode()
         return parse_request("chat", raw, {}, new_ids({}), None).facts
 
