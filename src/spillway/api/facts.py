@@ -163,11 +163,11 @@ def _form(body: ChatBody, tools_bytes: int) -> int:
     first, last, wanted = body.messages[0], body.messages[-1], body.response_format
     return hash((
         body.model, tools_bytes, wanted and wanted.type,
-        first.role, _beginning(first, FIRST_CHARACTERS), last.role, _beginning(last, LAST_CHARACTERS),
+        first.role, _text_start(first, FIRST_CHARACTERS), last.role, _text_start(last, LAST_CHARACTERS),
     ))  # fmt: skip
 
 
-def _beginning(message: Message, characters: int) -> str | None:
+def _text_start(message: Message, characters: int) -> str | None:
     """That much of its text, or of its first part's."""
     content = message.content
     text = content[0].text if content and not isinstance(content, str) else content
