@@ -2,14 +2,16 @@
 
 DIR holds the folders ``request_traces`` and ``agent_sessions``. Prints a Markdown table: of what the upper
 bound answers locally, the part that each policy does *while 95 % of its local answers and of all answers are
-in time*. Policies with a setting are shown with the best of several; a dash says that none keeps that.
+in time*. Policies with a setting are shown with the best of several; a dash says that none keeps that. "Told
+lengths" are our rules with every answer's length known beforehand: what ours lacks to them is that knowledge,
+what they lack to the bound is the rules, and what comes later.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,9 +25,11 @@ __all__ = ["Row", "compare", "main"]
 
 NODES = (1, 3)
 LOADS = (1.0, 1.5, 2.5)
+WANTED = 0.95
 POLICIES: dict[str, Callable[[Case], list[Policy]]] = {
     # the owner's usual limit on prompts would hide what is compared
     "ours": lambda case: [Routed(case.objective, UNLIMITED)],
+    "told lengths": lambda case: [Routed(case.objective, UNLIMITED, knows_lengths=True)],
     "reservation": lambda case: [Reservation(count) for count in range(1, case.slots + 1)],
     "threshold": lambda case: [Threshold(2**power) for power in range(7, 18)],
     "observed-p95": lambda case: [ObservedTail(case.objective)],
@@ -46,17 +50,21 @@ class Row:
 
     def cells(self) -> list[str]:
         """The row as the table shows it."""
-        shares = ["–" if run is None else f"{self.share(run):.0%}" for run in self.best.values()]
+        shares = ["–" if (share := self.share(name)) is None else f"{share:.1%}" for name in self.best]
         ours = self.best["ours"]
         attained = "–" if ours is None else f"{ours.local_attainment:.1%}"
         return [
-            self.case.name, str(self.nodes), f"{self.load:g}", f"{self.bound.local_share:.0%}",
+            self.case.name, str(self.nodes), f"{self.load:g}", f"{self.bound.local_share:.1%}",
             shares[0], attained, *shares[1:],
         ]  # fmt: skip
 
-    def share(self, run: Result) -> float:
-        """The local share of a run over that of the bound."""
-        return run.local_share / self.bound.local_share
+    def share(self, policy: str, of: str | None = None) -> float | None:
+        """The local share of a policy's best run over that of the bound, or of another policy's.
+
+        ``None`` where either kept no objective.
+        """
+        run, base = self.best[policy], self.bound if of is None else self.best[of]
+        return None if run is None or base is None else run.local_share / base.local_share
 
 
 def compare(case: Case, data: Path, nodes: int, load: float) -> Row:
@@ -79,13 +87,26 @@ def _keeps(run: Result) -> bool:
     return run.attainment >= wanted and (run.local_attainment or 0.0) >= wanted
 
 
-def table(rows: Iterator[Row]) -> Iterator[str]:
-    """Lines of a Markdown table, as rows come."""
+def table(rows: Iterable[Row]) -> Iterator[str]:
+    """Lines of a Markdown table, as rows come, and below it how many cases are as good as was asked."""
     head = ["trace", "nodes", "load", "bound", "ours", "in time", *list(POLICIES)[1:]]
     yield f"| {' | '.join(head)} |"
     yield f"| --- {'| ---: ' * (len(head) - 1)}|"
+    seen = []
     for row in rows:
+        seen.append(row)
         yield f"| {' | '.join(row.cells())} |"
+    yield ""
+    yield _summary("Ours, of the bound", [row.share("ours") for row in seen])
+    yield _summary("Told lengths, of the bound", [row.share("told lengths") for row in seen])
+    yield _summary("Ours, of told lengths", [row.share("ours", of="told lengths") for row in seen])
+
+
+def _summary(what: str, shares: Sequence[float | None]) -> str:
+    """Cases that reach ``WANTED``, and the mean; one without a share counts as 0."""
+    values = [share or 0.0 for share in shares]
+    kept, mean = sum(value >= WANTED for value in values), sum(values) / len(values)
+    return f"{what}: {kept} of {len(values)} at least {WANTED:.0%}, on average {mean:.1%}."
 
 
 def main() -> int:
@@ -97,6 +118,9 @@ def main() -> int:
     options = parser.parse_args()
     loads = [float(load) for load in options.loads.split(",")]
     cases = [case for case in CASES if options.trace.lower() in case.name.lower()]
+    if not cases:
+        names = ", ".join(case.name for case in CASES)
+        parser.error(f"--trace: none is called {options.trace!r}; there are {names}")
     rows = (compare(case, options.data, nodes, load) for case in cases for nodes in NODES for load in loads)
     for line in table(rows):
         print(line, flush=True)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator
 from datetime import date
+from itertools import pairwise
 from typing import Any
 
 import pytest
 
 from spillway.errors import ConfigError, MeasureFailed, SpillwayError
 from spillway.measuring.ask import Answered, Refused
-from spillway.measuring.campaign import Campaign, Limits, Measured
+from spillway.measuring.campaign import WAKING_TOKENS, Campaign, Limits, Measured
 from spillway.measuring.result import profile_of
 from spillway.measuring.target import Target, find_target
 from spillway.testing.fake_upstream import FakeUpstream, Fault, Reply
@@ -151,6 +152,19 @@ async def test_limits_hold(upstream: FakeUpstream) -> None:
     assert len(upstream.received) == measured.requests <= 25
     assert upstream.max_in_flight <= 3
     assert measured.elapsed_s < 15
+
+
+async def test_a_node_is_awake_when_it_is_timed(upstream: FakeUpstream) -> None:
+    """Before each wave something short is asked that is not kept, but nothing before one that goes on."""
+    _, measured = await campaign(upstream, Limits(duration_s=20, max_requests=40))
+    bodies = [json.loads(entry.body) for entry in upstream.received if "chat" in entry.path]
+    warm_up, first_round = bodies[:3], bodies[3:9]
+    assert all(body["max_tokens"] != WAKING_TOKENS for body in warm_up)
+    assert [body["max_tokens"] == WAKING_TOKENS for body in first_round] == [True, False] * 3
+    texts = [body["messages"][0]["content"] for body in bodies]
+    assert any(after.startswith(before) for before, after in pairwise(texts))
+    woken = sum(body["max_tokens"] == WAKING_TOKENS for body in bodies)
+    assert len(measured.reads) <= len(bodies) - woken
 
 
 async def test_too_slow_a_node_gives_what_there_is(upstream: FakeUpstream) -> None:
