@@ -14,7 +14,7 @@ from spillway.planner.plan_cloud import CloudFigures, choose_cloud, provider_of
 from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
 from spillway.planner.plan_inputs import CloudChoice, SlowedPace, stretch
 from spillway.planner.plan_node import NodeFigures, Typical, choose_node
-from spillway.planner.plan_runs import Run, World, carry_out
+from spillway.planner.plan_runs import Run, World, carry_out, hours_covered
 from spillway.planner.plan_traffic import from_numbers
 from spillway.planner.workload import Total, Workload
 from spillway.slo.pace import LinearPace
@@ -253,3 +253,10 @@ def test_hours_are_counted_as_often_as_they_were_there() -> None:
     ran = carry_out(World(steady, steady, node.fleet, TYPICAL.objective, cloud, 0), Run(0))
     assert ran.cloud_by_hour == pytest.approx([1.0] * 24)
     assert ran.local_by_hour == pytest.approx([0.0] * 24)
+
+
+def test_a_row_with_a_wrong_year_is_counted_at_once() -> None:
+    """Eight thousand years of hours are not gone through one by one: each day has each hour once."""
+    covered = hours_covered(5 * 3600.0, 3_000_000 * DAY_S + 1.5 * 3600.0)
+    assert covered[5:7] == [3_000_001.0, 3_000_000.5]
+    assert sum(covered) == pytest.approx(24 * 3_000_000 + 1.5)

@@ -18,7 +18,9 @@ from spillway.routing import Policy as RoutingPolicy
 from spillway.routing import reasons
 from spillway.vocabulary import Objective
 
-__all__ = ["CLAIRVOYANT", "OURS", "POLICIES", "Ran", "Run", "World", "carry_out", "usd_per_request"]
+__all__ = [
+    "CLAIRVOYANT", "OURS", "POLICIES", "Ran", "Run", "World", "carry_out", "hours_covered", "usd_per_request",
+]  # fmt: skip
 
 CLAIRVOYANT = "clairvoyant"
 OURS = "ours"
@@ -228,14 +230,15 @@ def _by_hour(workload: Workload, chosen: NDArray[np.bool_]) -> tuple[float, ...]
     counts = np.bincount(hours, minlength=24)
     return tuple(
         float(count / covered) if covered else 0.0
-        for count, covered in zip(counts, _hours_covered(first_s, workload.span_s), strict=True)
+        for count, covered in zip(counts, hours_covered(first_s, workload.span_s), strict=True)
     )
 
 
-def _hours_covered(first_s: float, span_s: float) -> list[float]:
+def hours_covered(first_s: float, span_s: float) -> list[float]:
     """How many hours of each hour of the day the time holds, so that half a last day lowers nothing."""
-    covered = [0.0] * 24
-    begin_s, end_s = first_s, first_s + span_s
+    days, rest_s = divmod(span_s, DAY_S)
+    covered = [days] * 24
+    begin_s, end_s = first_s, first_s + rest_s
     while begin_s < end_s:
         next_s = min((begin_s // HOUR_S + 1) * HOUR_S, end_s)
         covered[int(begin_s // HOUR_S) % 24] += (next_s - begin_s) / HOUR_S
