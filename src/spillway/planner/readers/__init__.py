@@ -205,6 +205,8 @@ class _RowReader(Cells):
         if not self.belongs(record):
             return None
         try:
+            if self.format.rewrite is not None:
+                record = self.format.rewrite(record)
             time_s = self.times.read(self.cell(record, "time"))
             fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens")
             out = read_tokens(self.cell(record, "output_tokens"), "output tokens")

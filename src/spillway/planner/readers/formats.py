@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from spillway.planner.readers.records import Source
+from spillway.planner.readers.langfuse import CACHE_READS, DETAILS, whole_usage
+from spillway.planner.readers.records import Record, Source
 
 __all__ = ["FORMATS", "Format", "recognise"]
 
@@ -18,7 +19,8 @@ class Format:
     ``requests`` holds totals of periods instead of single requests. A row whose column has none of the values
     in ``only``, or that lacks all of ``has``, is no model call: it belongs there, is counted and no fault.
     ``unit_s`` is the length of one unit of a numeric time. A format with ``line_item`` is a bill: it holds
-    costs instead of tokens.
+    costs instead of tokens. ``rewrite`` makes of a record what its columns mean elsewhere, before they are
+    read.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Format:
     only: Mapping[str, frozenset[str]] = field(default_factory=dict)
     has: tuple[str, ...] = ()
     unit_s: float | None = None
+    rewrite: Callable[[Record], Record] | None = None
 
     def columns(self, names: tuple[str, ...]) -> dict[str, str]:
         """Our column → the file's, for those the file has."""
@@ -167,10 +170,11 @@ FORMATS: tuple[Format, ...] = (
                       "prompt_tokens"),
         output_tokens=("usage_details.output", "usageDetails.output", "outputUsage", "completionTokens",
                        "completion_tokens"),
-        cached_tokens=("usage_details.input_cached_tokens", "usageDetails.input_cached_tokens"),
+        cached_tokens=tuple(f"{details}.{name}" for details in DETAILS for name in CACHE_READS),
         model=("provided_model_name", "providedModelName", "model"),
         cost=("total_cost", "totalCost", "calculatedTotalCost"),
         only={"type": frozenset({"GENERATION", "generation", ""})},
+        rewrite=whole_usage,
     ),
     Format(
         name="spillway-ledger",

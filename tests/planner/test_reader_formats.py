@@ -1,0 +1,102 @@
+"""What formats count in their own ways comes out as requests, prompts and answers like everywhere else."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spillway.planner.readers import read_workload
+from spillway.planner.workload import ReadReport, Workload
+
+DAY_S = 86_400
+START = 1_793_577_600
+"""Midnight of 2026-11-02, UTC."""
+
+
+def read(path: Path, **options: Any) -> tuple[Workload, ReadReport]:
+    """The workload of one file and its report."""
+    workload, reports = read_workload([path], **options)
+    return workload, reports[0]
+
+
+def lines(folder: Path, *records: dict[str, Any], name: str = "f.jsonl") -> Path:
+    """A file of records as JSON lines."""
+    path = folder / name
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), "utf-8")
+    return path
+
+
+def table(folder: Path, *records: dict[str, Any], name: str = "f.csv") -> Path:
+    """A CSV file of records that all have the first one's names; what is nested becomes a cell of JSON."""
+    path = folder / name
+    with path.open("w", encoding="utf-8", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(records[0])
+        for record in records:
+            writer.writerow(json.dumps(c) if isinstance(c, dict | list) else c for c in record.values())
+    return path
+
+
+def observation(second: int, **usage: int) -> dict[str, Any]:
+    """A generation as Langfuse exports it."""
+    return {
+        "id": f"o{second}", "trace_id": "t", "type": "GENERATION",
+        "start_time": f"2026-11-02T12:00:{second:02}.000Z", "provided_model_name": "m",
+        "usage_details": usage,
+    }  # fmt: skip
+
+
+USAGES: dict[str, tuple[dict[str, int], tuple[int, int, int]]] = {
+    "openai": (
+        {"input": 40, "input_cached_tokens": 60, "output": 5, "output_reasoning_tokens": 20, "total": 125},
+        (100, 60, 25),
+    ),
+    "audio": (
+        {"input": 30, "input_audio_tokens": 20, "input_cached_tokens": 0, "output": 7, "total": 57},
+        (50, 0, 7),
+    ),
+    "anthropic": (
+        {"input": 10, "cache_read_input_tokens": 900, "cache_creation_input_tokens": 100, "output": 9,
+         "total": 1019},
+        (1010, 900, 9),
+    ),
+    "langchain": ({"input": 10, "input_cache_read": 30, "input_cache_creation": 5, "output": 9}, (45, 30, 9)),
+    "details within": (
+        {"input": 100, "input_cached_tokens": 60, "output": 25, "output_reasoning_tokens": 20, "total": 125},
+        (100, 60, 25),
+    ),
+    "unsummed cache": ({"input": 10, "cache_read_input_tokens": 90, "output": 5, "total": 15}, (100, 90, 5)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", USAGES)
+@pytest.mark.parametrize("kind", ["object", "cell", "columns"])
+def test_langfuse_parts_are_whole_prompts(name: str, kind: str, tmp_path: Path) -> None:
+    """Cached and reasoning tokens, which Langfuse keeps apart, belong to prompt and answer; totals do not."""
+    usage, (prompt, cached, answer) = USAGES[name]
+    records = [observation(second, **usage) for second in range(3)]
+    if kind == "object":
+        path = lines(tmp_path, *records)
+    elif kind == "cell":
+        path = table(tmp_path, *records)
+    else:
+        for record in records:
+            parts = record.pop("usage_details")
+            record.update({f"usage_details.{part}": tokens for part, tokens in parts.items()})
+        path = table(tmp_path, *records)
+    workload, report = read(path)
+    assert (report.format, report.rows) == ("langfuse", 3)
+    assert workload.input_tokens.tolist() == [prompt] * 3
+    assert workload.output_tokens.tolist() == [answer] * 3
+    assert workload.cached_tokens is not None
+    assert workload.cached_tokens.tolist() == [cached] * 3
+
+
+def test_langfuse_faults_are_named(tmp_path: Path) -> None:
+    """A part that is no number of tokens is a fault of its row."""
+    _, report = read(lines(tmp_path, observation(0, input=1, output=1), observation(1, input=-5, output=1)))
+    assert report.bad.lines == {"input tokens is negative": [2]}
