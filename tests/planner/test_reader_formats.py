@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spillway.planner.readers import read_workload
-from spillway.planner.workload import ReadReport, Workload
+from spillway.planner.workload import ReadReport, Workload, WorkloadError
 
 DAY_S = 86_400
 START = 1_793_577_600
@@ -100,3 +100,61 @@ def test_langfuse_faults_are_named(tmp_path: Path) -> None:
     """A part that is no number of tokens is a fault of its row."""
     _, report = read(lines(tmp_path, observation(0, input=1, output=1), observation(1, input=-5, output=1)))
     assert report.bad.lines == {"input tokens is negative": [2]}
+
+
+def span(second: int, operation: str | None, answer: int | None = 10) -> dict[str, Any]:
+    """An OpenTelemetry span of an operation on a model."""
+    usage = {"gen_ai.usage.input_tokens": 100} | (
+        {} if answer is None else {"gen_ai.usage.output_tokens": answer}
+    )
+    named = {} if operation is None else {"gen_ai.operation.name": operation}
+    return {"name": "s", "start_time": f"2026-11-02T12:00:{second:02}Z", "attributes": {**named, **usage}}
+
+
+def test_spans_around_model_calls_count_once(tmp_path: Path) -> None:
+    """An agent's span has the usage of the chats in it; embeddings are no chat; both are named."""
+    spans = [
+        span(0, "invoke_agent"), span(0, "chat"), span(1, "text_completion"), span(2, "generate_content"),
+        span(3, None), span(4, "embeddings", None), span(5, "create_agent"),
+    ]  # fmt: skip
+    workload, report = read(lines(tmp_path, *spans))
+    assert len(workload) == report.rows == 4
+    assert report.bad.total == 0
+    assert report.left_out == [
+        "3 row(s) are no chat requests (create_agent, embeddings, invoke_agent) and were left out"
+    ]
+
+
+def spend(second: int, **more: Any) -> dict[str, Any]:
+    """A row of LiteLLM's spend log."""
+    return {
+        "request_id": f"r{second}", "call_type": "acompletion", "spend": 0.1, "prompt_tokens": 100,
+        "completion_tokens": 10, "startTime": f"2026-11-02T12:00:{second:02}Z", "model": "gpt-4o-mini",
+        "cache_hit": "False", "status": "success", **more,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("write", [lines, table])
+def test_litellm_rows_that_went_to_no_chat_model_are_left_out(write: Any, tmp_path: Path) -> None:
+    """Answers of its own cache, failures and embeddings are no traffic, and each is said by its name."""
+    rows = [
+        spend(0), spend(1, cache_hit="True", spend=0), spend(2, cache_hit=True, spend=0),
+        spend(3, call_type="aembedding", completion_tokens=0), spend(4, cache_hit=None),
+        spend(5, status="failure", completion_tokens=0, spend=0), spend(6, call_type="aretrieve_batch"),
+        spend(7, call_type="anthropic_messages"),
+    ]  # fmt: skip
+    workload, report = read(write(tmp_path, *rows))
+    assert len(workload) == 3
+    assert str(report.cost_usd) == "0.3"
+    assert report.left_out == [
+        "2 row(s) are answers out of LiteLLM's own cache and were left out",
+        "2 row(s) are no chat requests (aembedding, aretrieve_batch) and were left out",
+        "1 row(s) are failed requests and were left out",
+    ]
+
+
+def test_nothing_but_other_rows_says_what_they_are(tmp_path: Path) -> None:
+    """A log of embeddings alone is not called empty."""
+    path = lines(tmp_path, *(spend(second, call_type="embedding") for second in range(3)))
+    with pytest.raises(WorkloadError, match=r"request: 3 row\(s\) are no chat requests \(embedding\)"):
+        read(path)

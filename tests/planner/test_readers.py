@@ -128,7 +128,7 @@ def test_costs_are_summed_exactly(name: str, tmp_path: Path) -> None:
 def test_rows_that_are_no_model_call_are_counted(name: str, tmp_path: Path) -> None:
     """Spans beside model calls are neither used nor faults, and a sentence says how many there were."""
     _, report = read(write(tmp_path, *SINGLE[name]))
-    assert "1 row(s) are no model calls and were left out" in report.notes
+    assert "1 row(s) are no model calls and were left out" in report.left_out
 
 
 def test_otlp_export_is_unwrapped(tmp_path: Path) -> None:
@@ -205,7 +205,7 @@ def test_ledger_is_read(tmp_path: Path) -> None:
     workload, report = read(path)
     assert report.format == "spillway-ledger"
     assert report.cost_usd == Decimal("0.3")
-    assert report.notes == ["1 row(s) are no model calls and were left out"]
+    assert report.left_out == ["1 row(s) are failed requests and were left out"]
     assert workload.input_tokens.tolist() == [5, 7]
     assert workload.cached_tokens is not None
     assert workload.models == ("a", "b")

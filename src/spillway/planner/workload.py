@@ -120,11 +120,17 @@ class ReadReport:
     """Sum of the costs in the file; ``None`` when a row that was used had none."""
     batch: list[Total] = field(default_factory=list)
     """Those of its totals that went through the provider's batch endpoint."""
+    left_out: list[str] = field(default_factory=list)
+    """Rows that belong there and are no traffic to plan, one sentence per kind."""
     notes: list[str] = field(default_factory=list)
+
+    def reasons(self) -> list[str]:
+        """Why rows were not used, one sentence each, faults first."""
+        return [*self.bad.sentences(), *self.left_out]
 
     def warnings(self) -> list[str]:
         """What a person should know before trusting the plan, one sentence each."""
-        found = [f"{self.source}: {sentence}" for sentence in self.bad.sentences()]
+        found = [f"{self.source}: {sentence}" for sentence in self.reasons()]
         if self.out_of_order:
             found.append(f"{self.source}: {self.out_of_order} row(s) were out of order and have been sorted")
         if len(self.zones) > 1:
@@ -213,7 +219,7 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
     names = ", ".join(report.source for report in reports)
     count = sum(len(part) for part in parts)
     if not count:
-        faults = [sentence for report in reports for sentence in report.bad.sentences()]
+        faults = [sentence for report in reports for sentence in report.reasons()]
         why = f": {faults[0]}" if faults else ": it is empty"
         raise WorkloadError(f"{names} holds no usable request{why}")
     time_s = np.concatenate([part.time_s for part in parts])

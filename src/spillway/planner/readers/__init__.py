@@ -179,7 +179,7 @@ def _from_costs(files: Sequence[UsageFile], bill: Bill | None, shape: str, seed:
 
 
 def _first_fault(reports: Sequence[ReadReport]) -> str:
-    faults = [sentence for report in reports for sentence in report.bad.sentences()]
+    faults = [sentence for report in reports for sentence in report.reasons()]
     return f": {faults[0]}" if faults else ""
 
 

@@ -14,6 +14,10 @@ from spillway.planner.workload import ReadReport, WorkloadError
 __all__ = ["Cells"]
 
 DAY_S = 86_400.0
+MOST_NAMES = 8
+"""Values kept of what says that rows are no requests."""
+NAMED = frozenset({"no chat requests"})
+"""What is said together with its values; of the rest they say no more."""
 
 
 class Cells:
@@ -27,7 +31,7 @@ class Cells:
         self._models: dict[str, int] = {name: i for i, name in enumerate(report.models)}
         self._cost_usd = Decimal(0)
         self._has_all_costs = "cost" in self.columns
-        self._others = 0
+        self._others: dict[str, dict[str, int]] = {}
         self._are_all_calls = not self.format.only and not self.format.has
         # What a local answer would have cost is asked of the reference, not of the model that gave it.
         self._is_ledger = self.format.name == "spillway-ledger"
@@ -43,11 +47,22 @@ class Cells:
         """Whether the record is a model call at all; others are counted."""
         if self._are_all_calls:
             return True
-        is_call = all(str(look_up(record, n) or "") in kept for n, kept in self.format.only.items())
         if self.format.has and all(look_up(record, name) is None for name in self.format.has):
-            is_call = False
-        self._others += not is_call
-        return is_call
+            self._set_aside("no model calls", "")
+            return False
+        for only in self.format.only:
+            value = str(look_up(record, only.column) or "").strip()
+            if value and value.lower() not in only.values:
+                self._set_aside(only.others, value)
+                return False
+        return True
+
+    def _set_aside(self, what: str, value: str) -> None:
+        """Count a row that is something else, by the value that says so; unusual ones count as others."""
+        counts = self._others.setdefault(what, {})
+        if value not in counts and (len(counts) >= MOST_NAMES or not value.isprintable()):
+            value = "others"
+        counts[value] = counts.get(value, 0) + 1
 
     def model(self, record: Record) -> int:
         """Index of the record's model name among all seen."""
@@ -101,5 +116,7 @@ class Cells:
         self.report.zones |= self.times.zones
         if self._has_all_costs and self.report.rows:
             self.report.cost_usd = self._cost_usd
-        if self._others:
-            self.report.notes.append(f"{self._others} row(s) are no model calls and were left out")
+        for what, counts in self._others.items():
+            named = [value[:40] for value in sorted(counts) if value] if what in NAMED else []
+            names = f" ({', '.join(named)})" if named else ""
+            self.report.left_out.append(f"{sum(counts.values())} row(s) are {what}{names} and were left out")

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from spillway.planner.readers.langfuse import CACHE_READS, DETAILS, whole_usage
 from spillway.planner.readers.records import Record, Source
 
-__all__ = ["FORMATS", "Format", "recognise"]
+__all__ = ["FORMATS", "Format", "Only", "recognise"]
+
+
+@dataclass(frozen=True)
+class Only:
+    """A column that tells requests to a chat model from rows that belong into an export and are none.
+
+    Values compare in lower case; a row without one is told by the rest. The others are counted, no fault.
+    """
+
+    column: str
+    values: frozenset[str]
+    others: str = "no chat requests"
+    """What rows with other values are, in the plural."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +29,8 @@ class Format:
     """One kind of usage file. Each of our columns lists the names it goes by, best first.
 
     ``marks`` are sets of names of which one each must be there for the format to be recognised. A format with
-    ``requests`` holds totals of periods instead of single requests. A row whose column has none of the values
-    in ``only``, or that lacks all of ``has``, is no model call: it belongs there, is counted and no fault.
+    ``requests`` holds totals of periods instead of single requests. A row that is not among ``only``, or that
+    lacks all of ``has``, is no model call: it belongs there, is counted and no fault.
     ``unit_s`` is the length of one unit of a numeric time. A format with ``line_item`` is a bill: it holds
     costs instead of tokens. ``rewrite`` makes of a record what its columns mean elsewhere, before they are
     read.
@@ -37,7 +50,7 @@ class Format:
     line_item: tuple[str, ...] = ()
     quantity: tuple[str, ...] = ()
     quantity_unit: tuple[str, ...] = ()
-    only: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    only: tuple[Only, ...] = ()
     has: tuple[str, ...] = ()
     unit_s: float | None = None
     rewrite: Callable[[Record], Record] | None = None
@@ -54,6 +67,14 @@ class Format:
                 found[our] = theirs
         return found
 
+
+LITELLM_CALLS = frozenset(
+    {"completion", "acompletion", "text_completion", "atext_completion", "responses", "aresponses",
+     "anthropic_messages", "aanthropic_messages", "generate_content", "agenerate_content",
+     "generate_content_stream", "agenerate_content_stream", "pass_through_endpoint", "llm_passthrough_route",
+     "allm_passthrough_route"}
+)  # fmt: skip
+"""LiteLLM's ``CallTypes`` of text in, text out; a retrieved batch is a sum of many requests."""
 
 FORMATS: tuple[Format, ...] = (
     Format(
@@ -80,6 +101,8 @@ FORMATS: tuple[Format, ...] = (
         cached_tokens=("gen_ai.usage.cache_read.input_tokens",),
         has=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.usage.output_tokens"),
         model=("gen_ai.response.model", "gen_ai.request.model"),
+        # A span around an agent repeats the usage of the chat spans in it.
+        only=(Only("gen_ai.operation.name", frozenset({"chat", "text_completion", "generate_content"})),),
     ),
     Format(
         name="openai-usage-api",
@@ -146,6 +169,12 @@ FORMATS: tuple[Format, ...] = (
         ),
         model=("model",),
         cost=("spend",),
+        only=(
+            Only("call_type", LITELLM_CALLS),
+            Only("status", frozenset({"success"}), "failed requests"),
+            # Its own cache, not a provider's: such an answer never went to a cloud and cost nothing.
+            Only("cache_hit", frozenset({"false", "none"}), "answers out of LiteLLM's own cache"),
+        ),
     ),
     Format(
         name="helicone",
@@ -173,7 +202,7 @@ FORMATS: tuple[Format, ...] = (
         cached_tokens=tuple(f"{details}.{name}" for details in DETAILS for name in CACHE_READS),
         model=("provided_model_name", "providedModelName", "model"),
         cost=("total_cost", "totalCost", "calculatedTotalCost"),
-        only={"type": frozenset({"GENERATION", "generation", ""})},
+        only=(Only("type", frozenset({"generation"}), "no model calls"),),
         rewrite=whole_usage,
     ),
     Format(
@@ -185,7 +214,10 @@ FORMATS: tuple[Format, ...] = (
         cached_tokens=("cache_read_tokens",),
         model=("model", "model_reported"),
         cost=("reference_cost_usd",),
-        only={"result": frozenset({"ok", "cut", "cancelled"})},
+        only=(
+            Only("result", frozenset({"ok", "cut", "cancelled"}), "failed requests"),
+            Only("operation", frozenset({"chat", "completion"})),
+        ),
     ),
 )  # fmt: skip
 """Most telling first: the first format whose marks are all there is taken."""

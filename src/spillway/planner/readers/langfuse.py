@@ -1,8 +1,7 @@
 """Langfuse's usage details as whole prompts and answers.
 
-Langfuse keeps usage in parts that exclude each other: of a prompt of 100 tokens, 60 of them cached, ``input`` is
-40 (``packages/shared/src/server/ingestion/types.ts``). Its pages add up every part whose name says input or
-output.
+Langfuse keeps usage in parts that exclude each other: of a prompt of 100 tokens, 60 of them cached, ``input``
+is 40 (``packages/shared/src/server/ingestion/types.ts``). Its pages add up all parts with such a name.
 """
 
 from __future__ import annotations
