@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spillway.errors import ConfigError
+from spillway.planner.plan_cloud import CloudFigures, refuse_unknown_tiers
+from spillway.planner.plan_traffic import from_usage
 from spillway.planner.readers import read_workload
 from spillway.planner.workload import ReadReport, Workload, WorkloadError
 
@@ -158,3 +164,53 @@ def test_nothing_but_other_rows_says_what_they_are(tmp_path: Path) -> None:
     path = lines(tmp_path, *(spend(second, call_type="embedding") for second in range(3)))
     with pytest.raises(WorkloadError, match=r"request: 3 row\(s\) are no chat requests \(embedding\)"):
         read(path)
+
+
+def bucket(day: int, *results: dict[str, Any]) -> dict[str, Any]:
+    """A day of OpenAI's usage."""
+    start = START + day * DAY_S
+    return {"object": "bucket", "start_time": start, "end_time": start + DAY_S, "results": list(results)}
+
+
+def usage(model: str = "gpt-4o-mini", **more: Any) -> dict[str, Any]:
+    """A result of OpenAI's usage API."""
+    return {
+        "object": "organization.usage.completions.result", "num_model_requests": 20, "model": model,
+        "input_tokens": 3000, "output_tokens": 900, "input_cached_tokens": 0, "batch": False, **more,
+    }  # fmt: skip
+
+
+def page(folder: Path, *buckets: dict[str, Any], more: bool = False, name: str = "u.json") -> Path:
+    """A page of OpenAI's usage API."""
+    path = folder / name
+    path.write_text(json.dumps({"object": "page", "data": list(buckets), "has_more": more}))
+    return path
+
+
+def test_service_tiers_of_unknown_price_are_refused(tmp_path: Path) -> None:
+    """Usage at priority or flex has no known price: the models are named, and a stated price settles it."""
+    results = [usage(service_tier=tier) for tier in (None, "default", "flex", "priority", "batch")]
+    traffic = from_usage([str(page(tmp_path, bucket(0, *results), bucket(1, results[2])))])
+    assert traffic.tiers == {
+        "gpt-4o-mini at service tier 'flex'": 40, "gpt-4o-mini at service tier 'priority'": 20,
+    }  # fmt: skip
+    assert sum(total.requests for total in traffic.batch) == 20
+    figures = CloudFigures(date(2026, 11, 24))
+    with pytest.raises(ConfigError, match=r"tier 'flex' \(40 requests\), .*'priority' .*\(--cloud") as caught:
+        refuse_unknown_tiers(traffic.tiers, figures)
+    assert caught.value.exit_code == 2
+    stated = replace(figures, input_usd_per_mtok=Decimal(1), output_usd_per_mtok=Decimal(2))
+    refuse_unknown_tiers(traffic.tiers, stated)
+    refuse_unknown_tiers(traffic.tiers, replace(figures, cloud="openai/gpt-4o-mini"))
+
+
+def test_embeddings_and_sound_in_openai_usage_are_said(tmp_path: Path) -> None:
+    """Other services' results are left out; tokens that are no text are planned as text, and that is said."""
+    embedded = {"object": "organization.usage.embeddings.result", "input_tokens": 9, "num_model_requests": 3}
+    sound = usage(input_audio_tokens=1200, output_audio_tokens=100, input_image_tokens=0)
+    _, report = read(page(tmp_path, bucket(0, sound, embedded), bucket(1, usage(input_audio_tokens=-1))))
+    assert report.left_out == [
+        "1 row(s) are no chat requests (organization.usage.embeddings.result) and were left out"
+    ]
+    assert report.bad.counts == {"input_audio_tokens is negative": 1}
+    assert report.notes[0].startswith("1,200 input audio tokens and 100 output audio tokens are planned")

@@ -10,7 +10,12 @@ from decimal import Decimal
 from spillway.errors import ConfigError
 from spillway.planner.catalogue import load_machines
 from spillway.planner.money import ARTICLE, NaiveInputs
-from spillway.planner.plan_cloud import CloudFigures, choose_cloud, price_of_line_items
+from spillway.planner.plan_cloud import (
+    CloudFigures,
+    choose_cloud,
+    price_of_line_items,
+    refuse_unknown_tiers,
+)
 from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
 from spillway.planner.plan_inputs import (
     DEFAULT_OBJECTIVE,
@@ -174,6 +179,7 @@ def _cloud(asked: Asked, traffic: Traffic) -> tuple[CloudChoice, list[str]]:
     figures = _figures(asked)
     if asked.preset == "article" and figures == CloudFigures(asked.price_day):
         figures = article_cloud(figures)
+    refuse_unknown_tiers(traffic.tiers, figures)
     cloud, warnings = choose_cloud(traffic.workload, figures, traffic.batch)
     is_as_used = figures.cloud is None and figures.input_usd_per_mtok is None
     return cloud, warnings + (_difference(traffic, cloud) if is_as_used else [])

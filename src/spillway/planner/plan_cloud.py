@@ -20,7 +20,15 @@ from spillway.planner.simulator import CloudModel
 from spillway.planner.workload import Total, Workload
 from spillway.vocabulary import Rates
 
-__all__ = ["DEFAULT_CLOUD", "OWN_PRICE", "CloudFigures", "choose_cloud", "price_of_line_items", "provider_of"]
+__all__ = [
+    "DEFAULT_CLOUD",
+    "OWN_PRICE",
+    "CloudFigures",
+    "choose_cloud",
+    "price_of_line_items",
+    "provider_of",
+    "refuse_unknown_tiers",
+]
 
 DEFAULT_CLOUD = "openai/gpt-4o-mini"
 OWN_PRICE = "your own price"
@@ -81,6 +89,22 @@ def choose_cloud(
         )
     batch_ratio, batched = _batch(figures, _batch_used(choice, workload, batch, whole_usd))
     return replace(choice, batch_ratio=batch_ratio, assumptions=(*said, *timed, batched)), warnings
+
+
+def refuse_unknown_tiers(tiers: Mapping[str, int], figures: CloudFigures) -> None:
+    """``ConfigError`` for usage at a service tier whose price nobody knows, unless one is stated for all.
+
+    ``tiers`` are requests by model and tier.
+    """
+    if not tiers or figures.cloud is not None or _stated(figures) is not None:
+        return
+    shown = ", ".join(f"{at} ({requests:,} requests)" for at, requests in list(tiers.items())[:5])
+    more = f" and {len(tiers) - 5} more" if len(tiers) > 5 else ""
+    raise ConfigError(
+        f"the price of {shown}{more} is unknown, so nothing can be said about savings: state what you pay "
+        "(--input-usd-per-mtok, --output-usd-per-mtok), price everything at the plain list price of a model "
+        f"(--cloud {DEFAULT_CLOUD}), or take those rows out of the export"
+    )
 
 
 def price_of_line_items(figures: CloudFigures) -> Price:

@@ -85,6 +85,15 @@ class Traffic:
         """What the usage says went through the provider's batch endpoint."""
         return tuple(total for report in self.reports for total in report.batch)
 
+    @property
+    def tiers(self) -> dict[str, int]:
+        """Requests by model and service tier, of those that the list price does not hold for."""
+        found: dict[str, int] = {}
+        for report in self.reports:
+            for tier, requests in report.tiers.items():
+                found[tier] = found.get(tier, 0) + requests
+        return found
+
     def per_month(self, amount: Decimal) -> Decimal:
         """What so much over the workload's span comes to in a month."""
         return amount * SECONDS_PER_MONTH / Decimal(repr(self.workload.span_s))

@@ -120,6 +120,8 @@ class ReadReport:
     """Sum of the costs in the file; ``None`` when a row that was used had none."""
     batch: list[Total] = field(default_factory=list)
     """Those of its totals that went through the provider's batch endpoint."""
+    tiers: dict[str, int] = field(default_factory=dict)
+    """Requests by model and service tier, of those at another price than the list's."""
     left_out: list[str] = field(default_factory=list)
     """Rows that belong there and are no traffic to plan, one sentence per kind."""
     notes: list[str] = field(default_factory=list)

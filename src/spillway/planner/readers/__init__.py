@@ -15,6 +15,7 @@ from spillway.planner.readers.formats import FORMATS, Format, recognise
 from spillway.planner.readers.generic import generic_format, propose
 from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
+from spillway.planner.readers.openai_usage import Extras
 from spillway.planner.readers.records import Record, Source, open_source
 from spillway.planner.readers.values import read_tokens
 from spillway.planner.workload import (
@@ -235,10 +236,16 @@ class _RowReader(Cells):
 class _TotalReader(Cells):
     """Turns records into totals of periods."""
 
+    def __init__(self, kind: Format, report: ReadReport) -> None:
+        super().__init__(kind, report)
+        self._extras = Extras(report)
+
     def total(self, line: int, record: Record | str) -> Total | None:
         """The total in a record; ``None`` for one that is none, and then the report says why."""
         if isinstance(record, str):
             self.report.bad.add(record, line)
+            return None
+        if not self.belongs(record):
             return None
         try:
             start_s, length_s = self.period(record)
@@ -251,17 +258,22 @@ class _TotalReader(Cells):
                 raise ValueError("tokens without a request")
             cached = self.cached(record, fresh)
             amount = self.money(record, line) if "cost" in self.columns else None
+            name = str(self.cell(record, "model") or "")
+            known = None if cached < 0 else cached
+            total = Total(start_s, length_s, requests, fresh, out, known, name, amount)
+            self._extras.add(record, total)
         except ValueError as fault:
             self.report.bad.add(str(fault), line)
             return None
-        name = str(self.cell(record, "model") or "")
-        total = Total(start_s, length_s, requests, fresh, out, None if cached < 0 else cached, name, amount)
         self.report.rows += 1
-        if fresh + out and str(record.get("batch")).lower() in ("true", "1"):
-            self.report.batch.append(total)
         self.add_cost(amount)
         self.model(record)
         return total
+
+    def finish(self) -> None:
+        """Complete the report."""
+        super().finish()
+        self._extras.finish()
 
     def _is_idle(self, record: Record) -> bool:
         """Whether it is one of OpenAI's days without use, which have a start and an end and nothing else."""

@@ -114,6 +114,7 @@ FORMATS: tuple[Format, ...] = (
         output_tokens=("output_tokens",),
         cached_tokens=("input_cached_tokens",),
         model=("model",),
+        only=(Only("object", frozenset({"bucket", "organization.usage.completions.result"})),),
     ),
     Format(
         name="openai-usage-legacy",

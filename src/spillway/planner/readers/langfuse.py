@@ -1,7 +1,7 @@
 """Langfuse's usage details as whole prompts and answers.
 
 Langfuse keeps usage in parts that exclude each other: of a prompt of 100 tokens, 60 of them cached, ``input``
-is 40 (``packages/shared/src/server/ingestion/types.ts``). Its pages add up all parts with such a name.
+is 40 (``packages/shared/src/server/ingestion/types.ts``). Its pages add up what is named input or output.
 """
 
 from __future__ import annotations
