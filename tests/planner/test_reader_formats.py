@@ -16,6 +16,7 @@ from spillway.errors import ConfigError
 from spillway.planner.plan_cloud import CloudFigures, refuse_unknown_tiers
 from spillway.planner.plan_traffic import from_usage
 from spillway.planner.readers import read_workload
+from spillway.planner.readers.repeats import SeenIds
 from spillway.planner.workload import ReadReport, Workload, WorkloadError
 
 DAY_S = 86_400
@@ -214,3 +215,59 @@ def test_embeddings_and_sound_in_openai_usage_are_said(tmp_path: Path) -> None:
     ]
     assert report.bad.counts == {"input_audio_tokens is negative": 1}
     assert report.notes[0].startswith("1,200 input audio tokens and 100 output audio tokens are planned")
+
+
+def test_requests_with_one_id_count_once(tmp_path: Path) -> None:
+    """A request that was exported twice, within a file or in two, counts once and the rest are said."""
+    rows = [spend(0), spend(1), spend(1), spend(2), spend(3) | {"request_id": None}]
+    first = lines(tmp_path, *rows, rows[-1], name="a.jsonl")
+    second = table(tmp_path, spend(2), spend(4), name="b.csv")
+    workload, reports = read_workload([first, second])
+    assert len(workload) == 6
+    assert [report.rows for report in reports] == [5, 1]
+    assert str(reports[0].cost_usd) == "0.5"
+    for report in reports:
+        assert report.left_out == ["1 row(s) repeat the request_id of another and were left out"]
+
+
+def test_spans_are_told_apart_by_id_and_start(tmp_path: Path) -> None:
+    """A span that was exported again counts once; without an id every span counts."""
+    spans = [span(second, "chat") | {"spanId": "b7ad6b7169203331"} for second in (0, 0, 1)]
+    workload, report = read(lines(tmp_path, *spans, span(0, "chat"), span(0, "chat")))
+    assert len(workload) == 4
+    assert report.left_out == [
+        "1 row(s) repeat the spanId and startTimeUnixNano of another and were left out"
+    ]
+
+
+def test_ids_are_remembered_in_little_room() -> None:
+    """Tens of thousands of ids are all known again, and no other is."""
+    seen = SeenIds()
+    names = [f"chatcmpl-{number}" for number in range(20_000)]
+    assert all(seen.add(name) for name in names)
+    assert not any(seen.add(name) for name in names)
+    assert seen.add("chatcmpl-20000")
+
+
+def test_one_export_in_two_formats_is_refused(tmp_path: Path) -> None:
+    """The same totals in CSV and JSON would double the traffic."""
+    days = (bucket(0, usage(), usage(model="gpt-4o")), bucket(1, usage()))
+    rows = [
+        {"start_time": each["start_time"], "end_time": each["end_time"], **result}
+        for each in days
+        for result in each["results"]
+    ]
+    paths = [page(tmp_path, *days), table(tmp_path, *rows)]
+    with pytest.raises(WorkloadError, match=r"f\.csv hold the same totals \(gpt-4o on 2026-11-02, for one\)"):
+        read_workload(paths)
+
+
+def test_totals_of_the_same_days_are_said(tmp_path: Path) -> None:
+    """Two projects' exports overlap in time without being the same; a sentence says so. Months do not."""
+    first = page(tmp_path, bucket(0, usage()), bucket(1, usage()))
+    second = page(tmp_path, bucket(1, usage(input_tokens=4000)), bucket(2, usage()), name="v.json")
+    third = page(tmp_path, bucket(3, usage()), name="w.json")
+    workload, reports = read_workload([first, second, third])
+    assert len(workload) == 100
+    (sentence,) = [found for report in reports for found in report.warnings()]
+    assert "both hold totals of 1 periods and models (gpt-4o-mini on 2026-11-03, for one)" in sentence

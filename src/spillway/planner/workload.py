@@ -125,6 +125,8 @@ class ReadReport:
     left_out: list[str] = field(default_factory=list)
     """Rows that belong there and are no traffic to plan, one sentence per kind."""
     notes: list[str] = field(default_factory=list)
+    across: list[str] = field(default_factory=list)
+    """What was found of this source and others together; sentences that name them all."""
 
     def reasons(self) -> list[str]:
         """Why rows were not used, one sentence each, faults first."""
@@ -138,7 +140,7 @@ class ReadReport:
         if len(self.zones) > 1:
             names = ", ".join(sorted(self.zones))
             found.append(f"{self.source}: times in several zones ({names}); all were brought to UTC")
-        return found + [f"{self.source}: {note}" for note in self.notes]
+        return found + [f"{self.source}: {note}" for note in self.notes] + self.across
 
 
 @dataclass(frozen=True)

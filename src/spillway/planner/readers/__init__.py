@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +17,7 @@ from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.openai_usage import Extras
 from spillway.planner.readers.records import Record, Source, open_source
+from spillway.planner.readers.repeats import SeenIds, compare_totals, request_id
 from spillway.planner.readers.values import read_tokens
 from spillway.planner.workload import (
     CHUNK_ROWS,
@@ -40,6 +41,8 @@ class UsageFile:
     source: Source
     format: Format
     report: ReadReport
+    seen: SeenIds = field(default_factory=SeenIds)
+    """Ids of requests that were read; files of one workload share it."""
 
     @property
     def has_totals(self) -> bool:
@@ -54,7 +57,7 @@ class UsageFile:
     def chunks(self) -> Iterator[Chunk]:
         """Single requests in arrays of at most ``CHUNK_ROWS``, in file order."""
         rows: list[Row] = []
-        reader = _RowReader(self.format, self.report)
+        reader = _RowReader(self.format, self.report, self.seen)
         for line, record in self.source.records():
             row = reader.row(line, record)
             if row is not None:
@@ -130,6 +133,8 @@ def read_workload(
     _refuse_twice(paths)
     models: list[str] = []
     files = [open_usage(path, format_name=format_name, columns=columns, models=models) for path in paths]
+    for file in files:
+        file.seen = files[0].seen
     reports = [file.report for file in files]
     if bill is not None or any(file.is_bill for file in files):
         return _from_costs(files, bill, shape, seed), reports
@@ -137,7 +142,7 @@ def read_workload(
     if any(with_totals) and not all(with_totals):
         raise WorkloadError("some files hold single requests and others totals; give one kind at a time")
     if any(with_totals):
-        totals = [total for file in files for total in file.totals()]
+        totals = _together(files, [file.totals() for file in files])
         if not totals:
             raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
         return spread_totals(totals, shape, seed=seed), reports
@@ -170,13 +175,20 @@ def _from_costs(files: Sequence[UsageFile], bill: Bill | None, shape: str, seed:
             f"{costs[0]} holds costs, which do not tell how many requests there were; give "
             "--requests-per-month beside it, or the usage export instead, which has requests and tokens"
         )
-    totals = [total for file in files for total in file.billed(bill.price)]
+    totals = _together(files, [file.billed(bill.price) for file in files])
     if not any(total.input_tokens + total.output_tokens for total in totals):
         raise WorkloadError(
             f"{costs[0]} holds no cost that tells tokens" + _first_fault([file.report for file in files])
         )
     workload = spread_totals(share_out(totals, bill.requests_per_month), shape, seed=seed)
     return replace(workload, notes=(DERIVED, *workload.notes))
+
+
+def _together(files: Sequence[UsageFile], totals: Sequence[list[Total]]) -> list[Total]:
+    """The totals of all files; those of the same periods in two files are refused, or said."""
+    named = [(file.report.source, each) for file, each in zip(files, totals, strict=True)]
+    files[-1].report.across.extend(compare_totals(named))
+    return [total for each in totals for total in each]
 
 
 def _first_fault(reports: Sequence[ReadReport]) -> str:
@@ -193,8 +205,10 @@ def _chunk(rows: list[Row]) -> Chunk:
 class _RowReader(Cells):
     """Turns records into single requests."""
 
-    def __init__(self, kind: Format, report: ReadReport) -> None:
+    def __init__(self, kind: Format, report: ReadReport, seen: SeenIds) -> None:
         super().__init__(kind, report)
+        self._seen = seen
+        self._repeated = 0
         self._last_s = float("-inf")
         self._prefixes = PrefixCache() if kind.name == "mooncake" else None
 
@@ -218,11 +232,24 @@ class _RowReader(Cells):
         except ValueError as fault:
             self.report.bad.add(str(fault), line)
             return None
+        name = request_id(record, self.format.ids)
+        if name is not None and not self._seen.add(f"{self.format.name}\0{name}"):
+            self._repeated += 1
+            return None
         self.report.rows += 1
         self.report.out_of_order += time_s < self._last_s
         self._last_s = max(self._last_s, time_s)
         self.add_cost(amount)
         return time_s, fresh, out, cached, self.model(record)
+
+    def finish(self) -> None:
+        """Complete the report."""
+        super().finish()
+        if self._repeated:
+            names = " and ".join(names[0] for names in self.format.ids)
+            self.report.left_out.append(
+                f"{self._repeated} row(s) repeat the {names} of another and were left out"
+            )
 
     def _cached_tokens(self, record: Record, input_tokens: int) -> int:
         if self._prefixes is None:

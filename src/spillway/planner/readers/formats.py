@@ -33,7 +33,7 @@ class Format:
     lacks all of ``has``, is no model call: it belongs there, is counted and no fault.
     ``unit_s`` is the length of one unit of a numeric time. A format with ``line_item`` is a bill: it holds
     costs instead of tokens. ``rewrite`` makes of a record what its columns mean elsewhere, before they are
-    read.
+    read. What tells requests apart is one of each set of names in ``ids``, together.
     """
 
     name: str
@@ -54,6 +54,7 @@ class Format:
     has: tuple[str, ...] = ()
     unit_s: float | None = None
     rewrite: Callable[[Record], Record] | None = None
+    ids: tuple[tuple[str, ...], ...] = ()
 
     def columns(self, names: tuple[str, ...]) -> dict[str, str]:
         """Our column → the file's, for those the file has."""
@@ -76,6 +77,8 @@ LITELLM_CALLS = frozenset(
 )  # fmt: skip
 """LiteLLM's ``CallTypes`` of text in, text out; a retrieved batch is a sum of many requests."""
 
+SPAN_STARTS = ("startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "Timestamp")
+
 FORMATS: tuple[Format, ...] = (
     Format(
         name="mooncake",
@@ -95,12 +98,13 @@ FORMATS: tuple[Format, ...] = (
     Format(
         name="otel-genai",
         marks=(("attributes", "gen_ai.usage.input_tokens"),),
-        time=("startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "Timestamp"),
+        time=SPAN_STARTS,
         input_tokens=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
         output_tokens=("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
         cached_tokens=("gen_ai.usage.cache_read.input_tokens",),
         has=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.usage.output_tokens"),
         model=("gen_ai.response.model", "gen_ai.request.model"),
+        ids=(("spanId", "span_id", "SpanId", "context.span_id"), SPAN_STARTS),
         # A span around an agent repeats the usage of the chat spans in it.
         only=(Only("gen_ai.operation.name", frozenset({"chat", "text_completion", "generate_content"})),),
     ),
@@ -151,6 +155,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="openrouter",
+        ids=(("generation_id", "id"),),
         marks=(("tokens_prompt", "native_tokens_prompt"), ("created_at",)),
         time=("created_at",),
         input_tokens=("native_tokens_prompt", "tokens_prompt"),
@@ -161,6 +166,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="litellm",
+        ids=(("request_id",),),
         marks=(("startTime",), ("prompt_tokens",), ("spend", "call_type", "api_key")),
         time=("startTime",),
         input_tokens=("prompt_tokens",),
@@ -179,6 +185,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="helicone",
+        ids=(("request_id",),),
         marks=(("request_created_at",),),
         time=("request_created_at",),
         input_tokens=("prompt_tokens",),
@@ -189,6 +196,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="langfuse",
+        ids=(("id",),),
         marks=(
             ("start_time", "startTime"),
             ("usage_details", "usageDetails", "usage_details.input", "usageDetails.input",
@@ -208,6 +216,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="spillway-ledger",
+        ids=(("request_id",),),
         marks=(("reference_cost_usd",), ("input_tokens",)),
         time=("accepted_at",),
         input_tokens=("input_tokens",),

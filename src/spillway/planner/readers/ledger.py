@@ -14,8 +14,8 @@ from spillway.planner.readers.records import Record, Source, open_source
 __all__ = ["open_ledger"]
 
 COLUMNS = (
-    "accepted_at", "operation", "model", "model_reported", "result", "input_tokens", "output_tokens",
-    "cache_read_tokens", "reference_cost_usd", "reference_model",
+    "request_id", "accepted_at", "operation", "model", "model_reported", "result", "input_tokens",
+    "output_tokens", "cache_read_tokens", "reference_cost_usd", "reference_model",
 )  # fmt: skip
 """All that a plan asks of a request; never its texts."""
 

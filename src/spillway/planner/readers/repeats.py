@@ -1,0 +1,109 @@
+"""What was read before: requests by their ids, and totals of the same periods in two files."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from hashlib import blake2b
+
+from spillway.planner.readers.nested import look_up
+from spillway.planner.readers.records import Record
+from spillway.planner.workload import Total, WorkloadError
+
+__all__ = ["SeenIds", "compare_totals", "request_id"]
+
+FIRST_PLACES = 1024
+Key = tuple[float, float, str]
+
+
+class SeenIds:
+    """A set of ids in at most 32 bytes each.
+
+    Of ten million of them, two are taken for one with a chance of one in 300,000.
+    """
+
+    def __init__(self) -> None:
+        self._places = array("Q", bytes(8 * FIRST_PLACES))
+        self._count = 0
+
+    def add(self, name: str) -> bool:
+        """Whether the id is new; then it is no longer."""
+        hashed = int.from_bytes(blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()) or 1
+        place = self._place(hashed)
+        if self._places[place] == hashed:
+            return False
+        self._places[place] = hashed
+        self._count += 1
+        if 2 * self._count > len(self._places):
+            self._grow()
+        return True
+
+    def _place(self, hashed: int) -> int:
+        """Where it is, or where it belongs: the first free place from its own on."""
+        last = len(self._places) - 1
+        place = hashed & last
+        while self._places[place] not in (0, hashed):
+            place = (place + 1) & last
+        return place
+
+    def _grow(self) -> None:
+        before = self._places
+        self._places = array("Q", bytes(16 * len(before)))
+        for hashed in before:
+            if hashed:
+                self._places[self._place(hashed)] = hashed
+
+
+def request_id(record: Record, columns: Sequence[Sequence[str]]) -> str | None:
+    """What tells the request from all others, out of one of each set of columns; ``None`` without it."""
+    found = [_first(record, names) for names in columns]
+    return "\0".join(found) if found and all(found) else None
+
+
+def _first(record: Record, names: Sequence[str]) -> str:
+    cells = (look_up(record, name) for name in names)
+    return next((str(cell) for cell in cells if cell not in (None, "")), "")
+
+
+def compare_totals(files: Sequence[tuple[str, Sequence[Total]]]) -> Iterator[str]:
+    """One sentence per two files with totals of the same periods and models; they may be two projects'.
+
+    ``WorkloadError`` when what they have in common is the same to the last token: one export, given twice.
+    """
+    read: list[tuple[str, dict[Key, list[Total]]]] = []
+    for name, totals in files:
+        mine = _by_period(totals)
+        for other, theirs in read:
+            common = sorted(mine.keys() & theirs.keys())
+            if not common:
+                continue
+            start_s, _, model = common[0]
+            day = datetime.fromtimestamp(start_s, UTC).date()
+            example = f"{model or 'all models'} on {day}"
+            if all(_counts(mine[key]) == _counts(theirs[key]) for key in common):
+                raise WorkloadError(
+                    f"{other} and {name} hold the same totals ({example}, for one), which would count twice; "
+                    "give only one of them"
+                )
+            yield (
+                f"{other} and {name} both hold totals of {len(common)} periods and models ({example}, for "
+                "one); they count twice unless they are of different projects"
+            )
+        read.append((name, mine))
+
+
+def _by_period(totals: Sequence[Total]) -> dict[Key, list[Total]]:
+    found: dict[Key, list[Total]] = {}
+    for total in totals:
+        if total.input_tokens + total.output_tokens:
+            found.setdefault((total.start_s, total.length_s, total.model), []).append(total)
+    return found
+
+
+def _counts(totals: Sequence[Total]) -> tuple[int, int, int]:
+    return (
+        sum(total.requests for total in totals),
+        sum(total.input_tokens for total in totals),
+        sum(total.output_tokens for total in totals),
+    )
