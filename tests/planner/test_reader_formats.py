@@ -13,11 +13,14 @@ from typing import Any
 import pytest
 
 from spillway.errors import ConfigError
+from spillway.ledger.store import LedgerStore
 from spillway.planner.plan_cloud import CloudFigures, refuse_unknown_tiers
 from spillway.planner.plan_traffic import from_usage
 from spillway.planner.readers import read_workload
 from spillway.planner.readers.repeats import SeenIds
 from spillway.planner.workload import ReadReport, Workload, WorkloadError
+from spillway.vocabulary import Usage
+from tests.ledger.samples import attempt_of, row
 
 DAY_S = 86_400
 START = 1_793_577_600
@@ -271,3 +274,25 @@ def test_totals_of_the_same_days_are_said(tmp_path: Path) -> None:
     assert len(workload) == 100
     (sentence,) = [found for report in reports for found in report.warnings()]
     assert "both hold totals of 1 periods and models (gpt-4o-mini on 2026-11-03, for one)" in sentence
+
+
+def test_the_ledger_is_read_as_requests_came_in(tmp_path: Path) -> None:
+    """However ids sort, nothing is out of order; faults are named by request, failures by what they are."""
+    path = tmp_path / "spillway.db"
+    store = LedgerStore.open(f"sqlite:///{path}")
+    wall_s = 1_790_000_000.0
+    rows = [row(f"r{i}", accepted_wall_s=wall_s + 60 * i) for i in range(20)]
+    silent = [attempt_of(usage=Usage(100, None))]
+    rows.append(row("r-silent", attempts=silent, accepted_wall_s=wall_s + 5))
+    rows.append(row("r-failed", result="error", accepted_wall_s=wall_s + 6))
+    rows.append(row("r-vector", facts_operation="embedding", accepted_wall_s=wall_s + 7))
+    store.append(rows)
+    store.close()
+    for place in (path, f"sqlite:///{path}"):
+        workload, reports = read_workload([place])
+        assert (len(workload), reports[0].out_of_order) == (20, 0)
+        assert reports[0].reasons() == [
+            "1 row(s) not used: no output tokens (request r-silent)",
+            "1 row(s) are failed requests and were left out",
+            "1 row(s) are no chat requests (embedding) and were left out",
+        ]

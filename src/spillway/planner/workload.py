@@ -70,14 +70,16 @@ class Total:
 
 @dataclass
 class BadRows:
-    """Rows that could not be used, by reason: how many, and the line numbers of the first thousand."""
+    """Rows that could not be used, by reason: how many, and where the first thousand stand."""
 
     counts: dict[str, int] = field(default_factory=dict)
-    lines: dict[str, list[int]] = field(default_factory=dict)
+    lines: dict[str, list[int | str]] = field(default_factory=dict)
+    place: str = "line"
+    """What the numbers are of; a ledger has ids of requests instead."""
     cost_usd: dict[str, Decimal] = field(default_factory=dict)
     """What they cost together, where a file of costs says so."""
 
-    def add(self, reason: str, line: int, cost_usd: Decimal | None = None) -> None:
+    def add(self, reason: str, line: int | str, cost_usd: Decimal | None = None) -> None:
         """Count one more row with that fault."""
         self.counts[reason] = self.counts.get(reason, 0) + 1
         if cost_usd is not None:
@@ -99,7 +101,7 @@ class BadRows:
             more = f" and {count - len(shown)} more" if count > len(shown) else ""
             numbers = ", ".join(str(line) for line in shown)
             cost = f"; ${self.cost_usd[reason]:,.2f}" if reason in self.cost_usd else ""
-            out.append(f"{count} row(s) not used: {reason} (line {numbers}{more}{cost})")
+            out.append(f"{count} row(s) not used: {reason} ({self.place} {numbers}{more}{cost})")
         return out
 
 

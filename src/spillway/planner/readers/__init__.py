@@ -110,6 +110,8 @@ def open_usage(
         found = recognise(source) or generic_format(source.names, {}, str(path))
     mapping = found.columns(source.names)
     report = ReadReport(str(source.path), found.name, mapping, models=[] if models is None else models)
+    if found.name == "spillway-ledger":
+        report.bad.place = "request"
     if found.name == "generic":
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
         report.notes.append(f"columns taken as {pairs}")
@@ -230,7 +232,7 @@ class _RowReader(Cells):
             cached = self._cached_tokens(record, fresh)
             amount = self.money(record, line) if "cost" in self.columns else None
         except ValueError as fault:
-            self.report.bad.add(str(fault), line)
+            self.report.bad.add(str(fault), self.place(record, line))
             return None
         name = request_id(record, self.format.ids)
         if name is not None and not self._seen.add(f"{self.format.name}\0{name}"):

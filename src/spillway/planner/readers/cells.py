@@ -36,6 +36,10 @@ class Cells:
         # What a local answer would have cost is asked of the reference, not of the model that gave it.
         self._is_ledger = self.format.name == "spillway-ledger"
 
+    def place(self, record: Record, line: int) -> int | str:
+        """Where a person finds the record: its line, in a ledger its id."""
+        return str(record.get("request_id") or line) if self._is_ledger else line
+
     def cell(self, record: Record, our: str) -> Any:
         """The file's value for our column, ``None`` where it has none."""
         theirs = self.columns.get(our)

@@ -27,9 +27,9 @@ class _DatabaseSource(Source):
     url: str = ""
 
     def records(self) -> Iterator[tuple[int, Record | str]]:
-        """Pairs of (position, record), in no particular order."""
+        """Pairs of (position, record), as they came in."""
         with closing(_open(self.url)) as store:
-            rows = store.query(f"SELECT {', '.join(COLUMNS)} FROM requests")
+            rows = store.query(f"SELECT {', '.join(COLUMNS)} FROM requests ORDER BY accepted_at")
             for number, row in enumerate(rows, 1):
                 yield number, dict(zip(COLUMNS, row, strict=True))
 

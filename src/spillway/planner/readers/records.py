@@ -227,7 +227,9 @@ def _sqlite_rows(path: Path) -> Iterator[tuple[int, Record | str]]:
             # Captured texts stay where they are: a plan needs none and they may be long and private.
             wanted = [name.replace('"', '""') for name in known if not name.endswith("_text")]
             names = ", ".join(f'"{name}"' for name in wanted) or "*"
-            rows = database.execute(f"SELECT {names} FROM requests")
+            # The database has rows by id; a plan reads them as they came in.
+            order = ' ORDER BY "accepted_at"' if "accepted_at" in known else ""
+            rows = database.execute(f"SELECT {names} FROM requests{order}")
         except sqlite3.Error as fault:
             raise WorkloadError(f"{path} is no spillway ledger: {fault}") from fault
         for number, row in enumerate(rows, 1):
