@@ -296,3 +296,22 @@ def test_the_ledger_is_read_as_requests_came_in(tmp_path: Path) -> None:
             "1 row(s) are failed requests and were left out",
             "1 row(s) are no chat requests (embedding) and were left out",
         ]
+
+
+MORE = "its last page says that more follow (has_more): give all pages, or this is a part"
+
+
+def test_a_page_that_others_follow_is_a_part(tmp_path: Path) -> None:
+    """The last page of all files says whether there is more; pages before it always do."""
+    first = page(tmp_path, bucket(0, usage()), bucket(1, usage()), more=True, name="1.json")
+    _, report = read(first)
+    assert report.notes == [MORE]
+    last = page(tmp_path, bucket(2, usage()), name="2.json")
+    for paths in ([first, last], [last, first]):
+        _, reports = read_workload(paths)
+        assert not any(report.notes for report in reports)
+    both = tmp_path / "pages.jsonl"
+    both.write_text(first.read_text() + "\n" + first.read_text().replace("gpt-4o-mini", "gpt-4o") + "\n")
+    assert read(both)[1].notes == [MORE]
+    both.write_text(first.read_text() + "\n" + last.read_text() + "\n")
+    assert read(both)[1].notes == []

@@ -127,6 +127,8 @@ class ReadReport:
     left_out: list[str] = field(default_factory=list)
     """Rows that belong there and are no traffic to plan, one sentence per kind."""
     notes: list[str] = field(default_factory=list)
+    last_period: tuple[float, bool] = (0.0, False)
+    """Of totals: when the latest period ended, and whether its page says that more follow."""
     across: list[str] = field(default_factory=list)
     """What was found of this source and others together; sentences that name them all."""
 

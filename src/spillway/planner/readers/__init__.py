@@ -190,6 +190,9 @@ def _together(files: Sequence[UsageFile], totals: Sequence[list[Total]]) -> list
     """The totals of all files; those of the same periods in two files are refused, or said."""
     named = [(file.report.source, each) for file, each in zip(files, totals, strict=True)]
     files[-1].report.across.extend(compare_totals(named))
+    last = max((file.report for file in files), key=lambda report: report.last_period)
+    if last.last_period[1]:
+        last.notes.append("its last page says that more follow (has_more): give all pages, or this is a part")
     return [total for each in totals for total in each]
 
 

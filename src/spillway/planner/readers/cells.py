@@ -31,6 +31,8 @@ class Cells:
         self._models: dict[str, int] = {name: i for i, name in enumerate(report.models)}
         self._cost_usd = Decimal(0)
         self._has_all_costs = "cost" in self.columns
+        self.last_period: tuple[float, bool] = (0.0, False)
+        """When the latest period ended, and whether its page says that more follow."""
         self._others: dict[str, dict[str, int]] = {}
         self._are_all_calls = not self.format.only and not self.format.has
         # What a local answer would have cost is asked of the reference, not of the model that gave it.
@@ -84,6 +86,7 @@ class Cells:
         length_s = read_day(end) - start_s if end not in (None, "") else DAY_S
         if length_s <= 0:
             raise ValueError("a period that ends before it starts")
+        self.last_period = max(self.last_period, (start_s + length_s, bool(record.get("has_more"))))
         return start_s, length_s
 
     def cached(self, record: Record, input_tokens: int) -> int:
@@ -118,6 +121,7 @@ class Cells:
     def finish(self) -> None:
         """Complete the report."""
         self.report.zones |= self.times.zones
+        self.report.last_period = self.last_period
         if self._has_all_costs and self.report.rows:
             self.report.cost_usd = self._cost_usd
         for what, counts in self._others.items():

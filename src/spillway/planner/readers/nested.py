@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-__all__ = ["expand", "look_up"]
+__all__ = ["expand", "look_up", "page_items"]
 
 Record = Mapping[str, Any]
 
@@ -16,7 +16,7 @@ def expand(record: Record) -> Iterator[Record]:
     Span attributes become columns of their own, under their dotted names.
     """
     if record.get("object") == "page" and isinstance(record.get("data"), list):
-        for item in record["data"]:
+        for item in page_items(record, record["data"]):
             yield from expand(item)
     elif record.get("object") == "bucket" and isinstance(record.get("results", record.get("result")), list):
         head = {name: value for name, value in record.items() if name not in ("results", "result")}
@@ -29,6 +29,12 @@ def expand(record: Record) -> Iterator[Record]:
         yield {**record, **_attributes(record["attributes"])}
     else:
         yield record
+
+
+def page_items(page: Record, items: Iterable[Any]) -> Iterator[Any]:
+    """The items of a page, each with the word of the page that others follow it."""
+    for item in items:
+        yield {**item, "has_more": True} if page.get("has_more") and isinstance(item, Mapping) else item
 
 
 def look_up(record: Record, name: str) -> Any:

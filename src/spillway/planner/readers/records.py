@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from spillway.planner.readers.nested import expand
+from spillway.planner.readers.nested import expand, page_items
 from spillway.planner.workload import WorkloadError
 
 __all__ = ["Record", "Source", "open_source"]
@@ -215,7 +215,7 @@ def _unwrap(found: Any) -> Iterable[Any]:
         return found
     for key in LIST_KEYS:
         if isinstance(found.get(key), list):
-            return cast(list[Any], found[key])
+            return page_items(found, cast(list[Any], found[key]))
     return [found]
 
 
