@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from spillway.errors import ConfigError
@@ -315,3 +316,53 @@ def test_a_page_that_others_follow_is_a_part(tmp_path: Path) -> None:
     assert read(both)[1].notes == [MORE]
     both.write_text(first.read_text() + "\n" + last.read_text() + "\n")
     assert read(both)[1].notes == []
+
+
+def requests(folder: Path, *times: str) -> Path:
+    """Single requests at these times, each a token longer than the one before."""
+    rows = ({"time": each, "input_tokens": 100 + i, "output_tokens": 10} for i, each in enumerate(times))
+    return table(folder, *rows)
+
+
+def test_times_that_are_only_days_are_spread(tmp_path: Path) -> None:
+    """Requests of which only the day is known do not all come at midnight; the rest stays as it is."""
+    days = [f"2026-11-{2 + number // 50:02}" for number in range(150)]
+    workload, _ = read(requests(tmp_path, *days))
+    assert workload.grade == "derived"
+    assert workload.span_s == 3 * DAY_S
+    assert (np.diff(workload.time_s) >= 0).all()
+    assert np.bincount((workload.time_s // DAY_S).astype(int)).tolist() == [50, 50, 50]
+    assert workload.input_tokens.tolist() == list(range(100, 250))
+    assert len({int(hour) for hour in workload.time_s % DAY_S // 3600}) > 15
+    assert "all times are whole days: requests were spread" in workload.notes[-1]
+    assert "consumer" in workload.notes[-1]
+    traffic = from_usage([str(tmp_path / "f.csv")], shape="office")
+    assert traffic.assumptions[0].grade == "derived"
+    assert "office" in traffic.assumptions[0].source
+
+
+def test_times_that_are_only_hours_are_spread(tmp_path: Path) -> None:
+    """Requests of an hour do not all come as it strikes."""
+    hours = [f"2026-11-02 {8 + number // 50:02}:00:00" for number in range(150)]
+    workload, _ = read(requests(tmp_path, *hours))
+    assert workload.span_s == 3 * 3600
+    assert np.bincount((workload.time_s // 3600).astype(int)).tolist() == [50, 50, 50]
+    assert len(set(workload.time_s)) == 150
+    assert "all times are whole hours" in workload.notes[-1]
+
+
+@pytest.mark.parametrize(
+    "times",
+    [
+        [f"2026-11-{2 + day:02} 06:00:00" for day in range(12)],
+        ["2026-11-02 08:00:00"] * 12,
+        ["2026-11-02 08:00:00", "2026-11-02 08:00:00", "2026-11-02 09:00:00", "2026-11-02 09:10:00"],
+        ["0", "0", "3600", "7200"],
+    ],
+    ids=["one a day", "one moment", "minutes", "no dates"],
+)
+def test_other_times_stay(times: list[str], tmp_path: Path) -> None:
+    """A job on the hour, one moment, finer times and times without a date are taken as they are."""
+    workload, _ = read(requests(tmp_path, *times))
+    assert workload.grade == "measured"
+    assert not (workload.time_s % 600).any()

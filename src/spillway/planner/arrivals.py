@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from spillway.planner.workload import Floats, Ints, Total, Workload, WorkloadError
 from spillway.vocabulary import Grade
 
-__all__ = ["SHAPES", "Shape", "spread_totals", "synthesise"]
+__all__ = ["SHAPES", "Shape", "spread_coarse_times", "spread_totals", "synthesise"]
 
 DAY_S = 86_400.0
+HOUR_S = 3600.0
 MONTH_DAYS = 30
 INPUT_CV = 1.0
 OUTPUT_CV = 0.8
@@ -88,10 +89,7 @@ def spread_totals(
     usable = [total for total in totals if total.requests > 0]
     if not usable:
         raise WorkloadError("the totals hold no request; nothing can be planned from them")
-    found = SHAPES.get(shape)
-    if found is None:
-        raise WorkloadError(f"shape {shape!r} is unknown; use one of {', '.join(SHAPES)}")
-    random = np.random.default_rng(seed)
+    found, random = _shape(shape), np.random.default_rng(seed)
     start_s = min(total.start_s for total in totals)
     names = sorted({total.model for total in usable})
     times = [_times(total, found, burst_cv, random) - start_s for total in usable]
@@ -117,6 +115,56 @@ def spread_totals(
             f"{INPUT_CV:g} (input) and {OUTPUT_CV:g} (output)",
         ),
     )
+
+
+def spread_coarse_times(workload: Workload, shape: str = "consumer", *, seed: int = 0) -> Workload:
+    """The workload itself, or, where its times are only days or hours, with its requests spread over those.
+
+    All requests of a day at midnight would be a burst that never was. Lengths and models stay as they are.
+    """
+    period_s = _resolution_s(workload)
+    if period_s is None or workload.start_wall_s is None:
+        return workload
+    found, random = _shape(shape), np.random.default_rng(seed)
+    starts, counts = np.unique(workload.time_s, return_counts=True)
+    first_s = workload.start_wall_s
+    periods = [
+        Total(first_s + float(start), period_s, int(count), 0, 0)
+        for start, count in zip(starts, counts, strict=True)
+    ]
+    gaps = f"gaps with variation {BURST_CV:g}"
+    note = f"all times are whole hours: requests were spread over each hour, {gaps}"
+    if period_s == DAY_S:
+        how = f"daily shape {shape!r} ({found.grade}: {found.source}), {gaps}"
+        note = f"all times are whole days: requests were spread over each day, {how}"
+    return replace(
+        workload,
+        time_s=np.concatenate([_times(each, found, BURST_CV, random) for each in periods]) - first_s,
+        span_s=float(starts[-1]) + period_s,
+        grade="derived",
+        notes=(*workload.notes, note),
+    )
+
+
+def _resolution_s(workload: Workload) -> float | None:
+    """Length of the periods whose starts are all there is of times; ``None`` where they tell more.
+
+    Where every request has a start to itself, there is nothing to spread.
+    """
+    times, last_s = workload.time_s, float(workload.time_s[-1])
+    start_s = workload.start_wall_s
+    if start_s is None or last_s < HOUR_S or start_s % HOUR_S or (times % HOUR_S).any():
+        return None
+    if len(np.unique(times)) == len(times):
+        return None
+    return DAY_S if last_s >= DAY_S and not (times % DAY_S).any() else HOUR_S
+
+
+def _shape(name: str) -> Shape:
+    found = SHAPES.get(name)
+    if found is None:
+        raise WorkloadError(f"shape {name!r} is unknown; use one of {', '.join(SHAPES)}")
+    return found
 
 
 def _times(total: Total, shape: Shape, burst_cv: float, random: np.random.Generator) -> Floats:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from spillway.planner.arrivals import spread_totals
+from spillway.planner.arrivals import spread_coarse_times, spread_totals
 from spillway.planner.readers.cells import Cells
 from spillway.planner.readers.costs import DERIVED, Bill, CostReader, Price, share_out
 from spillway.planner.readers.formats import FORMATS, Format, recognise
@@ -148,7 +148,8 @@ def read_workload(
         if not totals:
             raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
         return spread_totals(totals, shape, seed=seed), reports
-    return collect((chunk for file in files for chunk in file.chunks()), reports), reports
+    workload = collect((chunk for file in files for chunk in file.chunks()), reports)
+    return spread_coarse_times(workload, shape, seed=seed), reports
 
 
 def _refuse_twice(paths: Sequence[Path | str]) -> None:
