@@ -366,3 +366,10 @@ def test_other_times_stay(times: list[str], tmp_path: Path) -> None:
     workload, _ = read(requests(tmp_path, *times))
     assert workload.grade == "measured"
     assert not (workload.time_s % 600).any()
+
+
+def test_too_little_that_is_left_says_where_the_rest_went(tmp_path: Path) -> None:
+    """An export whose requests all bear one id is refused with that fact, not only with their number."""
+    path = lines(tmp_path, *(spend(second, request_id="hidden") for second in range(50)))
+    with pytest.raises(WorkloadError, match=r"1 request within 1 s \(49 row\(s\) repeat the request_id of"):
+        from_usage([str(path)])

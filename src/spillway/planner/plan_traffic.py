@@ -45,7 +45,7 @@ def from_usage(
     )
     names = ", ".join(f"{Path(report.source).name} ({report.format})" for report in reports[:3])
     more = f" and {len(reports) - 3} more" if len(reports) > 3 else ""
-    _refuse_too_little(workload, f"{names}{more}")
+    _refuse_too_little(workload, f"{names}{more}", [why for each in reports for why in each.reasons()])
     traffic = Traffic(workload, f"{names}{more}", tuple(reports))
     if bill is not None:
         said = _billed(traffic, bill, names)
@@ -108,14 +108,18 @@ def from_numbers(
     return Traffic(workload, described, (), said)
 
 
-def _refuse_too_little(workload: Workload, names: str) -> None:
-    """A month's traffic out of a moment would be made up, and with it every saving."""
+def _refuse_too_little(workload: Workload, names: str, reasons: Sequence[str]) -> None:
+    """A month's traffic out of a moment would be made up, and with it every saving.
+
+    ``reasons`` are why rows were not used, the weightiest of which may be why there is so little.
+    """
     if len(workload) >= LEAST_REQUESTS and workload.span_s >= LEAST_SPAN_S:
         return
     count = "1 request" if len(workload) == 1 else f"{len(workload):,} requests"
+    why = f" ({reasons[0]})" if reasons else ""
     raise WorkloadError(
-        f"{names} holds {count} within {workload.span_s:.0f} s, which says nothing about a month: give a "
-        "longer export, or the month's traffic by --requests-per-month, --input-tokens and --output-tokens"
+        f"{names} holds {count} within {workload.span_s:.0f} s{why}, which says nothing about a month: give "
+        "a longer export, or the month's traffic by --requests-per-month, --input-tokens and --output-tokens"
     )
 
 

@@ -38,7 +38,7 @@ def _parts(record: Record, details: str) -> dict[str, int]:
         start = f"{details}."
         found = {name[len(start) :]: cell for name, cell in record.items() if name.startswith(start)}
     return {
-        str(name).lower(): read_tokens(cell, f"{name} tokens")
+        str(name).lower(): read_tokens(cell, f"{name.removesuffix('_tokens')} tokens")
         for name, cell in found.items()
         if cell not in (None, "")
     }
