@@ -126,5 +126,5 @@ class Cells:
             self.report.cost_usd = self._cost_usd
         for what, counts in self._others.items():
             named = [value[:40] for value in sorted(counts) if value] if what in NAMED else []
-            names = f" ({', '.join(named)})" if named else ""
-            self.report.left_out.append(f"{sum(counts.values())} row(s) are {what}{names} and were left out")
+            which = f" ({', '.join(named)})" if named else ""
+            self.report.left_out.append(f"{sum(counts.values())} row(s) are {what}{which} and were left out")

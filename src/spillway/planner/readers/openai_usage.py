@@ -27,8 +27,8 @@ class Extras:
         """Take down the record that a total was made from; ``ValueError`` for a count that is none."""
         if not total.input_tokens + total.output_tokens:
             return
-        cells = {name: record.get(name) for name in NO_TEXT}
-        counts = {name: read_tokens(cell, name) for name, cell in cells.items() if cell not in (None, "")}
+        given = [name for name in NO_TEXT if record.get(name) not in (None, "")]
+        counts = {name: read_tokens(record[name], name) for name in given}
         for name, tokens in counts.items():
             self._no_text[name] += tokens
         tier = str(record.get("service_tier") or "").strip().lower()
