@@ -6,7 +6,7 @@ seconds after the workload's start; the start itself is a date only when the sou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -109,8 +109,8 @@ class ReadReport:
 
     source: str
     format: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Our column → the file's."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Our column → the file's, ``a or b`` where rows differ."""
     rows: int = 0
     bad: BadRows = field(default_factory=BadRows)
     out_of_order: int = 0

@@ -94,6 +94,8 @@ def open_usage(
     ``models`` is the list of model names that several files share; the file's names are appended to it.
     """
     source = open_source(path) if isinstance(path, Path) else open_ledger(path)
+    if columns or (format_name is None and recognise(source) is None):
+        source = source.wider()
     if columns:
         found = generic_format(source.names, columns, str(path))
     elif format_name is not None:
@@ -104,6 +106,8 @@ def open_usage(
         found = known
     else:
         found = recognise(source) or generic_format(source.names, {}, str(path))
+    if source.has_header:
+        found = found.within(source.names)
     mapping = found.columns(source.names)
     report = ReadReport(str(source.path), found.name, mapping, models=[] if models is None else models)
     if found.name == "generic":

@@ -22,10 +22,13 @@ class Cells:
     def __init__(self, kind: Format, report: ReadReport) -> None:
         self.format = kind
         self.report = report
-        self.columns = dict(report.columns)
+        self.columns = kind.names()
         self.times = TimeReader(kind.unit_s)
         self._models: dict[str, int] = {name: i for i, name in enumerate(report.models)}
         self._cost_usd = Decimal(0)
+        # Each name also as a path: its first part, and the rest below that.
+        self._paths = {our: [(n, *_path(n)) for n in names] for our, names in self.columns.items()}
+        self._given: set[str] = set()
         self._has_all_costs = "cost" in self.columns
         self._others = 0
         self._are_all_calls = not self.format.only and not self.format.has
@@ -33,11 +36,15 @@ class Cells:
         self._is_ledger = self.format.name == "spillway-ledger"
 
     def cell(self, record: Record, our: str) -> Any:
-        """The file's value for our column, ``None`` where it has none."""
-        theirs = self.columns.get(our)
-        if theirs is None:
-            return None
-        return record[theirs] if theirs in record else look_up(record, theirs)
+        """The record's value for our column, by the first of its names that has one; ``None`` without."""
+        for theirs, first, rest in self._paths.get(our, ()):
+            found = record.get(theirs)
+            if found is None and rest and first in record:
+                found = look_up(record[first], rest)
+            if found is not None and found != "":
+                self._given.add(theirs)
+                return found
+        return None
 
     def belongs(self, record: Record) -> bool:
         """Whether the record is a model call at all; others are counted."""
@@ -62,7 +69,7 @@ class Cells:
         """Start of the record's period, in seconds since 1970, and its length: a day unless it has an end."""
         start_s = read_day(self.cell(record, "time"))
         end = self.cell(record, "end")
-        length_s = read_day(end) - start_s if end not in (None, "") else DAY_S
+        length_s = read_day(end) - start_s if end is not None else DAY_S
         if length_s <= 0:
             raise ValueError("a period that ends before it starts")
         return start_s, length_s
@@ -70,7 +77,7 @@ class Cells:
     def cached(self, record: Record, input_tokens: int) -> int:
         """Cached tokens of the input, -1 when unknown."""
         raw = self.cell(record, "cached_tokens")
-        if raw is None or raw == "":
+        if raw is None:
             return -1
         found = read_tokens(raw, "cached tokens")
         if found > input_tokens:
@@ -97,9 +104,19 @@ class Cells:
             self._cost_usd += amount
 
     def finish(self) -> None:
-        """Complete the report."""
+        """Complete the report; its columns are those that gave a value."""
+        for our, names in self.columns.items():
+            given = [name for name in names if name in self._given]
+            if given:
+                self.report.columns[our] = " or ".join(given)
         self.report.zones |= self.times.zones
         if self._has_all_costs and self.report.rows:
             self.report.cost_usd = self._cost_usd
         if self._others:
             self.report.notes.append(f"{self._others} row(s) are no model calls and were left out")
+
+
+def _path(name: str) -> tuple[str, str]:
+    """A dotted name's first part and the rest, empty for a plain name."""
+    first, _, rest = name.partition(".")
+    return first, rest

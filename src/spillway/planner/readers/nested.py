@@ -31,11 +31,11 @@ def expand(record: Record) -> Iterator[Record]:
         yield record
 
 
-def look_up(record: Record, name: str) -> Any:
+def look_up(record: Any, name: str) -> Any:
     """The value under a name, whole or as a path of nested names; ``None`` when it is not there."""
-    if name in record:
+    if isinstance(record, Mapping) and name in record:
         return record[name]
-    found: Any = record
+    found = record
     for part in name.split("."):
         if not isinstance(found, Mapping) or part not in found:
             return None

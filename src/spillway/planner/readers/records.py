@@ -10,7 +10,7 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
@@ -35,12 +35,14 @@ ARCHIVES: Mapping[bytes, str] = {
 }
 """What people give by mistake, by its first bytes."""
 JSON_CELLS = frozenset({"usage_details", "usageDetails", "metadata", "usage"})
-"""CSV columns in which exporters put JSON objects."""
+"""Columns in which exporters put JSON objects as text."""
+FIRST_RECORDS, MORE_RECORDS = 100, 10_000
+"""Records whose names are read: enough nearly always; further where they tell no format."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file, its kind and the names its first record has; nested names are joined by dots."""
+    """One file, its kind and the names its first records have; nested names are joined by dots."""
 
     path: Path
     kind: Kind
@@ -58,6 +60,16 @@ class Source:
         if self.kind == "json":
             return _json_list(self.path)
         return _sqlite_rows(self.path)
+
+    @property
+    def has_header(self) -> bool:
+        """Whether every record has the same names."""
+        return self.kind in ("csv", "sqlite")
+
+    def wider(self) -> Source:
+        """The same with the names of many more records: what comes first may be no model call."""
+        found = _names(self.records(), MORE_RECORDS) if self.kind in ("json", "jsonl") else ()
+        return replace(self, names=found or self.names)
 
 
 @contextmanager
@@ -107,10 +119,10 @@ def _kind(head: str) -> Kind:
         return "json"
 
 
-def _names(records: Iterator[tuple[int, Record | str]]) -> tuple[str, ...]:
-    """Every name in the first hundred records: rows of JSON may leave some out."""
+def _names(records: Iterator[tuple[int, Record | str]], most: int = FIRST_RECORDS) -> tuple[str, ...]:
+    """Every name in the first records: rows of JSON may leave some out."""
     found: dict[str, None] = {}
-    for _, (_, record) in zip(range(100), records, strict=False):
+    for _, (_, record) in zip(range(most), records, strict=False):
         if not isinstance(record, str):
             found.update(dict.fromkeys(_flat_names(record)))
     return tuple(found)
@@ -119,7 +131,7 @@ def _names(records: Iterator[tuple[int, Record | str]]) -> tuple[str, ...]:
 def _flat_names(record: Record, prefix: str = "") -> Iterator[str]:
     for name, value in record.items():
         yield prefix + name
-        if isinstance(value, Mapping) and prefix.count(".") < 2:
+        if isinstance(value, Mapping) and prefix.count(".") < 3:
             yield from _flat_names(cast(Record, value), f"{prefix}{name}.")
 
 
@@ -163,9 +175,9 @@ def _csv_records(path: Path) -> Iterator[tuple[int, Record | str]]:
                 yield reader.line_num + 1, f"{len(cells)} cells where the header has {width}"
 
 
-def _nested(cell: str) -> Any:
+def _nested(cell: Any) -> Any:
     """The object inside a cell that holds JSON, or the cell."""
-    if not cell.startswith("{"):
+    if not isinstance(cell, str) or not cell.startswith("{"):
         return cell
     try:
         return json.loads(cell)
@@ -181,7 +193,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Record | str]]:
                 if isinstance(found, str):
                     yield number, found
                 else:
-                    for record in expand(found):
+                    for record in expand(_unpacked(found)):
                         yield number, record
 
 
@@ -205,8 +217,15 @@ def _json_list(path: Path) -> Iterator[tuple[int, Record | str]]:
         if not isinstance(item, dict):
             yield number, "not a JSON object"
             continue
-        for record in expand(item):
+        for record in expand(_unpacked(item)):
             yield number, record
+
+
+def _unpacked(record: Record) -> Record:
+    """The record with the objects that are written as text inside it."""
+    if JSON_CELLS.isdisjoint(record):
+        return record
+    return {name: _nested(value) if name in JSON_CELLS else value for name, value in record.items()}
 
 
 def _unwrap(found: Any) -> Iterable[Any]:
