@@ -108,12 +108,22 @@ def open_usage(
         found = recognise(source) or generic_format(source.names, {}, str(path))
     if source.has_header:
         found = found.within(source.names)
+    _refuse_repeated(source, found)
     mapping = found.columns(source.names)
     report = ReadReport(str(source.path), found.name, mapping, models=[] if models is None else models)
     if found.name == "generic":
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
         report.notes.append(f"columns taken as {pairs}")
     return UsageFile(source, found, report)
+
+
+def _refuse_repeated(source: Source, found: Format) -> None:
+    """A column that is needed must be one: nobody knows which of two of the same name is meant."""
+    for theirs in (name for names in found.names().values() for name in names):
+        for name in source.repeated.intersection((theirs, theirs.partition(".")[0])):
+            raise WorkloadError(
+                f"{source.path} has several columns named {name!r}; rename or remove all but one"
+            )
 
 
 def read_workload(

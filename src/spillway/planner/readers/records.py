@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 from spillway.planner.readers.nested import expand
+from spillway.planner.readers.table import Table
 from spillway.planner.workload import WorkloadError
 
 __all__ = ["Record", "Source", "open_source"]
@@ -47,6 +47,8 @@ class Source:
     path: Path
     kind: Kind
     names: tuple[str, ...]
+    repeated: frozenset[str] = frozenset()
+    """Names that several columns have, so that nobody knows which is meant."""
 
     def records(self) -> Iterator[tuple[int, Record | str]]:
         """Pairs of (line, record); instead of a record the reason why a line is none.
@@ -103,10 +105,12 @@ def open_source(path: Path) -> Source:
     if "\0" in head or head.count("\ufffd") > len(head) / 50:
         raise WorkloadError(f"{path} is not text; give CSV, JSON, JSON lines (also gzipped) or a ledger")
     kind = _kind(head)
-    names = _names(Source(path, kind, ()).records())
-    if not names and kind == "csv":
-        names = tuple(name.strip() for name in head.partition("\n")[0].split(","))
-    return Source(path, kind, names)
+    found = _names(Source(path, kind, ()).records())
+    if kind != "csv":
+        return Source(path, kind, found)
+    with _text(path) as lines:
+        table = Table(lines, str(path))
+    return Source(path, kind, tuple(dict.fromkeys((*table.names, *found))), table.repeated)
 
 
 def _kind(head: str) -> Kind:
@@ -151,28 +155,17 @@ def _text(path: Path) -> Iterator[IO[str]]:
 
 def _csv_records(path: Path) -> Iterator[tuple[int, Record | str]]:
     with _text(path) as lines:
-        first = lines.readline().lstrip("\ufeff")
-        delimiter = max(",;\t|", key=first.count)
-        header = next(csv.reader([first], delimiter=delimiter), [])
-        names = [name.strip() for name in header]
-        reader = csv.reader(lines, delimiter=delimiter)
-        width = len(names)
+        table = Table(lines, str(path))
+        names, width = table.names, len(table.names)
         nested = [name for name in names if name in JSON_CELLS]
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as fault:
-                yield reader.line_num + 1, f"not CSV: {fault}"
-                continue
+        for line, cells in table.rows():
             if len(cells) == width:
                 record: dict[str, Any] = dict(zip(names, cells, strict=True))
                 for name in nested:
                     record[name] = _nested(record[name])
-                yield reader.line_num + 1, record
-            elif cells:
-                yield reader.line_num + 1, f"{len(cells)} cells where the header has {width}"
+                yield line, record
+            else:
+                yield line, f"{len(cells)} cells where the header has {width}"
 
 
 def _nested(cell: Any) -> Any:
