@@ -16,7 +16,7 @@ from spillway.planner.readers.generic import generic_format, propose
 from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.records import Record, Source, open_source
-from spillway.planner.readers.values import read_tokens
+from spillway.planner.readers.values import MOST_PER_PERIOD, MOST_TOKENS_PER_REQUEST, read_tokens
 from spillway.planner.workload import (
     CHUNK_ROWS,
     Chunk,
@@ -30,6 +30,8 @@ from spillway.planner.workload import (
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
 Row = tuple[float, int, int, int, int]
+MOST_REQUESTS = 2**31 - 1
+"""Requests that a row of totals may hold: each becomes an arrival."""
 
 
 @dataclass
@@ -227,7 +229,7 @@ class _RowReader(Cells):
             cached = self._cached_tokens(record, fresh)
             amount = self.money(record, line) if "cost" in self.columns else None
         except ValueError as fault:
-            self.report.bad.add(str(fault), line)
+            self.reject(fault, line)
             return None
         self.report.rows += 1
         self.report.out_of_order += time_s < self._last_s
@@ -256,15 +258,17 @@ class _TotalReader(Cells):
             start_s, length_s = self.period(record)
             if self._is_idle(record):
                 return Total(start_s, length_s, 0, 0, 0)
-            requests = read_tokens(self.cell(record, "requests"), "number of requests")
-            fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens")
-            out = read_tokens(self.cell(record, "output_tokens"), "output tokens")
+            requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_REQUESTS)
+            fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens", MOST_PER_PERIOD)
+            out = read_tokens(self.cell(record, "output_tokens"), "output tokens", MOST_PER_PERIOD)
             if requests == 0 and fresh + out > 0:
                 raise ValueError("tokens without a request")
+            if max(fresh, out) > requests * MOST_TOKENS_PER_REQUEST:
+                raise ValueError("more tokens a request than any model takes")
             cached = self.cached(record, fresh)
             amount = self.money(record, line) if "cost" in self.columns else None
         except ValueError as fault:
-            self.report.bad.add(str(fault), line)
+            self.reject(fault, line)
             return None
         name = str(self.cell(record, "model") or "")
         total = Total(start_s, length_s, requests, fresh, out, None if cached < 0 else cached, name, amount)

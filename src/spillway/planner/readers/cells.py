@@ -8,7 +8,16 @@ from typing import Any
 from spillway.planner.readers.formats import Format
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
-from spillway.planner.readers.values import TimeReader, currency_of, read_day, read_money, read_tokens
+from spillway.planner.readers.values import (
+    MOST_PER_PERIOD,
+    AmbiguousNumber,
+    TimeReader,
+    currency_named,
+    currency_of,
+    read_day,
+    read_money,
+    read_tokens,
+)
 from spillway.planner.workload import ReadReport, WorkloadError
 
 __all__ = ["Cells"]
@@ -30,6 +39,7 @@ class Cells:
         self._paths = {our: [(n, *_path(n)) for n in names] for our, names in self.columns.items()}
         self._given: set[str] = set()
         self._has_all_costs = "cost" in self.columns
+        self._currency = next(filter(None, map(currency_named, self.columns.get("cost", ()))), "usd")
         self._others = 0
         self._are_all_calls = not self.format.only and not self.format.has
         # What a local answer would have cost is asked of the reference, not of the model that gave it.
@@ -79,7 +89,7 @@ class Cells:
         raw = self.cell(record, "cached_tokens")
         if raw is None:
             return -1
-        found = read_tokens(raw, "cached tokens")
+        found = read_tokens(raw, "cached tokens", MOST_PER_PERIOD)
         if found > input_tokens:
             raise ValueError("more cached than input tokens")
         return found
@@ -87,7 +97,10 @@ class Cells:
     def money(self, record: Record, line: int) -> Decimal | None:
         """The record's cost in USD; ``WorkloadError`` when it is in another currency."""
         cell = self.cell(record, "cost")
-        named = str(self.cell(record, "currency") or "").strip().lower() or currency_of(cell)
+        named = str(self.cell(record, "currency") or "").strip().lower()
+        if not named:
+            beside = currency_of(cell)
+            named = self._currency if beside == "usd" and cell is not None else beside
         if named != "usd":
             others = ", some in USD" if self.report.rows else ""
             raise WorkloadError(
@@ -95,6 +108,12 @@ class Cells:
                 "to USD first, or leave the cost column out: the plan uses list prices"
             )
         return read_money(cell)
+
+    def reject(self, fault: ValueError, line: int, cost_usd: Decimal | None = None) -> None:
+        """Count a row that cannot be used; ``WorkloadError`` where its fault makes good rows doubtful."""
+        if isinstance(fault, AmbiguousNumber):
+            raise WorkloadError(f"{self.report.source}, line {line}: {fault}") from fault
+        self.report.bad.add(str(fault), line, cost_usd)
 
     def add_cost(self, amount: Decimal | None) -> None:
         """Sum up a used row's cost; one unknown makes the sum unknown."""

@@ -10,21 +10,25 @@ __all__ = ["expand", "look_up"]
 Record = Mapping[str, Any]
 
 
-def expand(record: Record) -> Iterator[Record]:
+def expand(record: Any) -> Iterator[Record | str]:
     """The records inside one: a page's buckets, a bucket's results, the spans of an OTLP export, or itself.
 
-    Span attributes become columns of their own, under their dotted names.
+    Span attributes become columns of their own, under their dotted names. Instead of a record comes the
+    reason why something is none.
     """
-    if record.get("object") == "page" and isinstance(record.get("data"), list):
+    if not isinstance(record, Mapping):
+        yield "not a JSON object"
+    elif record.get("object") == "page" and isinstance(record.get("data"), list):
         for item in record["data"]:
             yield from expand(item)
     elif record.get("object") == "bucket" and isinstance(record.get("results", record.get("result")), list):
         head = {name: value for name, value in record.items() if name not in ("results", "result")}
         # A bucket without results is a day on which nothing happened, and belongs to the time covered.
         for result in record.get("results", record.get("result")) or [{}]:
-            yield {**head, **result}
+            yield {**head, **result} if isinstance(result, Mapping) else "not a JSON object"
     elif isinstance(record.get("resourceSpans"), list):
-        yield from _otlp_spans(record)
+        for span in _spans(record):
+            yield {**span, **_attributes(span.get("attributes"))}
     elif "attributes" in record:
         yield {**record, **_attributes(record["attributes"])}
     else:
@@ -43,11 +47,16 @@ def look_up(record: Any, name: str) -> Any:
     return found
 
 
-def _otlp_spans(record: Record) -> Iterator[Record]:
-    for resource in record["resourceSpans"]:
-        for scope in resource.get("scopeSpans", resource.get("instrumentationLibrarySpans", [])):
-            for span in scope.get("spans", []):
-                yield {**span, **_attributes(span.get("attributes", []))}
+def _spans(record: Record) -> Iterator[Record]:
+    for resource in _mappings(record, "resourceSpans"):
+        for scope in _mappings(resource, "scopeSpans", "instrumentationLibrarySpans"):
+            yield from _mappings(scope, "spans")
+
+
+def _mappings(record: Record, *names: str) -> Iterator[Record]:
+    """The mappings in the list under the first of these names that there is."""
+    found = next((record[name] for name in names if name in record), ())
+    yield from (item for item in found if isinstance(item, Mapping)) if isinstance(found, list) else ()
 
 
 def _attributes(raw: Any) -> dict[str, Any]:

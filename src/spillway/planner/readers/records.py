@@ -99,7 +99,7 @@ def open_source(path: Path) -> Source:
         if first.startswith(start):
             raise WorkloadError(f"{path} {what}")
     with _text(path) as lines:
-        head = lines.read(65_536).lstrip("\ufeff \t\r\n")
+        head = lines.read(65_536).lstrip()
     if not head:
         raise WorkloadError(f"{path} is empty: there is nothing to plan from")
     if "\0" in head or head.count("\ufffd") > len(head) / 50:
@@ -119,7 +119,7 @@ def _kind(head: str) -> Kind:
     first = head.partition("\n")[0]
     try:
         return "jsonl" if isinstance(json.loads(first), dict) and head.rstrip() != first.rstrip() else "json"
-    except ValueError:
+    except (ValueError, RecursionError):
         return "json"
 
 
@@ -148,7 +148,7 @@ def _text(path: Path) -> Iterator[IO[str]]:
         with gzip.open(path) if is_gzip else path.open("rb") as packed:
             is_wide = packed.read(2) in (b"\xff\xfe", b"\xfe\xff")
             packed.seek(0)
-            encoding = "utf-16" if is_wide else "utf-8"
+            encoding = "utf-16" if is_wide else "utf-8-sig"
             with io.TextIOWrapper(packed, encoding=encoding, errors="replace", newline="") as lines:
                 yield lines
 
@@ -174,7 +174,7 @@ def _nested(cell: Any) -> Any:
         return cell
     try:
         return json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         return cell
 
 
@@ -195,6 +195,8 @@ def _object(line: str) -> Record | str:
         found = json.loads(line)
     except ValueError:
         return "not JSON"
+    except RecursionError:
+        return "nested too deeply to be read"
     return found if isinstance(found, dict) else "not a JSON object"
 
 
@@ -206,17 +208,16 @@ def _json_list(path: Path) -> Iterator[tuple[int, Record | str]]:
             found = json.load(text)
         except ValueError as fault:
             raise WorkloadError(f"{path} is not valid JSON: {fault}") from fault
+        except RecursionError as fault:
+            raise WorkloadError(f"{path} is JSON nested too deeply to be read; export it again") from fault
     for number, item in enumerate(_unwrap(found), 1):
-        if not isinstance(item, dict):
-            yield number, "not a JSON object"
-            continue
         for record in expand(_unpacked(item)):
             yield number, record
 
 
-def _unpacked(record: Record) -> Record:
+def _unpacked(record: Any) -> Any:
     """The record with the objects that are written as text inside it."""
-    if JSON_CELLS.isdisjoint(record):
+    if not isinstance(record, dict) or JSON_CELLS.isdisjoint(record):
         return record
     return {name: _nested(value) if name in JSON_CELLS else value for name, value in record.items()}
 

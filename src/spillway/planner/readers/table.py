@@ -23,7 +23,7 @@ class Table:
         # The limit is the module's, for all readers; its usual 131,072 is less than a long prompt.
         csv.field_size_limit(MOST_CELL_CHARACTERS)
         self._source = source
-        self._line = next(lines, "").lstrip("\ufeff")
+        self._line = next(lines, "")
         self._delimiter = max(",;\t|", key=self._line.count)
         kept = self._kept(chain([self._line], lines))
         self._reader = csv.reader(kept, delimiter=self._delimiter, strict=True)
