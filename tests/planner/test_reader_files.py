@@ -1,7 +1,9 @@
-"""Files with long cells, stray quotes or doubled columns are read whole or refused by name."""
+"""Files with long cells, stray quotes, doubled columns or no request are read whole or refused by name."""
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -95,3 +97,61 @@ def test_columns_of_one_name_are_refused_where_needed(tmp_path: Path) -> None:
     text = "t_s,note,input_tokens,note,output_tokens,,\n0,a,100,b,10,,\n1,a,100,b,10,,\n"
     workload, _ = read(write(tmp_path, text))
     assert workload.input_tokens.tolist() == [100, 100]
+
+
+EMPTY_DAY = '{"object": "bucket", "start_time": 1, "end_time": 2, "results": []}'
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[]", "holds no request; export it"),
+        ("{}", "holds no request; export it"),
+        ("{}\n{}\n", "holds no request; export it"),
+        ("[1, 2]", r"holds no request: not a JSON object \(line 1\)"),
+        ('{"object": "page", "data": []}', "holds no request; export it"),
+        (f'{{"object": "page", "data": [{EMPTY_DAY}]}}', "holds no request, only periods without any"),
+        (f"{EMPTY_DAY}\n{EMPTY_DAY}\n", "holds no request, only periods without any"),
+        ("t_s;input_tokens;output_tokens\n", "holds no usable request: it is empty"),
+    ],
+)
+def test_files_without_a_request_say_so(text: str, sentence: str, tmp_path: Path) -> None:
+    """What holds no request is not said to lack columns."""
+    with pytest.raises(WorkloadError, match=f"f.json {sentence}"):
+        read(write(tmp_path, text, "f.json"))
+
+
+def test_a_ledger_without_requests_says_so(tmp_path: Path) -> None:
+    """A new ledger has columns but no request; a database of something else is no ledger."""
+    path = tmp_path / "f.db"
+    for table_name, sentence in (("orders", "it has no table of requests"), ("requests", "it is empty")):
+        with closing(sqlite3.connect(path)) as database:
+            database.execute(
+                f"CREATE TABLE {table_name} (accepted_at REAL, model TEXT, result TEXT, input_tokens INTEGER,"
+                " output_tokens INTEGER, reference_cost_usd REAL)"
+            )
+        with pytest.raises(WorkloadError, match=rf"f\.db .*{sentence}"):
+            read(path)
+
+
+def test_a_damaged_ledger_is_no_trace(tmp_path: Path) -> None:
+    """A file that only starts like a database is refused in one sentence."""
+    path = tmp_path / "f.db"
+    path.write_bytes(b"SQLite format 3\0" + b"\1" * 5000)
+    with pytest.raises(WorkloadError, match=r"f\.db is no spillway ledger"):
+        read(path)
+
+
+@pytest.mark.parametrize(
+    ("times", "lines"),
+    [
+        (("1788220886574", "1788220961574", "1788220961"), "2 and 4"),
+        (("2026-11-02T12:00:00Z", "1970-01-02T00:00:00Z", "2026-11-02T12:00:01Z"), "2 and 3"),
+    ],
+    ids=["two units", "a wrong year"],
+)
+def test_mixed_clocks_are_named_by_line(times: tuple[str, ...], lines: str, tmp_path: Path) -> None:
+    """Dates beside times that count from zero are refused with a line of each."""
+    text = "time,input_tokens,output_tokens\n" + "".join(f"{time},100,10\n" for time in times)
+    with pytest.raises(WorkloadError, match=rf"some times are dates .* \(lines {lines}\)"):
+        read(write(tmp_path, text))

@@ -18,6 +18,7 @@ from spillway.vocabulary import Grade
 
 __all__ = [
     "CHUNK_ROWS",
+    "FIRST_DATE_S",
     "BadRows",
     "Chunk",
     "ReadReport",
@@ -29,6 +30,8 @@ __all__ = [
 
 CHUNK_ROWS = 65_536
 """Rows a reader holds before it hands them on as arrays (2 MB)."""
+FIRST_DATE_S = 1e8
+"""Seconds since 1970 (March 1973) above which a time is a date; below it counts from the zero of its file."""
 KEPT_LINES = 1000
 """Line numbers remembered per kind of fault; beyond that only the count grows."""
 
@@ -220,7 +223,7 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
     _refuse_mixed_clocks(time_s, names)
     order = np.argsort(time_s, kind="stable")
     start = float(time_s[order[0]])
-    has_dates = start > 1e8
+    has_dates = start > FIRST_DATE_S
     cached = np.concatenate([part.cached_tokens for part in parts])[order]
     time_s = time_s[order] - start
     models: list[str] = next((report.models for report in reports if report.models), [])
@@ -244,6 +247,6 @@ def _span_s(time_s: Floats) -> float:
 
 
 def _refuse_mixed_clocks(time_s: Floats, names: str) -> None:
-    dated = time_s > 1e8
+    dated = time_s > FIRST_DATE_S
     if dated.any() and not dated.all():
         raise WorkloadError(f"{names}: some times are dates and some count from zero; plan them separately")

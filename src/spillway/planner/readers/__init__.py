@@ -19,6 +19,7 @@ from spillway.planner.readers.records import Record, Source, open_source
 from spillway.planner.readers.values import MOST_PER_PERIOD, MOST_TOKENS_PER_REQUEST, read_tokens
 from spillway.planner.workload import (
     CHUNK_ROWS,
+    FIRST_DATE_S,
     Chunk,
     ReadReport,
     Total,
@@ -30,6 +31,8 @@ from spillway.planner.workload import (
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
 Row = tuple[float, int, int, int, int]
+IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
+"""All that a bucket of OpenAI's API holds where nothing was used."""
 MOST_REQUESTS = 2**31 - 1
 """Requests that a row of totals may hold: each becomes an arrival."""
 
@@ -98,6 +101,7 @@ def open_usage(
     source = open_source(path) if isinstance(path, Path) else open_ledger(path)
     if columns or (format_name is None and recognise(source) is None):
         source = source.wider()
+    _refuse_empty(source)
     if columns:
         found = generic_format(source.names, columns, str(path))
     elif format_name is not None:
@@ -117,6 +121,19 @@ def open_usage(
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
         report.notes.append(f"columns taken as {pairs}")
     return UsageFile(source, found, report)
+
+
+def _refuse_empty(source: Source) -> None:
+    """A file without a single record, or with nothing but the days of an idle account, is said to be that."""
+    if not source.names:
+        faults = (f": {record} (line {line})" for line, record in source.records() if isinstance(record, str))
+        raise WorkloadError(
+            f"{source.path} holds no request" + next(faults, "; export it for a time with some")
+        )
+    if IDLE_DAY.issuperset(source.names):
+        raise WorkloadError(
+            f"{source.path} holds no request, only periods without any; export it for a time with some"
+        )
 
 
 def _refuse_repeated(source: Source, found: Format) -> None:
@@ -211,6 +228,8 @@ class _RowReader(Cells):
     def __init__(self, kind: Format, report: ReadReport) -> None:
         super().__init__(kind, report)
         self._last_s = float("-inf")
+        self._is_dated: bool | None = None
+        self._first_line = 0
         self._prefixes = PrefixCache() if kind.name == "mooncake" else None
 
     def row(self, line: int, record: Record | str) -> Row | None:
@@ -231,11 +250,22 @@ class _RowReader(Cells):
         except ValueError as fault:
             self.reject(fault, line)
             return None
+        if (time_s > FIRST_DATE_S) is not self._is_dated:
+            self._set_clock(line, time_s > FIRST_DATE_S)
         self.report.rows += 1
         self.report.out_of_order += time_s < self._last_s
         self._last_s = max(self._last_s, time_s)
         self.add_cost(amount)
         return time_s, fresh, out, cached, self.model(record)
+
+    def _set_clock(self, line: int, is_dated: bool) -> None:
+        """The first row tells whether times are dates; ``WorkloadError`` for one that is otherwise."""
+        if self._is_dated is not None:
+            raise WorkloadError(
+                f"{self.report.source}: some times are dates and some count from zero (lines "
+                f"{self._first_line} and {line}); correct the wrong year or unit, or plan them separately"
+            )
+        self._is_dated, self._first_line = is_dated, line
 
     def _cached_tokens(self, record: Record, input_tokens: int) -> int:
         if self._prefixes is None:

@@ -61,7 +61,7 @@ class Source:
             return _json_lines(self.path)
         if self.kind == "json":
             return _json_list(self.path)
-        return _sqlite_rows(self.path)
+        return _sqlite_rows(self.path, self.names)
 
     @property
     def has_header(self) -> bool:
@@ -94,7 +94,7 @@ def open_source(path: Path) -> Source:
     with _readable(path), path.open("rb") as raw:
         first = raw.read(16)
     if first == b"SQLite format 3\0":
-        return Source(path, "sqlite", _names(_sqlite_rows(path)))
+        return Source(path, "sqlite", _sqlite_names(path))
     for start, what in ARCHIVES.items():
         if first.startswith(start):
             raise WorkloadError(f"{path} {what}")
@@ -232,16 +232,27 @@ def _unwrap(found: Any) -> Iterable[Any]:
     return [found]
 
 
-def _sqlite_rows(path: Path) -> Iterator[tuple[int, Record | str]]:
+@contextmanager
+def _database(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        database.row_factory = sqlite3.Row
         try:
-            known = [str(row["name"]) for row in database.execute("PRAGMA table_info(requests)")]
-            # Captured texts stay where they are: a plan needs none and they may be long and private.
-            wanted = [name.replace('"', '""') for name in known if not name.endswith("_text")]
-            names = ", ".join(f'"{name}"' for name in wanted) or "*"
-            rows = database.execute(f"SELECT {names} FROM requests")
+            yield database
         except sqlite3.Error as fault:
             raise WorkloadError(f"{path} is no spillway ledger: {fault}") from fault
-        for number, row in enumerate(rows, 1):
-            yield number, dict(row)
+
+
+def _sqlite_names(path: Path) -> tuple[str, ...]:
+    """The columns of the table of requests that a plan may read."""
+    with _database(path) as database:
+        known = [str(row[1]) for row in database.execute("PRAGMA table_info(requests)")]
+    if not known:
+        raise WorkloadError(f"{path} is no spillway ledger: it has no table of requests")
+    # Captured texts stay where they are: a plan needs none and they may be long and private.
+    return tuple(name for name in known if not name.endswith("_text"))
+
+
+def _sqlite_rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, Record | str]]:
+    quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+    with _database(path) as database:
+        for number, row in enumerate(database.execute(f"SELECT {quoted} FROM requests"), 1):
+            yield number, dict(zip(names, row, strict=True))
