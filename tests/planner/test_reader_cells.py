@@ -174,6 +174,19 @@ def test_lists_of_something_else_are_no_records(record: dict[str, Any], tmp_path
     assert report.bad.lines == {"not a JSON object": [2]}
 
 
+def test_wrong_ends_and_hashes_are_no_trace(tmp_path: Path) -> None:
+    """A period that never ends, and block hashes that are none, are rows that are not used."""
+    path = tmp_path / "u.csv"
+    path.write_text(
+        "start_time,end_time,num_model_requests,input_tokens,output_tokens\n"
+        "2026-11-02,2026-11-03,5,500,50\n2026-11-03,9999-12-31,5,500,50\n1793620800,1e300,5,500,50\n"
+    )
+    assert read(path)[1].bad.lines == {"a period of more than ten years": [3, 4]}
+    good = {"timestamp": 0, "input_length": 1100, "output_length": 10, "hash_ids": [1, 2, 3]}
+    _, report = read(json_lines(tmp_path, good, {**good, "hash_ids": [[1]]}, {**good, "hash_ids": 7}))
+    assert report.bad.lines == {"no list of block hashes": [2, 3]}
+
+
 def test_totals_may_be_billions(tmp_path: Path) -> None:
     """A company's day may hold more than 32 bits count, but not more a request than models take."""
     path = tmp_path / "t.csv"

@@ -273,7 +273,10 @@ class _RowReader(Cells):
         hashes = record.get("hash_ids")
         if not isinstance(hashes, list):
             raise ValueError("no list of block hashes")
-        return self._prefixes.hit_tokens(hashes, input_tokens)
+        try:
+            return self._prefixes.hit_tokens(hashes, input_tokens)
+        except TypeError:  # what is no number or text has no place among blocks
+            raise ValueError("no list of block hashes") from None
 
 
 class _TotalReader(Cells):

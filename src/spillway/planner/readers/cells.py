@@ -23,6 +23,8 @@ from spillway.planner.workload import ReadReport, WorkloadError
 __all__ = ["Cells"]
 
 DAY_S = 86_400.0
+LONGEST_PERIOD_S = 3660 * DAY_S
+"""Longer ones have a wrong date, and every hour of them would be planned."""
 
 
 class Cells:
@@ -82,6 +84,8 @@ class Cells:
         length_s = read_day(end) - start_s if end is not None else DAY_S
         if length_s <= 0:
             raise ValueError("a period that ends before it starts")
+        if length_s > LONGEST_PERIOD_S:
+            raise ValueError("a period of more than ten years")
         return start_s, length_s
 
     def cached(self, record: Record, input_tokens: int) -> int:
@@ -123,7 +127,7 @@ class Cells:
             self._cost_usd += amount
 
     def finish(self) -> None:
-        """Complete the report; its columns are those that gave a value."""
+        """Complete the report: its columns are those that gave a value, several where rows differed."""
         for our, names in self.columns.items():
             given = [name for name in names if name in self._given]
             if given:

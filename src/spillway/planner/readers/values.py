@@ -27,7 +27,7 @@ MOST_USD = Decimal(10) ** 12
 """Far above any bill."""
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(?P<rest>\.\d*)?")
 """1,000 or 1,000.50; a nought before the comma tells a decimal comma instead."""
-DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d*),\d*")
+DECIMAL_COMMA = re.compile(r"[+-]?(\d{1,3}(\.\d{3})+|\d+),\d*|,\d+")
 POINTS = re.compile(r"[+-]?\d{1,3}(\.\d{3})+")
 """1.000, which may be a thousand or one."""
 CURRENCIES = frozenset(
