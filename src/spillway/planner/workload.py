@@ -6,7 +6,7 @@ seconds after the workload's start; the start itself is a date only when the sou
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 
@@ -18,6 +18,7 @@ from spillway.vocabulary import Grade
 
 __all__ = [
     "CHUNK_ROWS",
+    "FIRST_DATE_S",
     "BadRows",
     "Chunk",
     "ReadReport",
@@ -29,6 +30,8 @@ __all__ = [
 
 CHUNK_ROWS = 65_536
 """Rows a reader holds before it hands them on as arrays (2 MB)."""
+FIRST_DATE_S = 1e8
+"""Seconds since 1970 (March 1973) above which a time is a date; below it counts from the zero of its file."""
 KEPT_LINES = 1000
 """Line numbers remembered per kind of fault; beyond that only the count grows."""
 
@@ -111,8 +114,8 @@ class ReadReport:
 
     source: str
     format: str
-    columns: Mapping[str, str] = field(default_factory=dict)
-    """Our column → the file's."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """Our column → the file's, ``a or b`` where rows differ."""
     rows: int = 0
     bad: BadRows = field(default_factory=BadRows)
     out_of_order: int = 0
@@ -234,7 +237,7 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
     _refuse_mixed_clocks(time_s, names)
     order = np.argsort(time_s, kind="stable")
     start = float(time_s[order[0]])
-    has_dates = start > 1e8
+    has_dates = start > FIRST_DATE_S
     cached = np.concatenate([part.cached_tokens for part in parts])[order]
     time_s = time_s[order] - start
     models: list[str] = next((report.models for report in reports if report.models), [])
@@ -258,6 +261,6 @@ def _span_s(time_s: Floats) -> float:
 
 
 def _refuse_mixed_clocks(time_s: Floats, names: str) -> None:
-    dated = time_s > 1e8
+    dated = time_s > FIRST_DATE_S
     if dated.any() and not dated.all():
         raise WorkloadError(f"{names}: some times are dates and some count from zero; plan them separately")

@@ -18,9 +18,10 @@ from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.openai_usage import Extras
 from spillway.planner.readers.records import Record, Source, open_source
 from spillway.planner.readers.repeats import SeenIds, compare_totals, request_id
-from spillway.planner.readers.values import read_tokens
+from spillway.planner.readers.values import MOST_PER_PERIOD, MOST_TOKENS_PER_REQUEST, read_tokens
 from spillway.planner.workload import (
     CHUNK_ROWS,
+    FIRST_DATE_S,
     Chunk,
     ReadReport,
     Total,
@@ -32,6 +33,10 @@ from spillway.planner.workload import (
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
 Row = tuple[float, int, int, int, int]
+IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
+"""All that a bucket of OpenAI's API holds where nothing was used."""
+MOST_REQUESTS = 2**31 - 1
+"""Requests that a row of totals may hold: each becomes an arrival."""
 
 
 @dataclass
@@ -98,6 +103,9 @@ def open_usage(
     ``models`` is the list of model names that several files share; the file's names are appended to it.
     """
     source = open_source(path) if isinstance(path, Path) else open_ledger(path)
+    if columns or (format_name is None and recognise(source) is None):
+        source = source.wider()
+    _refuse_empty(source)
     if columns:
         found = generic_format(source.names, columns, str(path))
     elif format_name is not None:
@@ -108,6 +116,9 @@ def open_usage(
         found = known
     else:
         found = recognise(source) or generic_format(source.names, {}, str(path))
+    if source.has_header:
+        found = found.within(source.names)
+    _refuse_repeated(source, found)
     mapping = found.columns(source.names)
     report = ReadReport(str(source.path), found.name, mapping, models=[] if models is None else models)
     if found.name == "spillway-ledger":
@@ -116,6 +127,28 @@ def open_usage(
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
         report.notes.append(f"columns taken as {pairs}")
     return UsageFile(source, found, report)
+
+
+def _refuse_empty(source: Source) -> None:
+    """A file without a single record, or with nothing but the days of an idle account, is said to be that."""
+    if not source.names:
+        faults = (f": {record} (line {line})" for line, record in source.records() if isinstance(record, str))
+        raise WorkloadError(
+            f"{source.path} holds no request" + next(faults, "; export it for a time with some")
+        )
+    if IDLE_DAY.issuperset(source.names):
+        raise WorkloadError(
+            f"{source.path} holds no request, only periods without any; export it for a time with some"
+        )
+
+
+def _refuse_repeated(source: Source, found: Format) -> None:
+    """A column that is needed must be one: nobody knows which of two of the same name is meant."""
+    for theirs in (name for names in found.names().values() for name in names):
+        for name in source.repeated.intersection((theirs, theirs.partition(".")[0])):
+            raise WorkloadError(
+                f"{source.path} has several columns named {name!r}; rename or remove all but one"
+            )
 
 
 def read_workload(
@@ -216,6 +249,8 @@ class _RowReader(Cells):
         self._seen = seen
         self._repeated = 0
         self._last_s = float("-inf")
+        self._is_dated: bool | None = None
+        self._first_line = 0
         self._prefixes = PrefixCache() if kind.name == "mooncake" else None
 
     def row(self, line: int, record: Record | str) -> Row | None:
@@ -236,12 +271,14 @@ class _RowReader(Cells):
             cached = self._cached_tokens(record, fresh)
             amount = self.money(record, line) if "cost" in self.columns else None
         except ValueError as fault:
-            self.report.bad.add(str(fault), self.place(record, line))
+            self.reject(fault, self.place(record, line))
             return None
         name = request_id(record, self.format.ids)
         if name is not None and not self._seen.add(f"{self.format.name}\0{name}"):
             self._repeated += 1
             return None
+        if (time_s > FIRST_DATE_S) is not self._is_dated:
+            self._set_clock(line, time_s > FIRST_DATE_S)
         self.report.rows += 1
         self.report.out_of_order += time_s < self._last_s
         self._last_s = max(self._last_s, time_s)
@@ -257,13 +294,25 @@ class _RowReader(Cells):
                 f"{self._repeated} row(s) repeat the {names} of another and were left out"
             )
 
+    def _set_clock(self, line: int, is_dated: bool) -> None:
+        """The first row tells whether times are dates; ``WorkloadError`` for one that is otherwise."""
+        if self._is_dated is not None:
+            raise WorkloadError(
+                f"{self.report.source}: some times are dates and some count from zero (lines "
+                f"{self._first_line} and {line}); correct the wrong year or unit, or plan them separately"
+            )
+        self._is_dated, self._first_line = is_dated, line
+
     def _cached_tokens(self, record: Record, input_tokens: int) -> int:
         if self._prefixes is None:
             return self.cached(record, input_tokens)
         hashes = record.get("hash_ids")
         if not isinstance(hashes, list):
             raise ValueError("no list of block hashes")
-        return self._prefixes.hit_tokens(hashes, input_tokens)
+        try:
+            return self._prefixes.hit_tokens(hashes, input_tokens)
+        except TypeError:  # what is no number or text has no place among blocks
+            raise ValueError("no list of block hashes") from None
 
 
 class _TotalReader(Cells):
@@ -284,11 +333,13 @@ class _TotalReader(Cells):
             start_s, length_s = self.period(record)
             if self._is_idle(record):
                 return Total(start_s, length_s, 0, 0, 0)
-            requests = read_tokens(self.cell(record, "requests"), "number of requests")
-            fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens")
-            out = read_tokens(self.cell(record, "output_tokens"), "output tokens")
+            requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_REQUESTS)
+            fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens", MOST_PER_PERIOD)
+            out = read_tokens(self.cell(record, "output_tokens"), "output tokens", MOST_PER_PERIOD)
             if requests == 0 and fresh + out > 0:
                 raise ValueError("tokens without a request")
+            if max(fresh, out) > requests * MOST_TOKENS_PER_REQUEST:
+                raise ValueError("more tokens a request than any model takes")
             cached = self.cached(record, fresh)
             amount = self.money(record, line) if "cost" in self.columns else None
             name = str(self.cell(record, "model") or "")
@@ -296,7 +347,7 @@ class _TotalReader(Cells):
             total = Total(start_s, length_s, requests, fresh, out, known, name, amount)
             self._extras.add(record, total)
         except ValueError as fault:
-            self.report.bad.add(str(fault), line)
+            self.reject(fault, line)
             return None
         self.report.rows += 1
         self.add_cost(amount)

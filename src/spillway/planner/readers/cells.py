@@ -8,12 +8,23 @@ from typing import Any
 from spillway.planner.readers.formats import Format
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
-from spillway.planner.readers.values import TimeReader, currency_of, read_day, read_money, read_tokens
+from spillway.planner.readers.values import (
+    MOST_PER_PERIOD,
+    AmbiguousNumber,
+    TimeReader,
+    currency_named,
+    currency_of,
+    read_day,
+    read_money,
+    read_tokens,
+)
 from spillway.planner.workload import ReadReport, WorkloadError
 
 __all__ = ["Cells"]
 
 DAY_S = 86_400.0
+LONGEST_PERIOD_S = 3660 * DAY_S
+"""Longer ones have a wrong date, and every hour of them would be planned."""
 MOST_NAMES = 8
 """Values kept of what says that rows are no requests."""
 NAMED = frozenset({"no chat requests"})
@@ -26,13 +37,17 @@ class Cells:
     def __init__(self, kind: Format, report: ReadReport) -> None:
         self.format = kind
         self.report = report
-        self.columns = dict(report.columns)
+        self.columns = kind.names()
         self.times = TimeReader(kind.unit_s)
         self._models: dict[str, int] = {name: i for i, name in enumerate(report.models)}
         self._cost_usd = Decimal(0)
+        # Each name also as a path: its first part, and the rest below that.
+        self._paths = {our: [(n, *_path(n)) for n in names] for our, names in self.columns.items()}
+        self._given: set[str] = set()
         self._has_all_costs = "cost" in self.columns
         self.last_period: tuple[float, bool] = (0.0, False)
         """When the latest period ended, and whether its page says that more follow."""
+        self._currency = next(filter(None, map(currency_named, self.columns.get("cost", ()))), "usd")
         self._others: dict[str, dict[str, int]] = {}
         self._are_all_calls = not self.format.only and not self.format.has
         # What a local answer would have cost is asked of the reference, not of the model that gave it.
@@ -43,11 +58,15 @@ class Cells:
         return str(record.get("request_id") or line) if self._is_ledger else line
 
     def cell(self, record: Record, our: str) -> Any:
-        """The file's value for our column, ``None`` where it has none."""
-        theirs = self.columns.get(our)
-        if theirs is None:
-            return None
-        return record[theirs] if theirs in record else look_up(record, theirs)
+        """The record's value for our column, by the first of its names that has one; ``None`` without."""
+        for theirs, first, rest in self._paths.get(our, ()):
+            found = record.get(theirs)
+            if found is None and rest and first in record:
+                found = look_up(record[first], rest)
+            if found is not None and found != "":
+                self._given.add(theirs)
+                return found
+        return None
 
     def belongs(self, record: Record) -> bool:
         """Whether the record is a model call at all; others are counted."""
@@ -83,18 +102,20 @@ class Cells:
         """Start of the record's period, in seconds since 1970, and its length: a day unless it has an end."""
         start_s = read_day(self.cell(record, "time"))
         end = self.cell(record, "end")
-        length_s = read_day(end) - start_s if end not in (None, "") else DAY_S
+        length_s = read_day(end) - start_s if end is not None else DAY_S
         if length_s <= 0:
             raise ValueError("a period that ends before it starts")
+        if length_s > LONGEST_PERIOD_S:
+            raise ValueError("a period of more than ten years")
         self.last_period = max(self.last_period, (start_s + length_s, bool(record.get("has_more"))))
         return start_s, length_s
 
     def cached(self, record: Record, input_tokens: int) -> int:
         """Cached tokens of the input, -1 when unknown."""
         raw = self.cell(record, "cached_tokens")
-        if raw is None or raw == "":
+        if raw is None:
             return -1
-        found = read_tokens(raw, "cached tokens")
+        found = read_tokens(raw, "cached tokens", MOST_PER_PERIOD)
         if found > input_tokens:
             raise ValueError("more cached than input tokens")
         return found
@@ -102,7 +123,10 @@ class Cells:
     def money(self, record: Record, line: int) -> Decimal | None:
         """The record's cost in USD; ``WorkloadError`` when it is in another currency."""
         cell = self.cell(record, "cost")
-        named = str(self.cell(record, "currency") or "").strip().lower() or currency_of(cell)
+        named = str(self.cell(record, "currency") or "").strip().lower()
+        if not named:
+            beside = currency_of(cell)
+            named = self._currency if beside == "usd" and cell is not None else beside
         if named != "usd":
             others = ", some in USD" if self.report.rows else ""
             raise WorkloadError(
@@ -110,6 +134,12 @@ class Cells:
                 "to USD first, or leave the cost column out: the plan uses list prices"
             )
         return read_money(cell)
+
+    def reject(self, fault: ValueError, line: int | str, cost_usd: Decimal | None = None) -> None:
+        """Count a row that cannot be used; ``WorkloadError`` where its fault makes good rows doubtful."""
+        if isinstance(fault, AmbiguousNumber):
+            raise WorkloadError(f"{self.report.source}, line {line}: {fault}") from fault
+        self.report.bad.add(str(fault), line, cost_usd)
 
     def add_cost(self, amount: Decimal | None) -> None:
         """Sum up a used row's cost; one unknown makes the sum unknown."""
@@ -119,7 +149,11 @@ class Cells:
             self._cost_usd += amount
 
     def finish(self) -> None:
-        """Complete the report."""
+        """Complete the report: its columns are those that gave a value, several where rows differed."""
+        for our, names in self.columns.items():
+            given = [name for name in names if name in self._given]
+            if given:
+                self.report.columns[our] = " or ".join(given)
         self.report.zones |= self.times.zones
         self.report.last_period = self.last_period
         if self._has_all_costs and self.report.rows:
@@ -128,3 +162,9 @@ class Cells:
             named = [value[:40] for value in sorted(counts) if value] if what in NAMED else []
             which = f" ({', '.join(named)})" if named else ""
             self.report.left_out.append(f"{sum(counts.values())} row(s) are {what}{which} and were left out")
+
+
+def _path(name: str) -> tuple[str, str]:
+    """A dotted name's first part and the rest, empty for a plain name."""
+    first, _, rest = name.partition(".")
+    return first, rest

@@ -16,6 +16,7 @@ from spillway.planner.readers.cells import Cells
 from spillway.planner.readers.formats import Format
 from spillway.planner.readers.line_items import NO_LINE_ITEM, LineItem, read_line_item
 from spillway.planner.readers.records import Record
+from spillway.planner.readers.values import MOST_TOKENS_PER_REQUEST
 from spillway.planner.workload import ReadReport, Total, WorkloadError
 
 __all__ = ["DERIVED", "Bill", "CostReader", "Price", "share_out"]
@@ -28,8 +29,6 @@ DERIVED = (
     "days and models in proportion to their tokens"
 )
 MILLION = Decimal(1_000_000)
-MOST_TOKENS_PER_REQUEST = 2_000_000
-"""The longest context that any model is sold with (vendor: Google, 2026)."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ class CostReader(Cells):
             item = read_line_item(text)
             tokens = self._tokens(record, item, amount, period[0] + period[1] / 2, line)
         except ValueError as fault:
-            self.report.bad.add(str(fault), line, amount)
+            self.reject(fault, line, amount)
             return
         self.report.rows += 1
         self.add_cost(amount)

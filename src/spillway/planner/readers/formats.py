@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from spillway.planner.readers.langfuse import CACHE_READS, DETAILS, whole_usage
 from spillway.planner.readers.records import Record, Source
@@ -24,9 +24,18 @@ class Only:
     """What rows with other values are, in the plural."""
 
 
+OURS = (
+    "time", "input_tokens", "output_tokens", "cached_tokens", "model", "cost", "currency", "requests", "end",
+    "line_item", "quantity", "quantity_unit",
+)  # fmt: skip
+KINDS_OF_FILE = frozenset({"requests", "line_item"})
+"""Columns that tell totals and bills from single requests, whether or not a file has them."""
+
+
 @dataclass(frozen=True)
 class Format:
-    """One kind of usage file. Each of our columns lists the names it goes by, best first.
+    """One kind of usage file. Each of our columns lists the names it goes by, best first; each row is asked
+    for them in that order, since rows of JSON leave names out.
 
     ``marks`` are sets of names of which one each must be there for the format to be recognised. A format with
     ``requests`` holds totals of periods instead of single requests. A row that is not among ``only``, or that
@@ -59,14 +68,22 @@ class Format:
     def columns(self, names: tuple[str, ...]) -> dict[str, str]:
         """Our column → the file's, for those the file has."""
         present = set(names)
-        ours = ("time", "input_tokens", "output_tokens", "cached_tokens", "model", "cost", "currency",
-                "requests", "end", "line_item", "quantity", "quantity_unit")  # fmt: skip
-        found = {}
-        for our in ours:
-            theirs = next((name for name in getattr(self, our) if name in present), None)
-            if theirs is not None:
-                found[our] = theirs
-        return found
+        found = {our: next((n for n in names if n in present), None) for our, names in self.names().items()}
+        return {our: theirs for our, theirs in found.items() if theirs is not None}
+
+    def names(self) -> dict[str, tuple[str, ...]]:
+        """Our column → the names it goes by, for those that the format knows."""
+        return {our: getattr(self, our) for our in OURS if getattr(self, our)}
+
+    def within(self, header: tuple[str, ...]) -> Format:
+        """The format without the names that a file of this header never has."""
+        present = set(header)
+        kept = {
+            our: tuple(name for name in names if name in present or name.partition(".")[0] in present)
+            for our, names in self.names().items()
+            if our not in KINDS_OF_FILE
+        }
+        return replace(self, **kept)  # type: ignore[arg-type]
 
 
 LITELLM_CALLS = frozenset(

@@ -41,7 +41,7 @@ def open_ledger(url: str) -> Source:
         return open_source(Path(path))
     with closing(_open(url)) as store:
         place = store.place
-    return _DatabaseSource(Path(place), "sqlite", COLUMNS, url)
+    return _DatabaseSource(Path(place), "sqlite", COLUMNS, url=url)
 
 
 def _open(url: str) -> LedgerStore:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spillway.planner.readers.records import Record
-from spillway.planner.readers.values import read_tokens
+from spillway.planner.readers.values import MOST_PER_PERIOD, read_tokens
 from spillway.planner.workload import ReadReport, Total
 
 __all__ = ["Extras"]
@@ -28,7 +28,7 @@ class Extras:
         if not total.input_tokens + total.output_tokens:
             return
         given = [name for name in NO_TEXT if record.get(name) not in (None, "")]
-        counts = {name: read_tokens(record[name], name) for name in given}
+        counts = {name: read_tokens(record[name], name, MOST_PER_PERIOD) for name in given}
         for name, tokens in counts.items():
             self._no_text[name] += tokens
         tier = str(record.get("service_tier") or "").strip().lower()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import gzip
 import io
 import json
@@ -10,11 +9,12 @@ import sqlite3
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
 from spillway.planner.readers.nested import expand, page_items
+from spillway.planner.readers.table import Table
 from spillway.planner.workload import WorkloadError
 
 __all__ = ["Record", "Source", "open_source"]
@@ -35,16 +35,20 @@ ARCHIVES: Mapping[bytes, str] = {
 }
 """What people give by mistake, by its first bytes."""
 JSON_CELLS = frozenset({"usage_details", "usageDetails", "metadata", "usage"})
-"""CSV columns in which exporters put JSON objects."""
+"""Columns in which exporters put JSON objects as text."""
+FIRST_RECORDS, MORE_RECORDS = 100, 10_000
+"""Records whose names are read: enough nearly always; further where they tell no format."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """One file, its kind and the names its first record has; nested names are joined by dots."""
+    """One file, its kind and the names its first records have; nested names are joined by dots."""
 
     path: Path
     kind: Kind
     names: tuple[str, ...]
+    repeated: frozenset[str] = frozenset()
+    """Names that several columns have, so that nobody knows which is meant."""
 
     def records(self) -> Iterator[tuple[int, Record | str]]:
         """Pairs of (line, record); instead of a record the reason why a line is none.
@@ -57,7 +61,17 @@ class Source:
             return _json_lines(self.path)
         if self.kind == "json":
             return _json_list(self.path)
-        return _sqlite_rows(self.path)
+        return _sqlite_rows(self.path, self.names)
+
+    @property
+    def has_header(self) -> bool:
+        """Whether every record has the same names."""
+        return self.kind in ("csv", "sqlite")
+
+    def wider(self) -> Source:
+        """The same with the names of many more records: what comes first may be no model call."""
+        found = _names(self.records(), MORE_RECORDS) if self.kind in ("json", "jsonl") else ()
+        return replace(self, names=found or self.names)
 
 
 @contextmanager
@@ -80,21 +94,23 @@ def open_source(path: Path) -> Source:
     with _readable(path), path.open("rb") as raw:
         first = raw.read(16)
     if first == b"SQLite format 3\0":
-        return Source(path, "sqlite", _names(_sqlite_rows(path)))
+        return Source(path, "sqlite", _sqlite_names(path))
     for start, what in ARCHIVES.items():
         if first.startswith(start):
             raise WorkloadError(f"{path} {what}")
     with _text(path) as lines:
-        head = lines.read(65_536).lstrip("\ufeff \t\r\n")
+        head = lines.read(65_536).lstrip()
     if not head:
         raise WorkloadError(f"{path} is empty: there is nothing to plan from")
     if "\0" in head or head.count("\ufffd") > len(head) / 50:
         raise WorkloadError(f"{path} is not text; give CSV, JSON, JSON lines (also gzipped) or a ledger")
     kind = _kind(head)
-    names = _names(Source(path, kind, ()).records())
-    if not names and kind == "csv":
-        names = tuple(name.strip() for name in head.partition("\n")[0].split(","))
-    return Source(path, kind, names)
+    found = _names(Source(path, kind, ()).records())
+    if kind != "csv":
+        return Source(path, kind, found)
+    with _text(path) as lines:
+        table = Table(lines, str(path))
+    return Source(path, kind, tuple(dict.fromkeys((*table.names, *found))), table.repeated)
 
 
 def _kind(head: str) -> Kind:
@@ -103,14 +119,14 @@ def _kind(head: str) -> Kind:
     first = head.partition("\n")[0]
     try:
         return "jsonl" if isinstance(json.loads(first), dict) and head.rstrip() != first.rstrip() else "json"
-    except ValueError:
+    except (ValueError, RecursionError):
         return "json"
 
 
-def _names(records: Iterator[tuple[int, Record | str]]) -> tuple[str, ...]:
-    """Every name in the first hundred records: rows of JSON may leave some out."""
+def _names(records: Iterator[tuple[int, Record | str]], most: int = FIRST_RECORDS) -> tuple[str, ...]:
+    """Every name in the first records: rows of JSON may leave some out."""
     found: dict[str, None] = {}
-    for _, (_, record) in zip(range(100), records, strict=False):
+    for _, (_, record) in zip(range(most), records, strict=False):
         if not isinstance(record, str):
             found.update(dict.fromkeys(_flat_names(record)))
     return tuple(found)
@@ -119,7 +135,7 @@ def _names(records: Iterator[tuple[int, Record | str]]) -> tuple[str, ...]:
 def _flat_names(record: Record, prefix: str = "") -> Iterator[str]:
     for name, value in record.items():
         yield prefix + name
-        if isinstance(value, Mapping) and prefix.count(".") < 2:
+        if isinstance(value, Mapping) and prefix.count(".") < 3:
             yield from _flat_names(cast(Record, value), f"{prefix}{name}.")
 
 
@@ -132,44 +148,33 @@ def _text(path: Path) -> Iterator[IO[str]]:
         with gzip.open(path) if is_gzip else path.open("rb") as packed:
             is_wide = packed.read(2) in (b"\xff\xfe", b"\xfe\xff")
             packed.seek(0)
-            encoding = "utf-16" if is_wide else "utf-8"
+            encoding = "utf-16" if is_wide else "utf-8-sig"
             with io.TextIOWrapper(packed, encoding=encoding, errors="replace", newline="") as lines:
                 yield lines
 
 
 def _csv_records(path: Path) -> Iterator[tuple[int, Record | str]]:
     with _text(path) as lines:
-        first = lines.readline().lstrip("\ufeff")
-        delimiter = max(",;\t|", key=first.count)
-        header = next(csv.reader([first], delimiter=delimiter), [])
-        names = [name.strip() for name in header]
-        reader = csv.reader(lines, delimiter=delimiter)
-        width = len(names)
+        table = Table(lines, str(path))
+        names, width = table.names, len(table.names)
         nested = [name for name in names if name in JSON_CELLS]
-        while True:
-            try:
-                cells = next(reader)
-            except StopIteration:
-                return
-            except csv.Error as fault:
-                yield reader.line_num + 1, f"not CSV: {fault}"
-                continue
+        for line, cells in table.rows():
             if len(cells) == width:
                 record: dict[str, Any] = dict(zip(names, cells, strict=True))
                 for name in nested:
                     record[name] = _nested(record[name])
-                yield reader.line_num + 1, record
-            elif cells:
-                yield reader.line_num + 1, f"{len(cells)} cells where the header has {width}"
+                yield line, record
+            else:
+                yield line, f"{len(cells)} cells where the header has {width}"
 
 
-def _nested(cell: str) -> Any:
+def _nested(cell: Any) -> Any:
     """The object inside a cell that holds JSON, or the cell."""
-    if not cell.startswith("{"):
+    if not isinstance(cell, str) or not cell.startswith("{"):
         return cell
     try:
         return json.loads(cell)
-    except ValueError:
+    except (ValueError, RecursionError):
         return cell
 
 
@@ -181,7 +186,7 @@ def _json_lines(path: Path) -> Iterator[tuple[int, Record | str]]:
                 if isinstance(found, str):
                     yield number, found
                 else:
-                    for record in expand(found):
+                    for record in expand(_unpacked(found)):
                         yield number, record
 
 
@@ -190,6 +195,8 @@ def _object(line: str) -> Record | str:
         found = json.loads(line)
     except ValueError:
         return "not JSON"
+    except RecursionError:
+        return "nested too deeply to be read"
     return found if isinstance(found, dict) else "not a JSON object"
 
 
@@ -201,12 +208,18 @@ def _json_list(path: Path) -> Iterator[tuple[int, Record | str]]:
             found = json.load(text)
         except ValueError as fault:
             raise WorkloadError(f"{path} is not valid JSON: {fault}") from fault
+        except RecursionError as fault:
+            raise WorkloadError(f"{path} is JSON nested too deeply to be read; export it again") from fault
     for number, item in enumerate(_unwrap(found), 1):
-        if not isinstance(item, dict):
-            yield number, "not a JSON object"
-            continue
-        for record in expand(item):
+        for record in expand(_unpacked(item)):
             yield number, record
+
+
+def _unpacked(record: Any) -> Any:
+    """The record with the objects that are written as text inside it."""
+    if not isinstance(record, dict) or JSON_CELLS.isdisjoint(record):
+        return record
+    return {name: _nested(value) if name in JSON_CELLS else value for name, value in record.items()}
 
 
 def _unwrap(found: Any) -> Iterable[Any]:
@@ -219,18 +232,29 @@ def _unwrap(found: Any) -> Iterable[Any]:
     return [found]
 
 
-def _sqlite_rows(path: Path) -> Iterator[tuple[int, Record | str]]:
+@contextmanager
+def _database(path: Path) -> Iterator[sqlite3.Connection]:
     with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as database:
-        database.row_factory = sqlite3.Row
         try:
-            known = [str(row["name"]) for row in database.execute("PRAGMA table_info(requests)")]
-            # Captured texts stay where they are: a plan needs none and they may be long and private.
-            wanted = [name.replace('"', '""') for name in known if not name.endswith("_text")]
-            names = ", ".join(f'"{name}"' for name in wanted) or "*"
-            # The database has rows by id; a plan reads them as they came in.
-            order = ' ORDER BY "accepted_at"' if "accepted_at" in known else ""
-            rows = database.execute(f"SELECT {names} FROM requests{order}")
+            yield database
         except sqlite3.Error as fault:
             raise WorkloadError(f"{path} is no spillway ledger: {fault}") from fault
-        for number, row in enumerate(rows, 1):
-            yield number, dict(row)
+
+
+def _sqlite_names(path: Path) -> tuple[str, ...]:
+    """The columns of the table of requests that a plan may read."""
+    with _database(path) as database:
+        known = [str(row[1]) for row in database.execute("PRAGMA table_info(requests)")]
+    if not known:
+        raise WorkloadError(f"{path} is no spillway ledger: it has no table of requests")
+    # Captured texts stay where they are: a plan needs none and they may be long and private.
+    return tuple(name for name in known if not name.endswith("_text"))
+
+
+def _sqlite_rows(path: Path, names: tuple[str, ...]) -> Iterator[tuple[int, Record | str]]:
+    quoted = ", ".join('"' + name.replace('"', '""') + '"' for name in names)
+    # The database has rows by id; a plan reads them as they came in.
+    order = ' ORDER BY "accepted_at"' if "accepted_at" in names else ""
+    with _database(path) as database:
+        for number, row in enumerate(database.execute(f"SELECT {quoted} FROM requests{order}"), 1):
+            yield number, dict(zip(names, row, strict=True))
