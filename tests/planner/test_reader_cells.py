@@ -272,3 +272,10 @@ def test_costs_in_a_named_currency_are_refused(tmp_path: Path) -> None:
     assert read(path)[1].cost_usd is None
     path.write_text("time,input_tokens,output_tokens,cost_usd\n1,100,10,0.5\n2,100,10,0.5\n")
     assert read(path)[1].cost_usd == 1
+
+
+def test_a_time_beyond_all_dates_is_no_time(tmp_path: Path) -> None:
+    """A number with a slipped exponent is a row that is not used, not a gap of aeons."""
+    good = [{"timestamp": 1_790_000_000 + 60 * i, "input_tokens": 9, "output_tokens": 9} for i in range(3)]
+    _, report = read(json_lines(tmp_path, *good, {**good[0], "timestamp": 1e300}))
+    assert report.bad.sentences() == ["1 row(s) not used: time is beyond the year 9999 (line 4)"]

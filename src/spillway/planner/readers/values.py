@@ -42,6 +42,8 @@ BESIDE_NUMBER = re.compile(
 )
 EPOCH_UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
 """Smallest plausible date in nanoseconds, microseconds, milliseconds and seconds, and the unit's length."""
+LAST_S = 253_402_300_799.0
+"""The last second that a date can tell."""
 
 
 class AmbiguousNumber(ValueError):
@@ -171,7 +173,10 @@ class TimeReader:
             raise ValueError("time is negative")
         if self.unit_s is None:
             self.unit_s = next((unit for least, unit in EPOCH_UNITS if number >= least), 1.0)
-        return number * self.unit_s
+        seconds = number * self.unit_s
+        if seconds > LAST_S:
+            raise ValueError("time is beyond the year 9999")
+        return seconds
 
     def _date(self, text: str) -> float:
         if not text:
