@@ -181,7 +181,8 @@ def test_wrong_ends_and_hashes_are_no_trace(tmp_path: Path) -> None:
         "start_time,end_time,num_model_requests,input_tokens,output_tokens\n"
         "2026-11-02,2026-11-03,5,500,50\n2026-11-03,9999-12-31,5,500,50\n1793620800,1e300,5,500,50\n"
     )
-    assert read(path)[1].bad.lines == {"a period of more than ten years": [3, 4]}
+    wanted = {"a period of more than ten years": [3], "time is beyond the year 9999": [4]}
+    assert read(path)[1].bad.lines == wanted
     good = {"timestamp": 0, "input_length": 1100, "output_length": 10, "hash_ids": [1, 2, 3]}
     _, report = read(json_lines(tmp_path, good, {**good, "hash_ids": [[1]]}, {**good, "hash_ids": 7}))
     assert report.bad.lines == {"no list of block hashes": [2, 3]}
