@@ -37,7 +37,8 @@ class BenchOptions:
         str | None, typer.Option(help="Kind of machine; inferred when left out.", rich_help_panel=FIGURES)
     ] = None
     hardware: Annotated[
-        str | None, typer.Option(help="Catalogue key instead of figures.", rich_help_panel=FIGURES)
+        str | None,
+        typer.Option(help="Catalogue key; figures replace its own.", rich_help_panel=FIGURES),
     ] = None
     weights_gb: Annotated[
         float | None, typer.Option(help="Size of the model file in GB.", rich_help_panel=FIGURES, min=1e-6)
@@ -56,7 +57,7 @@ class BenchOptions:
     ] = None
     quant: Annotated[str | None, typer.Option(help="q4, q8 or f16.", rich_help_panel=FIGURES)] = None
     kv_bytes_per_token: Annotated[
-        float | None, typer.Option(help="Cache of one token.", rich_help_panel=FIGURES, min=0)
+        float | None, typer.Option(help="Cache of one token.", rich_help_panel=FIGURES, min=1)
     ] = None
     context: Annotated[
         int, typer.Option(help="Tokens in each cache while decoding.", rich_help_panel=FIGURES, min=0)
