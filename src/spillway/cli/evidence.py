@@ -12,6 +12,7 @@ from spillway.cli.evidence_log import LogOptions
 from spillway.cli.evidence_log_print import run_log
 from spillway.cli.evidence_options import EvidenceOptions
 from spillway.cli.options import taking
+from spillway.cli.output import console_of
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -124,12 +125,9 @@ def _how_to_begin(settings: Config) -> str:
 
 def _print(table: EvidenceTable) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = console_of(WIDTH)
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("class", "model", "state"):
         shown.add_column(name)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from spillway.cli.options import taking
+from spillway.cli.output import console_of
 from spillway.cli.plan_options import PlanOptions
 from spillway.errors import ConfigError
 
@@ -208,12 +209,9 @@ def _hand_over(plan: Plan, html: Path | None, png: Path | None, *, as_json: bool
 
         typer.echo(dumps(plan))
         return
-    from rich.console import Console
-
     from spillway.planner.report.terminal import print_plan
 
-    console = Console(highlight=False)
-    print_plan(plan, console if console.is_terminal else Console(highlight=False, width=WIDTH))
+    print_plan(plan, console_of(WIDTH))
     for path in (html, png):
         if path is not None:
             typer.echo(f"wrote {path}")
