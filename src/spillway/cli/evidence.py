@@ -29,6 +29,10 @@ WIDTH = 130
 """Columns where there is no terminal to ask."""
 SHOWN = 20
 SHOWN_CHARACTERS = 600
+REPLAYED = (
+    "local", "local_model", "local_key_env", "reference", "reference_model", "reference_key_env", "judge",
+)  # fmt: skip
+"""Options that only a replay uses."""
 
 
 @taking(EvidenceOptions)
@@ -47,8 +51,10 @@ def command(options: EvidenceOptions) -> None:
     if options.from_log is not None:
         run_log(_log_options(options.from_log, options, settings), settings, options.as_json)
         return
-    if options.local is not None or options.reference is not None:
-        raise ConfigError("--local and --reference belong to --from-log LOG, which is missing")
+    alone = next((each for each in REPLAYED if getattr(options, each)), None)
+    if alone is not None:
+        option = "--" + alone.replace("_", "-")
+        raise ConfigError(f"{option} belongs to --from-log LOG, which is missing")
     url = options.ledger or settings.ledger
     if options.disagreements:
         _show_disagreements(url, options.limit or SHOWN, options.as_json)
