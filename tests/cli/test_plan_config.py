@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from spillway.cli import run
-from spillway.cli.plan_config import Stated, read_stated
+from spillway.cli.plan_config import Stated, filled, notes_on, read_stated
+from spillway.errors import ConfigError
+from spillway.planner.node_figures import NodeFigures
 
 NUMBERS = ("--requests-per-month", "600", "--input-tokens", "300", "--output-tokens", "60")
 SMALL = ("--nodes", "0-1", "--workers", "1", "--draws", "20", "--json")
@@ -100,3 +102,25 @@ def test_a_configuration_that_is_not_there_is_an_error(capsys: pytest.CaptureFix
     """A file named and missing ends with one sentence."""
     assert run(["plan", *NUMBERS, "--config", "none.yaml"]) == 2
     assert "there is no configuration file none.yaml" in capsys.readouterr().err
+
+
+def test_options_describe_another_node_than_the_profile() -> None:
+    """Another model on the configured machine leaves its profile out and says so; a rent leaves its price."""
+    profile = Path("mini.json")
+    stated = NodeFigures(
+        hardware="mac-mini-m4", profile=profile, hardware_usd=Decimal(900), active_w=Decimal(40)
+    )
+    node = filled(NodeFigures(model="qwen3-8b"), stated)
+    assert (node.hardware, node.profile, node.hardware_usd) == ("mac-mini-m4", None, Decimal(900))
+    assert "mini.json was left out" in notes_on(node, stated)[0]
+    rented = filled(NodeFigures(rent_usd_per_hour=Decimal("0.4")), stated)
+    assert (rented.profile, rented.hardware_usd, rented.active_w) == (profile, None, None)
+    assert notes_on(rented, stated) == ()
+
+
+def test_a_profile_without_a_machine_takes_no_other_model() -> None:
+    """Nothing says how fast the machine runs another model than the measured one."""
+    with pytest.raises(ConfigError, match=r"--model and the configuration's profile mini.json contradict"):
+        filled(
+            NodeFigures(model="qwen3-8b"), NodeFigures(profile=Path("mini.json"), hardware_usd=Decimal(900))
+        )

@@ -93,3 +93,66 @@ def test_wrong_input_is_one_sentence(arguments: list[str], sentence: str) -> Non
     """Missing or unknown input is refused with a sentence that names the option."""
     with pytest.raises(ConfigError, match=sentence):
         run(*arguments)
+
+
+NAMED = ["--hardware", "rtx-4090", "--model", "qwen3-14b"]
+
+
+@pytest.mark.parametrize(
+    ("given", "key", "value"),
+    [
+        (["--memory-gb", "16"], "memory_gb", 16), (["--bandwidth-gb-s", "10"], "bandwidth_gb_s", 10),
+        (["--tflops", "3"], "tflops", 3), (["--family", "apple"], "family", "apple"),
+        (["--weights-gb", "16"], "weights_gb", 16),
+        (["--kv-bytes-per-token", "9000"], "kv_bytes_per_token", 9000),
+    ],
+)  # fmt: skip
+def test_figures_replace_those_of_the_catalogue(given: list[str], key: str, value: float | str) -> None:
+    """A figure beside a name is used, changes what is predicted, and the rest stays the catalogue's."""
+    plain, found = predict(*NAMED), predict(*NAMED, *given)
+    assert found[key] == value != plain[key]
+    kept = {"bandwidth_gb_s", "tflops", "memory_gb", "family", "params_b", "weights_gb"} - {key}
+    assert {name: found[name] for name in kept} == {name: plain[name] for name in kept}
+    speeds = ("decode_tok_s", "prefill_tok_s", "slots")
+    assert [found[name] for name in speeds] != [plain[name] for name in speeds]
+
+
+def test_less_memory_holds_fewer_sequences() -> None:
+    """Slots follow the memory that was given, not the catalogue's."""
+    assert predict(*NAMED, "--memory-gb", "12")["slots"] < predict(*NAMED)["slots"] / 5
+
+
+def test_a_quantisation_decides_what_weights_are() -> None:
+    """4.92 GB of 16-bit floats are a model of 2.5 billion parameters, not one of 8."""
+    found = predict(*FIGURES, "--quant", "f16")
+    assert found["params_b"] == pytest.approx(2.46, abs=0.01)
+    assert not found["is_quantised"]
+    assert "16-bit" in found["assumptions"][1]
+
+
+@pytest.mark.parametrize("form", [[], ["--json"]])
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--hardware", "rtx-4090", "--model", "llama-3.3-70b"], "takes 42.52 GB and does not fit the 24 GB"),
+        ([*NAMED, "--memory-gb", "8"], "takes 9 GB and does not fit the 8 GB of GeForce RTX 4090"),
+        ([*NAMED, "--batch", "500"], "--batch 500 with 512 tokens each needs"),
+        ([*NAMED, "--context", "900000"], "--batch 1 with 900,000 tokens each"),
+        ([*NAMED, "--params-b", "3"], "--model and --params-b contradict each other"),
+        ([*NAMED, "--weights-gb", "9", "--quant", "q4"], "--quant and --weights-gb contradict each other"),
+        ([*FIGURES, "--params-b", "8", "--quant", "f16"], "--quant f16 and --weights-gb 4.92 contradict"),
+        ([*FIGURES, "--prompt-tokens", "50", "--cached-tokens", "100"], "--cached-tokens 100 is more than"),
+    ],
+)
+def test_what_cannot_be_is_refused(form: list[str], arguments: list[str], sentence: str) -> None:
+    """No speed is printed for a model that does not fit, nor for figures of which one would be ignored."""
+    with pytest.raises(ConfigError, match=sentence):
+        run("--predict", *form, *arguments)
+
+
+def test_measuring_takes_no_figures_and_no_estimate() -> None:
+    """A URL excludes ``--predict`` and the options that only an estimate would use."""
+    with pytest.raises(ConfigError, match="a URL and --predict exclude each other"):
+        run("http://127.0.0.1:1", "--predict")
+    with pytest.raises(ConfigError, match="--memory-gb is for --predict"):
+        run("http://127.0.0.1:1", "--memory-gb", "8")

@@ -134,6 +134,7 @@ def test_line_items_are_read(text: str, expected: LineItem) -> None:
         ("gpt-4o-2024-08-06 audio, output", "no tokens of a chat model"),
         ("text-embedding-3-small, input", "no tokens of a chat model"),
         (f"{MINI}, training", "no tokens of a chat model"),
+        ("my-unknown-model, output", "is of a model that nobody knows, so its price is unknown"),
         ("gpt-4o", "neither input nor output"),
         ("GPT-4o mini", "neither input nor output"),
         ("evals | gpt-4o, input", "charged in a way that is not known"),

@@ -14,10 +14,10 @@ from spillway.errors import ConfigError
 from spillway.planner import compiled
 from spillway.planner.breakeven import evaluate
 from spillway.planner.money import Naive
+from spillway.planner.node_figures import NodeFigures
 from spillway.planner.plan import make_plan
 from spillway.planner.plan_build import Asked, build_inputs
 from spillway.planner.plan_cloud import CloudFigures
-from spillway.planner.plan_node import NodeFigures
 from spillway.planner.plan_runs import POLICIES
 from spillway.planner.report.as_json import dumps
 from spillway.planner.report.terminal import printed

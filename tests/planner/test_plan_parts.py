@@ -5,15 +5,17 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from spillway.errors import ConfigError, WorkloadError
+from spillway.planner.node_figures import NodeFigures
 from spillway.planner.plan_cloud import CloudFigures, choose_cloud, provider_of
 from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
 from spillway.planner.plan_inputs import CloudChoice, SlowedPace, stretch
-from spillway.planner.plan_node import NodeFigures, Typical, choose_node
+from spillway.planner.plan_node import Typical, choose_node
 from spillway.planner.plan_runs import Run, World, carry_out, hours_covered
 from spillway.planner.plan_traffic import from_numbers
 from spillway.planner.workload import Total, Workload
@@ -128,6 +130,59 @@ def test_prefill_alone_is_not_enough() -> None:
     """A stated speed of reading needs one of writing beside it."""
     with pytest.raises(ConfigError, match="--decode-tok-s"):
         choose_node(NodeFigures(prefill_tok_s=900.0), TYPICAL)
+
+
+def test_figures_replace_those_of_the_catalogue() -> None:
+    """What is given beside a name counts, is graded so, and shows in the node's name."""
+    figures = NodeFigures(
+        hardware="mac-mini-m4", model="qwen3-8b", memory_gb=16.0, tflops=8.0, weights_gb=8.5
+    )
+    node, listed = (choose_node(each, TYPICAL) for each in (figures, NodeFigures("mac-mini-m4", "qwen3-8b")))
+    said = {each.name: (each.value, each.grade) for each in node.assumptions}
+    assert said["memory"] == (16.0, "given")
+    assert said["compute"] == (8.0, "given")
+    assert said["weights"] == (8.5, "given")
+    assert said["memory bandwidth"] == (120.0, "vendor")
+    assert node.name == "Qwen 3 8B of 8.5 GB on Mac mini M4, 10-core GPU, 32 GB (given: 16 GB, 8 TFLOPS)"
+    assert node.cache_tokens < listed.cache_tokens
+    assert node.decode_tok_s() < listed.decode_tok_s()
+    assert node.prefill_tok_s(500) > listed.prefill_tok_s(500)
+
+
+@pytest.mark.parametrize("hardware", [None, "mac-mini-m4"])
+def test_memory_counts_for_a_named_machine(hardware: str | None) -> None:
+    """A stated memory that is too small is refused, also for the machine nobody had to name."""
+    with pytest.raises(ConfigError, match="does not fit the 2 GB"):
+        choose_node(NodeFigures(hardware=hardware, memory_gb=2.0), TYPICAL)
+
+
+PROFILE = Path("never-read.json")
+
+
+@pytest.mark.parametrize(
+    ("figures", "sentence"),
+    [
+        (NodeFigures(rent_usd_per_hour=D(1), hardware_usd=D(9)), "--rent-usd-per-hour and --hardware-usd"),
+        (NodeFigures(rent_usd_per_hour=D("0.4"), active_w=D(90)), "--active-w has no place beside a rent"),
+        (NodeFigures(hardware="rental-rtx-4090", idle_w=D(9)), "--idle-w has no place beside a rent"),
+        (NodeFigures(model="qwen3-8b", quant="q8", weights_gb=4.0), "--quant and --weights-gb"),
+        (NodeFigures(model="qwen3-8b", params_b=4.0), "--model and --params-b"),
+        (NodeFigures(params_b=4.0), "--params-b needs --weights-gb"),
+        (NodeFigures(profile=PROFILE, model="qwen3-8b"), "--profile and --model"),
+        (NodeFigures(profile=PROFILE, quant="q8"), "--profile and --quant"),
+        (NodeFigures(profile=PROFILE, decode_tok_s=90.0), "--profile and --decode-tok-s"),
+        (NodeFigures(profile=PROFILE, hardware="mac-mini-m4", memory_gb=1.0), "--profile and --memory-gb"),
+    ],
+)  # fmt: skip
+def test_contradicting_figures_are_refused(figures: NodeFigures, sentence: str) -> None:
+    """Where one of two figures would have to be ignored, both are named."""
+    with pytest.raises(ConfigError, match=sentence):
+        choose_node(figures, TYPICAL)
+
+
+def test_a_memory_that_holds_no_usual_request_is_one_slot() -> None:
+    """Only shorter requests fit then, one at a time."""
+    assert choose_node(NodeFigures(memory_gb=5.06), Typical(5000.0, 100.0, TYPICAL.objective)).slots == 1
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from typing import Annotated, NoReturn
@@ -26,6 +27,7 @@ COMMANDS = {
 }
 
 EXIT_FAILED = 1
+EXIT_USAGE = 2
 EXIT_INTERRUPTED = 130
 
 
@@ -39,7 +41,6 @@ def run(arguments: list[str]) -> int:
     app = typer.Typer(
         name="spillway",
         help="Local-first LLM gateway: local while fast, good and cheaper; the rest spills to the cloud.",
-        no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
     )
@@ -48,14 +49,38 @@ def run(arguments: list[str]) -> int:
     for name in [wanted] if wanted else COMMANDS:
         app.command(name)(import_module(f"spillway.cli.{name}").command)
     try:
-        return int(app(args=arguments, standalone_mode=True) or 0)
+        # Not standalone: typer would draw a box of several lines around what is wrong with an option.
+        code = app(args=arguments or ["--help"], prog_name="spillway", standalone_mode=False) or 0
+        return int(code) if arguments else EXIT_USAGE
     except SystemExit as stop:
         return stop.code if isinstance(stop.code, int) else EXIT_FAILED
+    except typer.TyperException as fault:
+        print(_sentence(fault, f"spillway {wanted}" if wanted else "spillway"), file=sys.stderr)
+        return fault.exit_code
+    except typer.Abort:  # what typer makes of an EOFError
+        print("spillway: the input ended early", file=sys.stderr)
+        return EXIT_FAILED
     except SpillwayError as error:
         print(f"spillway: {error.message}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
+
+
+def _sentence(fault: typer.TyperException, command: str) -> str:
+    """One line that names what is wrong with the command line, and where to look."""
+    said = fault.format_message()
+    said = said[:1].lower() + said[1:]
+    if isinstance(fault, typer.BadParameter) and fault.message:
+        option = fault.param_hint or (fault.param.opts[0] if fault.param is not None else None)
+        said = f"{option}: {_plain(fault.message)}" if option else said
+    return f"{command}: {' '.join(said.split()).rstrip('.')}; {command} --help says what there is"
+
+
+def _plain(message: str) -> str:
+    """What is wrong with a value, in fewer words than the library that checks types has for it."""
+    bound = re.fullmatch(r"Input should be (.*?)(, unable to .*)?", message, re.DOTALL)
+    return f"must be {bound[1]}" if bound else message.removeprefix("Value error, ")
 
 
 def _version(

@@ -12,10 +12,17 @@ from spillway.cli.options import taking
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
-    from spillway.planner.catalogue import Quant
-    from spillway.planner.node_model import Machine, ModelShape, NodeModel
+    from spillway.planner.catalogue import CatalogueMachine
+    from spillway.planner.node_figures import NodeFigures
+    from spillway.planner.node_model import NodeModel
 
 __all__ = ["command"]
+
+FIGURES = (
+    "hardware", "bandwidth_gb_s", "tflops", "memory_gb", "family", "quant", "weights_gb", "params_b",
+    "active_params_b", "kv_bytes_per_token",
+)  # fmt: skip
+"""Options that describe a machine and a model; ``--model`` names one to measure, too."""
 
 
 @taking(BenchOptions)
@@ -26,98 +33,83 @@ def command(options: BenchOptions) -> None:
 
     Example: spillway bench --predict --bandwidth-gb-s 936 --tflops 35.6 --weights-gb 4.92 --json
     """
-    if options.url is not None and not options.predict:
+    if options.url is not None and options.predict:
+        raise ConfigError(
+            "a URL and --predict exclude each other: a node is measured, or a machine estimated from figures"
+        )
+    if options.predict:
+        _predict(options)
+    elif options.url is not None:
+        _refuse_figures(options)
         from spillway.cli.bench_live import bench_live
 
         bench_live(options.url, options)
-    elif options.url is None and options.predict:
-        _predict(options)
     else:
         raise ConfigError("bench needs the URL of a node, or --predict with figures of a machine and a model")
 
 
+def _refuse_figures(options: BenchOptions) -> None:
+    """A figure that only an estimate would use is not ignored beside a node to measure."""
+    field = next((each for each in FIGURES if getattr(options, each) is not None), None)
+    if field is not None:
+        option = "--" + field.replace("_", "-")
+        raise ConfigError(f"{option} is for --predict; leave it out, a node that is measured tells its own")
+
+
 def _predict(options: BenchOptions) -> None:
+    from spillway.planner.node_figures import (
+        NodeFigures,
+        described_machine,
+        described_model,
+        refuse_contradictions,
+        refuse_too_small,
+    )
     from spillway.planner.node_model import NodeModel, load_fit
 
-    machine, machine_note = _machine(options)
-    shape, model_note = _model(options)
-    node = NodeModel(machine, shape, load_fit())
-    prompt = options.prompt_tokens or max(options.context, 1)
-    result = _result(node, options.batch, options.context, prompt, min(options.cached_tokens, prompt - 1))
-    result["assumptions"] = [note for note in (machine_note, model_note) if note]
+    figures = NodeFigures(model=options.model, **{each: getattr(options, each) for each in FIGURES})
+    refuse_contradictions(figures)
+    listed = _listed(figures)
+    machine, model = described_machine(figures, listed), described_model(figures)
+    node = NodeModel(machine.figures, model.figures, load_fit())
+    refuse_too_small(node, model.name, machine.name)
+    _refuse_crowd(node, options, machine.name)
+    result = _result(node, options.batch, options.context, _prompt(options), options.cached_tokens)
+    result["assumptions"] = [*machine.notes, *model.notes]
     typer.echo(json.dumps(result) if options.as_json else _text(result))
 
 
-def _machine(options: BenchOptions) -> tuple[Machine, str | None]:
-    """The machine asked about, and what had to be assumed of it."""
-    from spillway.planner.catalogue import load_machines
-    from spillway.planner.node_model import FAMILIES, Machine, infer_family
+def _listed(figures: NodeFigures) -> CatalogueMachine | None:
+    """The machine of the catalogue that was named; ``ConfigError`` when machine or model is not described."""
+    from spillway.planner.node_figures import listed_machine
 
-    key, family = options.hardware, options.family
-    bandwidth_gb_s, tflops, memory_gb = options.bandwidth_gb_s, options.tflops, options.memory_gb
-    if key is not None:
-        machines = load_machines()
-        if key not in machines:
-            raise ConfigError(
-                f"--hardware {key!r} is not in the catalogue; it has {', '.join(sorted(machines))}"
-            )
-        return machines[key].machine, None
-    if bandwidth_gb_s is None or tflops is None:
+    if figures.hardware is None and (figures.bandwidth_gb_s is None or figures.tflops is None):
         raise ConfigError("--predict needs --bandwidth-gb-s and --tflops, or --hardware")
-    found = next((known for known in FAMILIES if known == family), None)
-    if family is not None and found is None:
-        raise ConfigError(f"--family {family!r} is unknown; use one of {', '.join(FAMILIES)}")
-    if found is not None:
-        return Machine(found, bandwidth_gb_s, tflops, memory_gb), None
-    inferred = infer_family(bandwidth_gb_s, tflops)
-    note = f"these figures look like {inferred}; --family says otherwise"
-    return Machine(inferred, bandwidth_gb_s, tflops, memory_gb), note
-
-
-def _model(options: BenchOptions) -> tuple[ModelShape, str | None]:
-    """The model asked about, and what had to be assumed of it."""
-    from spillway.planner.catalogue import load_models, shape_from_size
-    from spillway.planner.node_model import ModelShape
-
-    key, kind = options.model, _quant(options.quant)
-    weights_gb, kv_bytes_per_token = options.weights_gb, options.kv_bytes_per_token
-    params_b, active_params_b = options.params_b, options.active_params_b
-    if key is not None:
-        models = load_models()
-        if key not in models:
-            raise ConfigError(f"--model {key!r} is not in the catalogue; it has {', '.join(sorted(models))}")
-        return models[key].shape(kind or "q4"), None
-    if weights_gb is None:
+    listed = None if figures.hardware is None else listed_machine(figures.hardware)
+    if figures.model is None and figures.weights_gb is None:
         raise ConfigError("--predict needs --weights-gb, or --model")
-    if params_b is None:
-        if active_params_b is not None:
-            raise ConfigError("--active-params-b needs --params-b beside it")
-        return shape_from_size(weights_gb, kv_bytes_per_token)
-    if active_params_b is not None and active_params_b > params_b:
-        raise ConfigError("--active-params-b must not exceed --params-b")
-    kv = 131_072.0 * (params_b / 8.03) ** 0.42 if kv_bytes_per_token is None else kv_bytes_per_token
-    is_quantised = kind != "f16" if kind else weights_gb / params_b < 1.6
-    shape = ModelShape(
-        params_b,
-        weights_gb,
-        kv,
-        active_params_b,
-        is_moe=active_params_b is not None,
-        is_quantised=is_quantised,
-    )
-    note = (
-        None if kv_bytes_per_token is not None else f"{kv:.0f} bytes of cache per token, as its size suggests"
-    )
-    return shape, note
+    return listed
 
 
-def _quant(name: str | None) -> Quant | None:
-    from spillway.planner.catalogue import BYTES_PER_PARAM
+def _prompt(options: BenchOptions) -> int:
+    """Tokens of the prompt; of one that is wholly in the cache the last is read again, as engines do."""
+    prompt = options.prompt_tokens or max(options.context, 1)
+    if options.cached_tokens > prompt:
+        raise ConfigError(
+            f"--cached-tokens {options.cached_tokens} is more than the {prompt} tokens of the prompt; lower "
+            "it, or give a longer --prompt-tokens"
+        )
+    return prompt
 
-    found = next((quant for quant in BYTES_PER_PARAM if quant == name), None)
-    if name is not None and found is None:
-        raise ConfigError(f"--quant {name!r} is unknown; use one of {', '.join(BYTES_PER_PARAM)}")
-    return found
+
+def _refuse_crowd(node: NodeModel, options: BenchOptions, machine: str) -> None:
+    """``ConfigError`` when the memory is known and does not hold so many sequences at once."""
+    cache_tokens, longest = node.cache_tokens(), max(options.context, _prompt(options))
+    if cache_tokens is not None and options.batch * longest > cache_tokens:
+        raise ConfigError(
+            f"--batch {options.batch} with {longest:,} tokens each needs a cache of "
+            f"{options.batch * longest:,} tokens and the {node.machine.memory_gb:g} GB of {machine} hold "
+            f"{int(cache_tokens):,} beside the weights; lower --batch, --context or --prompt-tokens"
+        )
 
 
 def _result(node: NodeModel, batch: int, context: int, prompt: int, cached: int) -> dict[str, Any]:
@@ -136,6 +128,10 @@ def _result(node: NodeModel, batch: int, context: int, prompt: int, cached: int)
         "cached_tokens": cached,
         "slots": node.slots(max(context, prompt)),
         "family": node.machine.family,
+        "bandwidth_gb_s": node.machine.bandwidth_gb_s,
+        "tflops": node.machine.tflops,
+        "memory_gb": node.machine.memory_gb,
+        "weights_gb": node.model.weights_gb,
         "params_b": round(node.model.params_b, 2),
         "is_quantised": node.model.is_quantised,
         "kv_bytes_per_token": round(node.model.kv_bytes_per_token),

@@ -11,7 +11,6 @@ from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -82,7 +81,7 @@ class Node:
 async def _server(where: str, options: BenchOptions) -> AsyncIterator[Node]:
     """The node that runs there, or a model file served meanwhile."""
     if "://" in where:
-        host = urlsplit(where).netloc.rpartition("@")[2]
+        host = where.partition("://")[2].partition("/")[0].rpartition("@")[2]
         yield Node(where, options.api_key, host.replace(":", "-") or None)
         return
     from spillway.engines.embedded import EmbeddedEngine

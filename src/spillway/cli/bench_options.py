@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+MOST = 1_000_000_000
+"""Beyond any figure of a machine or a model; more would only overflow."""
 LIVE, FIGURES = "Measuring a node", "With --predict"
 
 
@@ -20,7 +22,8 @@ class BenchOptions:
     ] = None
     predict: Annotated[bool, typer.Option("--predict", help="Estimate from figures, without a node.")] = False
     bandwidth_gb_s: Annotated[
-        float | None, typer.Option(help="Memory bandwidth in GB/s.", rich_help_panel=FIGURES, min=1e-3)
+        float | None,
+        typer.Option(help="Memory bandwidth in GB/s.", rich_help_panel=FIGURES, min=1e-3, max=MOST),
     ] = None
     tflops: Annotated[
         float | None,
@@ -28,27 +31,35 @@ class BenchOptions:
             help="FP16 TFLOPS of the general units, as spec sheets list it.",
             rich_help_panel=FIGURES,
             min=1e-3,
+            max=MOST,
         ),
     ] = None
     memory_gb: Annotated[
-        float | None, typer.Option(help="Memory for weights and cache.", rich_help_panel=FIGURES, min=1e-3)
+        float | None,
+        typer.Option(help="Memory for weights and cache.", rich_help_panel=FIGURES, min=1e-3, max=MOST),
     ] = None
     family: Annotated[
         str | None, typer.Option(help="Kind of machine; inferred when left out.", rich_help_panel=FIGURES)
     ] = None
     hardware: Annotated[
-        str | None, typer.Option(help="Catalogue key instead of figures.", rich_help_panel=FIGURES)
+        str | None,
+        typer.Option(help="Catalogue key; figures replace its own.", rich_help_panel=FIGURES),
     ] = None
     weights_gb: Annotated[
-        float | None, typer.Option(help="Size of the model file in GB.", rich_help_panel=FIGURES, min=1e-6)
+        float | None,
+        typer.Option(help="Size of the model file in GB.", rich_help_panel=FIGURES, min=1e-6, max=MOST),
     ] = None
     params_b: Annotated[
-        float | None, typer.Option(help="Billions of parameters.", rich_help_panel=FIGURES, min=1e-6)
+        float | None,
+        typer.Option(help="Billions of parameters.", rich_help_panel=FIGURES, min=1e-6, max=MOST),
     ] = None
     active_params_b: Annotated[
         float | None,
         typer.Option(
-            help="Billions one token uses, for a mixture of experts.", rich_help_panel=FIGURES, min=1e-6
+            help="Billions one token uses, for a mixture of experts.",
+            rich_help_panel=FIGURES,
+            min=1e-6,
+            max=MOST,
         ),
     ] = None
     model: Annotated[
@@ -56,21 +67,28 @@ class BenchOptions:
     ] = None
     quant: Annotated[str | None, typer.Option(help="q4, q8 or f16.", rich_help_panel=FIGURES)] = None
     kv_bytes_per_token: Annotated[
-        float | None, typer.Option(help="Cache of one token.", rich_help_panel=FIGURES, min=0)
+        float | None, typer.Option(help="Cache of one token.", rich_help_panel=FIGURES, min=1, max=MOST)
     ] = None
     context: Annotated[
-        int, typer.Option(help="Tokens in each cache while decoding.", rich_help_panel=FIGURES, min=0)
+        int,
+        typer.Option(help="Tokens in each cache while decoding.", rich_help_panel=FIGURES, min=0, max=MOST),
     ] = 512
     prompt_tokens: Annotated[
         int | None,
         typer.Option(
-            help="Prompt length for prefill; the context if left out.", rich_help_panel=FIGURES, min=1
+            help="Prompt length for prefill; the context if left out.",
+            rich_help_panel=FIGURES,
+            min=1,
+            max=MOST,
         ),
     ] = None
     cached_tokens: Annotated[
-        int, typer.Option(help="Prompt tokens already in the cache.", rich_help_panel=FIGURES, min=0)
+        int,
+        typer.Option(help="Prompt tokens already in the cache.", rich_help_panel=FIGURES, min=0, max=MOST),
     ] = 0
-    batch: Annotated[int, typer.Option(help="Sequences decoded at once.", rich_help_panel=FIGURES, min=1)] = 1
+    batch: Annotated[
+        int, typer.Option(help="Sequences decoded at once.", rich_help_panel=FIGURES, min=1, max=MOST)
+    ] = 1
     api_key: Annotated[
         str | None,
         typer.Option(help="Key the node asks for.", rich_help_panel=LIVE, envvar="SPILLWAY_NODE_KEY"),

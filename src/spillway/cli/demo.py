@@ -18,7 +18,7 @@ __all__ = ["command"]
 
 def command(
     duration: Annotated[float, typer.Option(help="Seconds of traffic.", min=1, max=3600)] = 30.0,
-    port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0)] = 0,
+    port: Annotated[int, typer.Option(help="Port of the gateway; 0 takes a free one.", min=0, max=65535)] = 0,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object at the end.")] = False,
     keep_running: Annotated[
         bool, typer.Option("--keep-running", help="Leave the gateway up until Ctrl-C.")

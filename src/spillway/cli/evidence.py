@@ -12,6 +12,7 @@ from spillway.cli.evidence_log import LogOptions
 from spillway.cli.evidence_log_print import run_log
 from spillway.cli.evidence_options import EvidenceOptions
 from spillway.cli.options import taking
+from spillway.cli.output import console_of
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,6 +29,10 @@ WIDTH = 130
 """Columns where there is no terminal to ask."""
 SHOWN = 20
 SHOWN_CHARACTERS = 600
+REPLAYED = (
+    "local", "local_model", "local_key_env", "reference", "reference_model", "reference_key_env", "judge",
+)  # fmt: skip
+"""Options that only a replay uses."""
 
 
 @taking(EvidenceOptions)
@@ -46,8 +51,10 @@ def command(options: EvidenceOptions) -> None:
     if options.from_log is not None:
         run_log(_log_options(options.from_log, options, settings), settings, options.as_json)
         return
-    if options.local is not None or options.reference is not None:
-        raise ConfigError("--local and --reference belong to --from-log LOG, which is missing")
+    alone = next((each for each in REPLAYED if getattr(options, each)), None)
+    if alone is not None:
+        option = "--" + alone.replace("_", "-")
+        raise ConfigError(f"{option} belongs to --from-log LOG, which is missing")
     url = options.ledger or settings.ledger
     if options.disagreements:
         _show_disagreements(url, options.limit or SHOWN, options.as_json)
@@ -124,12 +131,9 @@ def _how_to_begin(settings: Config) -> str:
 
 def _print(table: EvidenceTable) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = console_of(WIDTH)
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("class", "model", "state"):
         shown.add_column(name)

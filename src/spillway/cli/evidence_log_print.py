@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from spillway.cli.evidence_log import LogOptions, replay_log
+from spillway.cli.output import console_of
 
 if TYPE_CHECKING:
     from spillway.cli.evidence_safe import ClassLine, LogReport
@@ -47,12 +48,9 @@ def _with_progress(options: LogOptions, settings: Config) -> LogReport:
 
 def _print(report: LogReport) -> None:
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = console_of(WIDTH)
     console.print(f"{report.log}: {report.local} against {report.reference}", markup=False)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("class")

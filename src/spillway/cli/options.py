@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import MISSING, fields
 from functools import wraps
 from typing import Any, TypeVar, get_type_hints
+
+import typer
 
 __all__ = ["taking"]
 
@@ -32,6 +35,7 @@ def taking(kind: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]
     def decorated(command: Callable[[T], None]) -> Callable[..., None]:
         @wraps(command)
         def called(**given: Any) -> None:
+            _refuse_endless(given)
             command(kind(**given))
 
         called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
@@ -40,3 +44,10 @@ def taking(kind: type[T]) -> Callable[[Callable[[T], None]], Callable[..., None]
         return called
 
     return decorated
+
+
+def _refuse_endless(given: Mapping[str, Any]) -> None:
+    """``inf`` passes every lower bound and is no figure to reckon with."""
+    for name, value in given.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise typer.BadParameter(f"{value} is no number", param_hint="--" + name.replace("_", "-"))

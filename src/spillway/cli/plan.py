@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from spillway.cli.options import taking
+from spillway.cli.output import console_of
 from spillway.cli.plan_options import PlanOptions
 from spillway.errors import ConfigError
 
@@ -54,13 +55,13 @@ def command(options: PlanOptions) -> None:
 
 def _asked(options: PlanOptions, stated: Stated) -> Asked:
     """The plan asked for: the command line's figures, and where it gives none those of ``spillway.yaml``."""
-    from spillway.cli.plan_config import filled, wished
+    from spillway.cli.plan_config import filled, notes_on, wished
+    from spillway.planner.node_figures import NodeFigures
     from spillway.planner.plan_build import Asked
-    from spillway.planner.plan_node import NodeFigures
 
     day = (options.price_date or datetime.now(UTC)).date()
     names = [field.name for field in fields(NodeFigures) if hasattr(options, field.name)]
-    figures = NodeFigures(**{name: getattr(options, name) for name in names})
+    node = filled(NodeFigures(**{name: getattr(options, name) for name in names}), stated.node)
     return Asked(
         price_day=day,
         usage=tuple(options.usage or ()),
@@ -71,7 +72,7 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         shape=options.shape,
         format_name=options.format_name,
         columns=_columns(options.column_map or ()),
-        node=filled(figures, stated.node),
+        node=node,
         cloud=_cloud(options, stated, day),
         objective=wished(options.slo_ttft_ms, options.slo_total_ms, options.attainment, stated.objective),
         sizes=_sizes(options.nodes),
@@ -81,7 +82,7 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         suitable_ratio=options.local_ratio,
         most_input_tokens=options.most_input_tokens or stated.most_input_tokens,
         hedge_share=stated.hedge_share,
-        notes=stated.notes,
+        notes=(*stated.notes, *notes_on(node, stated.node)),
         seed=options.seed,
         effort=_effort(options.simulate_requests, options.draws),
     )
@@ -208,12 +209,9 @@ def _hand_over(plan: Plan, html: Path | None, png: Path | None, *, as_json: bool
 
         typer.echo(dumps(plan))
         return
-    from rich.console import Console
-
     from spillway.planner.report.terminal import print_plan
 
-    console = Console(highlight=False)
-    print_plan(plan, console if console.is_terminal else Console(highlight=False, width=WIDTH))
+    print_plan(plan, console_of(WIDTH))
     for path in (html, png):
         if path is not None:
             typer.echo(f"wrote {path}")

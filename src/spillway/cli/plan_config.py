@@ -9,14 +9,15 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spillway.errors import ConfigError
+from spillway.planner.node_figures import SPEED_FIELDS, NodeFigures, option_of
 from spillway.planner.plan_cloud import OWN_PRICE
-from spillway.planner.plan_node import NodeFigures
 from spillway.vocabulary import Objective, Rates
 
 if TYPE_CHECKING:
     from spillway.config.schema import Config, NodeConfig, PriceConfig
 
-__all__ = ["Stated", "filled", "read_stated", "wished"]
+__all__ = ["Stated", "filled", "notes_on", "read_stated", "wished"]
 
 USUAL = Objective("default", ttft_s=2.0, total_s=20.0, attainment_ratio=0.95)
 
@@ -125,17 +126,35 @@ def _node(nodes: tuple[NodeConfig, ...]) -> tuple[NodeFigures, list[str]]:
 
 
 def filled(figures: NodeFigures, stated: NodeFigures) -> NodeFigures:
-    """The figures given as options; a machine named by none of them is the configuration's."""
+    """The figures given as options; a machine named by none of them is the configuration's.
+
+    Its profile is left out where options describe another model or another speed, and its price and power
+    where the node is rented. ``ConfigError`` when nothing but that profile says what its machine is.
+    """
     if any((figures.hardware, figures.profile, figures.bandwidth_gb_s, figures.tflops, figures.decode_tok_s)):
         return figures
+    other = next((each for each in SPEED_FIELDS if getattr(figures, each) is not None), None)
+    if other is not None and stated.profile is not None and stated.hardware is None:
+        raise ConfigError(
+            f"{option_of(other)} and the configuration's profile {stated.profile} contradict each other, and "
+            f"nothing else tells what machine that is: add --hardware, or leave {option_of(other)} out"
+        )
+    named = replace(figures, hardware=stated.hardware, profile=stated.profile if other is None else None)
+    if figures.rent_usd_per_hour is not None:
+        return named
     return replace(
-        figures,
-        hardware=stated.hardware,
-        profile=stated.profile,
+        named,
         hardware_usd=stated.hardware_usd if figures.hardware_usd is None else figures.hardware_usd,
         idle_w=stated.idle_w if figures.idle_w is None else figures.idle_w,
         active_w=stated.active_w if figures.active_w is None else figures.active_w,
     )
+
+
+def notes_on(figures: NodeFigures, stated: NodeFigures) -> tuple[str, ...]:
+    """What the configuration says of the node and the plan left out, for its reader."""
+    if stated.profile is None or figures.profile is not None or figures.hardware != stated.hardware:
+        return ()
+    return (f"the configuration's profile {stated.profile} was left out: options describe another node",)
 
 
 def wished(

@@ -18,6 +18,10 @@ TRAFFIC, NODE, OBJECTIVE, CLOUD, MONEY, WORK = (
 )
 
 
+MOST = 1_000_000_000
+"""Beyond any figure a plan can mean; more is a slip of the keyboard, and would only overflow."""
+
+
 def amount(text: str) -> Decimal:
     """A number, or a percentage as its ratio."""
     body = text.strip()
@@ -27,6 +31,8 @@ def amount(text: str) -> Decimal:
         raise typer.BadParameter(f"{text!r} is not a number") from None
     if not value.is_finite():
         raise typer.BadParameter(f"{text!r} is not a number")
+    if abs(value) > MOST:
+        raise typer.BadParameter(f"{text!r} is beyond every price, power and rate; give at most {MOST:,}")
     return value
 
 
@@ -53,10 +59,13 @@ class PlanOptions:
     ] = None
     preset: Annotated[Text, TRAFFIC(help="A plan by name: article.")] = None
     requests_per_month: Annotated[
-        Count, TRAFFIC(help="Traffic by numbers instead of files; beside a cost export, its requests.", min=1)
+        Count,
+        TRAFFIC(
+            help="Traffic by numbers instead of files; beside a cost export, its requests.", min=1, max=10**8
+        ),
     ] = None
-    input_tokens: Annotated[Number, TRAFFIC(help="Mean prompt length.", min=1)] = None
-    output_tokens: Annotated[Number, TRAFFIC(help="Mean answer length.", min=1)] = None
+    input_tokens: Annotated[Number, TRAFFIC(help="Mean prompt length.", min=1, max=10**7)] = None
+    output_tokens: Annotated[Number, TRAFFIC(help="Mean answer length.", min=1, max=10**7)] = None
     shape: Annotated[
         str, TRAFFIC(help="Course of the day where only totals are known: consumer, office, flat.")
     ] = "consumer"
@@ -71,15 +80,21 @@ class PlanOptions:
     model: Annotated[Text, NODE(help="The node's model, a key of the catalogue.")] = None
     quant: Annotated[Text, NODE(help="q4, q8 or f16.")] = None
     profile: Annotated[Path | None, NODE(help="What spillway bench measured, instead.")] = None
-    bandwidth_gb_s: Annotated[Number, NODE(help="The machine by figures: memory bandwidth.", min=1e-3)] = None
-    tflops: Annotated[Number, NODE(help="FP16 rate of the general units.", min=1e-3)] = None
-    memory_gb: Annotated[Number, NODE(help="Memory for weights and cache.", min=1e-3)] = None
+    bandwidth_gb_s: Annotated[
+        Number, NODE(help="The machine by figures: memory bandwidth.", min=1e-3, max=MOST)
+    ] = None
+    tflops: Annotated[Number, NODE(help="FP16 rate of the general units.", min=1e-3, max=MOST)] = None
+    memory_gb: Annotated[Number, NODE(help="Memory for weights and cache.", min=1e-3, max=MOST)] = None
     family: Annotated[Text, NODE(help="Kind of machine; inferred when left out.")] = None
-    weights_gb: Annotated[Number, NODE(help="The model by figures: size of its file.", min=1e-6)] = None
-    params_b: Annotated[Number, NODE(help="Billions of parameters.", min=1e-6)] = None
-    kv_bytes_per_token: Annotated[Number, NODE(help="Cache of one token.", min=1)] = None
-    decode_tok_s: Annotated[Number, NODE(help="Stated speed of writing, one sequence.", min=1e-3)] = None
-    prefill_tok_s: Annotated[Number, NODE(help="Stated speed of reading.", min=1e-3)] = None
+    weights_gb: Annotated[
+        Number, NODE(help="The model by figures: size of its file.", min=1e-6, max=MOST)
+    ] = None
+    params_b: Annotated[Number, NODE(help="Billions of parameters.", min=1e-6, max=MOST)] = None
+    kv_bytes_per_token: Annotated[Number, NODE(help="Cache of one token.", min=1, max=MOST)] = None
+    decode_tok_s: Annotated[
+        Number, NODE(help="Stated speed of writing, one sequence.", min=1e-3, max=MOST)
+    ] = None
+    prefill_tok_s: Annotated[Number, NODE(help="Stated speed of reading.", min=1e-3, max=MOST)] = None
     slots: Annotated[
         Count, NODE(help="Sequences at once; default: what keeps the objective.", min=1, max=1024)
     ] = None

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spillway.cli.hardware import with_known_hardware
+from spillway.cli.output import console_of
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -104,11 +105,7 @@ def _nothing(report: Report) -> str:
 
 
 def _print(report: Report) -> None:
-    from rich.console import Console
-
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDTH)
+    console = console_of(WIDTH)
     console.print(f"[bold]{report.ledger}[/bold]  {report.since or 'beginning'} to {report.until}\n")
     for sentence in _sentences(report):
         console.print(sentence)

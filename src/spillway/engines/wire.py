@@ -70,7 +70,11 @@ class Origin:
     @classmethod
     def parse(cls, url: str) -> Origin:
         """The origin of an http, https or unix URL; ValueError says what is wrong with it."""
-        parts = urlsplit(url)
+        try:
+            parts = urlsplit(url)
+            given_port = parts.port
+        except ValueError as problem:
+            raise ValueError(f"the URL is wrong: {problem}") from None
         if parts.scheme == "unix":
             return cls("unix", "localhost", 0, socket_path=parts.path)
         if parts.scheme not in ("http", "https") or not parts.hostname:
@@ -78,7 +82,7 @@ class Origin:
         if parts.username or parts.password:
             raise ValueError("a URL may not hold credentials: use api_key")
         scheme: Literal["http", "https"] = "https" if parts.scheme == "https" else "http"
-        port = parts.port or (443 if scheme == "https" else 80)
+        port = given_port or (443 if scheme == "https" else 80)
         return cls(scheme, parts.hostname, port, parts.path.rstrip("/"))
 
     @property

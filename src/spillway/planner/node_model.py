@@ -21,11 +21,13 @@ from spillway.vocabulary import Grade
 
 __all__ = [
     "FAMILIES",
+    "MEMORY_SHARE",
     "Family",
     "Fit",
     "Machine",
     "ModelShape",
     "NodeModel",
+    "cache_bytes_from_params",
     "infer_family",
     "layers_from_params",
     "load_fit",
@@ -101,6 +103,11 @@ class ModelShape:
 def layers_from_params(params_b: float) -> float:
     """Layers a dense transformer of that size has: 32 at 8 B, 80 at 70 B, and a power law between."""
     return float(32.0 * (params_b / 8.03) ** 0.42)
+
+
+def cache_bytes_from_params(params_b: float) -> float:
+    """Bytes of 16-bit cache per token that a dense transformer of that size has; they grow as layers do."""
+    return float(131_072.0 * (params_b / 8.03) ** 0.42)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from decimal import Decimal
 from spillway.errors import ConfigError
 from spillway.planner.catalogue import load_machines
 from spillway.planner.money import ARTICLE, NaiveInputs
+from spillway.planner.node_figures import NodeFigures
 from spillway.planner.plan_cloud import (
     CloudFigures,
     choose_cloud,
@@ -26,7 +27,7 @@ from spillway.planner.plan_inputs import (
     PlanInputs,
     Traffic,
 )
-from spillway.planner.plan_node import NodeFigures, Typical, choose_node
+from spillway.planner.plan_node import Typical, choose_node
 from spillway.planner.plan_traffic import from_numbers, from_usage
 from spillway.planner.presets import ARTICLE_NODE, PRESETS, article_cloud, article_traffic
 from spillway.planner.readers.costs import Bill

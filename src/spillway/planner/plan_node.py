@@ -2,40 +2,28 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
-from typing import TypeVar
 
 from spillway.errors import ConfigError
-from spillway.planner.catalogue import (
-    BYTES_PER_PARAM,
-    CatalogueMachine,
-    CatalogueModel,
-    Figure,
-    Quant,
-    load_machines,
-    load_models,
-    shape_from_size,
-)
+from spillway.planner.catalogue import CatalogueMachine, Figure, load_machines
 from spillway.planner.money import HOURS_PER_MONTH
-from spillway.planner.node_model import (
-    FAMILIES,
-    Family,
-    Machine,
-    ModelShape,
-    NodeModel,
-    infer_family,
-    load_fit,
+from spillway.planner.node_figures import (
+    NodeFigures,
+    described_machine,
+    described_model,
+    listed_machine,
+    refuse_contradictions,
+    refuse_too_small,
 )
-from spillway.planner.plan_inputs import Assumption, NodeChoice, PlanGrade, Value
+from spillway.planner.node_model import NodeModel, load_fit
+from spillway.planner.plan_inputs import Assumption, NodeChoice
 from spillway.planner.profile import load_profile
 from spillway.vocabulary import Grade, Objective, Pace
 
-__all__ = ["DEFAULT_HARDWARE", "DEFAULT_MODEL", "NodeFigures", "Typical", "choose_node"]
+__all__ = ["DEFAULT_HARDWARE", "DEFAULT_MODEL", "Typical", "choose_node"]
 
 DEFAULT_HARDWARE = "mac-mini-m4-pro"
 DEFAULT_MODEL = "gemma-4-e4b"
@@ -43,37 +31,6 @@ MOST_SLOTS = 32
 """More sequences at once than this are of no use to the machines in the catalogue (derived)."""
 UNLIKELY_ERROR_RATIO = 0.15
 """Taken for a profile that does not say how far it is off (guess)."""
-
-
-UNKNOWN_MEMORY = Assumption("memory", None, "GB", "guess", "unknown, taken as large enough for any request")
-Entry = TypeVar("Entry")
-
-
-@dataclass(frozen=True)
-class NodeFigures:
-    """What was said about the node; ``None`` leaves a figure to the catalogue, to physics, or unknown."""
-
-    hardware: str | None = None
-    model: str | None = None
-    quant: str | None = None
-    profile: Path | None = None
-    bandwidth_gb_s: float | None = None
-    tflops: float | None = None
-    memory_gb: float | None = None
-    family: str | None = None
-    weights_gb: float | None = None
-    params_b: float | None = None
-    kv_bytes_per_token: float | None = None
-    decode_tok_s: float | None = None
-    prefill_tok_s: float | None = None
-    slots: int | None = None
-    hardware_usd: Decimal | None = None
-    rent_usd_per_hour: Decimal | None = None
-    idle_w: Decimal | None = None
-    active_w: Decimal | None = None
-    source: str = "given"
-    """Who said all this, and with what right."""
-    grade: PlanGrade = "given"
 
 
 @dataclass(frozen=True)
@@ -97,13 +54,14 @@ class _Speed:
 
 def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
     """The node that was described; ``ConfigError`` says which figure is missing or cannot be."""
+    refuse_contradictions(figures)
     machine = _machine(figures)
-    speed = _measured(figures.profile) if figures.profile else _computed(figures, machine, typical)
+    speed = _measured(figures.profile, machine) if figures.profile else _computed(figures, machine, typical)
     slots, slots_said = _slots(figures, speed, typical)
     price_usd, rent_usd_per_hour, bought = _price(figures, machine)
     idle_w, active_w, drawn = _watts(figures, machine, is_rented=rent_usd_per_hour > 0)
     return NodeChoice(
-        name=_name(figures, machine, speed),
+        name=speed.name,
         pace=speed.pace,
         slots=slots,
         cache_tokens=speed.cache_tokens,
@@ -116,33 +74,17 @@ def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
     )
 
 
-def _name(figures: NodeFigures, machine: CatalogueMachine | None, speed: _Speed) -> str:
-    if machine is None:
-        return speed.name
-    if figures.hardware is None and figures.decode_tok_s is not None:
-        return f"{speed.name} at {figures.decode_tok_s:g} tok/s"
-    return f"{speed.name} on {machine.name}"
-
-
 def _machine(figures: NodeFigures) -> CatalogueMachine | None:
     """The catalogue's machine, ``None`` where figures or a profile stand in for it."""
     if figures.hardware is not None:
-        return _look_up("--hardware", figures.hardware, load_machines())
+        return listed_machine(figures.hardware)
     has_figures = figures.bandwidth_gb_s is not None or figures.tflops is not None
     if has_figures or figures.profile is not None:
         return None
     return load_machines()[DEFAULT_HARDWARE]
 
 
-def _look_up(option: str, key: str, known: Mapping[str, Entry]) -> Entry:
-    if key in known:
-        return known[key]
-    near = difflib.get_close_matches(key, known, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"it has {', '.join(sorted(known))}"
-    raise ConfigError(f"{option} {key!r} is not in the catalogue; {hint}")
-
-
-def _measured(path: Path) -> _Speed:
+def _measured(path: Path, machine: CatalogueMachine | None) -> _Speed:
     """The speed a live node was measured to have."""
     profile = load_profile(path)
     source = f"measured on {profile.measured_on} with {profile.samples} requests ({path.name})"
@@ -154,7 +96,7 @@ def _measured(path: Path) -> _Speed:
     context = profile.context_tokens
     return _Speed(
         pace=profile.pace,
-        name=f"{profile.model} as measured on {profile.name}",
+        name=f"{profile.model} as measured on {profile.name}" + (f" on {machine.name}" if machine else ""),
         cache_tokens=math.inf if context is None else float(context * profile.usable_slots),
         memory_slots=profile.usable_slots,
         error_ratio=max(known, default=UNLIKELY_ERROR_RATIO),
@@ -171,13 +113,13 @@ def _speeds(pace: Pace, grade: Grade, source: str) -> tuple[Assumption, ...]:
     )
 
 
-def _computed(figures: NodeFigures, machine: CatalogueMachine | None, typical: Typical) -> _Speed:
+def _computed(figures: NodeFigures, listed: CatalogueMachine | None, typical: Typical) -> _Speed:
     """The speed physics gives, corrected by the speeds that were stated."""
-    raw, machine_said = _raw_machine(figures, machine)
-    shape, model_name, model_said = _shape(figures)
+    machine = described_machine(figures, listed)
+    model = described_model(figures, DEFAULT_MODEL)
     fit = load_fit()
-    node = NodeModel(raw, shape, fit)
-    _refuse_too_small(node, model_name, machine)
+    node = NodeModel(machine.figures, model.figures, fit)
+    refuse_too_small(node, model.name, machine.name)
     source = (
         f"roofline fitted on public measurements; mean error {fit.decode_error_ratio:.0%} decode, "
         f"{fit.prefill_error_ratio:.0%} prefill on machines it has not seen"
@@ -185,111 +127,33 @@ def _computed(figures: NodeFigures, machine: CatalogueMachine | None, typical: T
     stated: tuple[Assumption, ...] = ()
     if figures.decode_tok_s is not None:
         node = node.calibrated(figures.decode_tok_s, figures.prefill_tok_s)
-        stated = (_said(figures, "decode speed as stated", figures.decode_tok_s, "tok/s"),)
+        stated = (figures.said("decode speed as stated", figures.decode_tok_s, "tok/s"),)
     elif figures.prefill_tok_s is not None:
         raise ConfigError("--prefill-tok-s needs --decode-tok-s beside it")
     cache_tokens = node.cache_tokens()
     return _Speed(
         pace=node,
-        name=model_name,
+        name=_name(figures, listed, model.name, machine.name),
         cache_tokens=math.inf if cache_tokens is None else cache_tokens,
         memory_slots=node.slots(typical.input_tokens + typical.output_tokens, MOST_SLOTS),
         error_ratio=max(fit.decode_error_ratio, fit.prefill_error_ratio),
-        assumptions=(*machine_said, *model_said, *stated, *_speeds(node, "derived", source)),
+        assumptions=(*machine.assumptions, *model.assumptions, *stated, *_speeds(node, "derived", source)),
     )
 
 
-def _raw_machine(
-    figures: NodeFigures, machine: CatalogueMachine | None
-) -> tuple[Machine, tuple[Assumption, ...]]:
-    if machine is not None:
-        said = (
-            Assumption.of("memory bandwidth", machine.bandwidth_gb_s, "GB/s"),
-            Assumption.of("compute", machine.tflops, "TFLOPS"),
-            Assumption.of("memory", machine.memory_gb, "GB"),
-        )
-        return machine.machine, said
-    bandwidth, tflops = figures.bandwidth_gb_s, figures.tflops
-    if bandwidth is None or tflops is None or bandwidth <= 0 or tflops <= 0:
-        raise ConfigError("a node by its figures needs --bandwidth-gb-s and --tflops, both above 0")
-    family = _family(figures, bandwidth, tflops)
-    given = [
-        _said(figures, "memory bandwidth", bandwidth, "GB/s"),
-        _said(figures, "compute", tflops, "TFLOPS"),
-        _said(figures, "memory", figures.memory_gb, "GB") if figures.memory_gb else UNKNOWN_MEMORY,
-        Assumption(
-            "kind of machine", family, "", "given" if figures.family else "derived",
-            "given" if figures.family else "these figures look like it",
-        ),
-    ]  # fmt: skip
-    return Machine(family, bandwidth, tflops, figures.memory_gb), tuple(given)
-
-
-def _family(figures: NodeFigures, bandwidth_gb_s: float, tflops: float) -> Family:
-    if figures.family is None:
-        return infer_family(bandwidth_gb_s, tflops)
-    found = next((known for known in FAMILIES if known == figures.family), None)
-    if found is None:
-        raise ConfigError(f"--family {figures.family!r} is unknown; use one of {', '.join(FAMILIES)}")
-    return found
-
-
-def _shape(figures: NodeFigures) -> tuple[ModelShape, str, tuple[Assumption, ...]]:
-    """The model's size, its name, and where both come from."""
-    if figures.weights_gb is not None and figures.model is None:
-        return _shape_from_figures(figures, figures.weights_gb)
-    quant = _quant(figures.quant)
-    model = _look_up("--model", figures.model or DEFAULT_MODEL, load_models())
-    said = (
-        Assumption("model", f"{model.name} {quant}", "", "given" if figures.model else "guess",
-                   "given" if figures.model else "a small model that many tasks do with"),
-        Assumption.of("weights", model.weights_gb.get(quant) or _only(model), "GB"),
-    )  # fmt: skip
-    return model.shape(quant), f"{model.name} {quant}", said
-
-
-def _only(model: CatalogueModel) -> Figure:
-    return next(iter(model.weights_gb.values()))
-
-
-def _quant(name: str | None) -> Quant:
-    found = next((quant for quant in BYTES_PER_PARAM if quant == (name or "q4")), None)
-    if found is None:
-        raise ConfigError(f"--quant {name!r} is unknown; use one of {', '.join(BYTES_PER_PARAM)}")
-    return found
-
-
-def _shape_from_figures(
-    figures: NodeFigures, weights_gb: float
-) -> tuple[ModelShape, str, tuple[Assumption, ...]]:
-    if weights_gb <= 0:
-        raise ConfigError("--weights-gb must be above 0")
-    said = Assumption("weights", weights_gb, "GB", "given", "given")
-    if figures.params_b is None:
-        shape, note = shape_from_size(weights_gb, figures.kv_bytes_per_token)
-        size = Assumption("parameters", round(shape.params_b, 2), "billions", "derived", note)
-    else:
-        kv = figures.kv_bytes_per_token or 131_072.0 * (figures.params_b / 8.03) ** 0.42
-        is_quantised = weights_gb / figures.params_b < 1.6
-        shape = ModelShape(figures.params_b, weights_gb, kv, is_quantised=is_quantised)
-        size = Assumption("parameters", figures.params_b, "billions", "given", "given")
-    return shape, f"a model of {weights_gb:g} GB", (said, size)
-
-
-def _refuse_too_small(node: NodeModel, model: str, machine: CatalogueMachine | None) -> None:
-    if node.cache_tokens() == 0:
-        where = machine.name if machine is not None else "the node"
-        raise ConfigError(
-            f"{model} takes {node.model.weights_gb:g} GB and does not fit the {node.machine.memory_gb:g} GB "
-            f"of {where}; choose a smaller --model or --quant, or more memory"
-        )
+def _name(figures: NodeFigures, listed: CatalogueMachine | None, model: str, machine: str) -> str:
+    if listed is None:
+        return model
+    if figures.hardware is None and figures.decode_tok_s is not None:
+        return f"{model} at {figures.decode_tok_s:g} tok/s"
+    return f"{model} on {machine}"
 
 
 def _slots(figures: NodeFigures, speed: _Speed, typical: Typical) -> tuple[int, Assumption]:
     """Sequences the node works on at once: as stated, else as many as still keep the objective."""
     if figures.slots is not None:
-        return figures.slots, _said(figures, "slots", figures.slots, "sequences")
-    most = min(MOST_SLOTS, speed.memory_slots or MOST_SLOTS)
+        return figures.slots, figures.said("slots", figures.slots, "sequences")
+    most = MOST_SLOTS if speed.memory_slots is None else min(MOST_SLOTS, max(speed.memory_slots, 1))
     limit_s = typical.objective.total_s or math.inf
     context = typical.input_tokens + typical.output_tokens / 2
     spare_s = limit_s - speed.pace.prefill_s(typical.input_tokens, 0.0)
@@ -309,10 +173,10 @@ def _price(
     """Price of a node and rent per hour, one of which is 0."""
     if figures.rent_usd_per_hour is not None:
         rent = figures.rent_usd_per_hour
-        return Decimal(0), rent, (_said(figures, "rent of one node", rent, "USD/hour"),)
+        return Decimal(0), rent, (figures.said("rent of one node", rent, "USD/hour"),)
     if figures.hardware_usd is not None:
         price = figures.hardware_usd
-        return price, Decimal(0), (_said(figures, "price of one node", price, "USD"),)
+        return price, Decimal(0), (figures.said("price of one node", price, "USD"),)
     if machine is not None and machine.price_usd is not None:
         said = Assumption.of("price of one node", machine.price_usd, "USD")
         return _decimal(machine.price_usd), Decimal(0), (said,)
@@ -330,6 +194,7 @@ def _watts(
 ) -> tuple[Decimal, Decimal, tuple[Assumption, ...]]:
     """Idle and active draw; a rented node's power is in its rent."""
     if is_rented:
+        _refuse_own_power(figures)
         return Decimal(0), Decimal(0), ()
     if figures.active_w is not None:
         idle_w = figures.idle_w
@@ -337,9 +202,9 @@ def _watts(
         idle = (
             Assumption("power when idle", least, "W", "derived", "unknown, taken as when active")
             if idle_w is None
-            else _said(figures, "power when idle", least, "W")
+            else figures.said("power when idle", least, "W")
         )
-        return least, figures.active_w, (idle, _said(figures, "power when active", figures.active_w, "W"))
+        return least, figures.active_w, (idle, figures.said("power when active", figures.active_w, "W"))
     if machine is None or machine.idle_w is None or machine.active_w is None:
         raise ConfigError(
             "the node's power draw is unknown, so nothing can be said about savings: give --active-w, or "
@@ -347,14 +212,16 @@ def _watts(
         )
     active = Assumption.of("power when active", machine.active_w, "W")
     if figures.idle_w is not None:
-        said = _said(figures, "power when idle", figures.idle_w, "W")
+        said = figures.said("power when idle", figures.idle_w, "W")
         return figures.idle_w, _decimal(machine.active_w), (said, active)
     idle = Assumption.of("power when idle", machine.idle_w, "W")
     return _decimal(machine.idle_w), _decimal(machine.active_w), (idle, active)
 
 
-def _said(figures: NodeFigures, name: str, value: Value, unit: str) -> Assumption:
-    return Assumption(name, value, unit, figures.grade, figures.source)
+def _refuse_own_power(figures: NodeFigures) -> None:
+    if figures.idle_w is not None or figures.active_w is not None:
+        option = "--idle-w" if figures.active_w is None else "--active-w"
+        raise ConfigError(f"{option} has no place beside a rent, which pays for the power; leave it out")
 
 
 def _decimal(figure: Figure) -> Decimal:

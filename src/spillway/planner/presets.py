@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 from spillway.planner.money import ARTICLE
+from spillway.planner.node_figures import NodeFigures
 from spillway.planner.plan_cloud import DEFAULT_CLOUD, CloudFigures
 from spillway.planner.plan_inputs import Traffic
-from spillway.planner.plan_node import NodeFigures
 from spillway.planner.plan_traffic import from_numbers
 
 __all__ = ["ARTICLE_NODE", "PRESETS", "article_cloud", "article_traffic"]

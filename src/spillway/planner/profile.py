@@ -40,6 +40,8 @@ PACE_KEYS = (
 LATER_KEYS = ("tail_attention_s", "step_gap_s")
 """Figures that came later and that a profile may lack."""
 MAX_BYTES = 1_000_000
+MOST_TOLD = 40
+"""Characters of a wrong value that are repeated."""
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,6 @@ def profile_from_json(fields: Any) -> Profile:
     """The profile in a decoded JSON object; ``ValueError`` continues a sentence that begins with its name."""
     if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
         raise ValueError(f"is not a {SCHEMA} object")
-    errors = _mapping(fields, "errors")
     return Profile(
         name=_text(fields, "name"),
         engine=_text(fields, "engine"),
@@ -164,13 +165,7 @@ def profile_from_json(fields: Any) -> Profile:
         tested_concurrency=_count(fields, "tested_concurrency") or 1,
         context_tokens=_count(fields, "context_tokens", may_miss=True),
         pace=_pace(_mapping(fields, "pace"), _count(fields, "slots", may_miss=True)),
-        errors=FitErrors(
-            _count(errors, "probes", least=0) or 0,
-            *(
-                _ratio(errors, key)
-                for key in ("ttft_median_ratio", "ttft_p90_ratio", "itl_median_ratio", "itl_p90_ratio")
-            ),
-        ),
+        errors=_errors(_mapping(fields, "errors")),
         samples=_count(fields, "samples", least=0) or 0,
         is_complete=fields.get("is_complete") is not False,
         warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
@@ -188,17 +183,23 @@ def _pace(fields: Mapping[str, Any], slots: int | None) -> LinearPace:
     return msgspec.convert({**found, "slots": slots or 0 if found["step_gap_s"] else 0}, LinearPace)
 
 
+def _errors(fields: Mapping[str, Any]) -> FitErrors:
+    keys = ("ttft_median_ratio", "ttft_p90_ratio", "itl_median_ratio", "itl_p90_ratio")
+    probes = _count(fields, "probes", least=0, group="errors.") or 0
+    return FitErrors(probes, *(_ratio(fields, key) for key in keys))
+
+
 def _seconds(fields: Mapping[str, Any], key: str) -> float:
     value = fields.get(key)
     if not _is_number(value) or value < 0:
-        raise ValueError(f"has no valid pace.{key} (seconds, at least 0)")
+        raise _wrong(f"pace.{key}", value, "seconds, at least 0")
     return float(value)
 
 
 def _ratio(fields: Mapping[str, Any], key: str) -> float | None:
     value = fields.get(key)
     if value is not None and not (_is_number(value) and value >= 0):
-        raise ValueError(f"has no valid errors.{key}")
+        raise _wrong(f"errors.{key}", value, "a share, at least 0")
     return None if value is None else float(value)
 
 
@@ -207,23 +208,25 @@ def _speeds(fields: Mapping[str, Any]) -> dict[int, float] | None:
     if not isinstance(raw, dict) or not all(
         key.isdecimal() and _is_number(value) and value > 0 for key, value in raw.items()
     ):
-        raise ValueError("has no valid tok_s")
+        raise _wrong("tok_s", raw, "tokens per second, above 0, by sequences at once")
     return {int(key): float(value) for key, value in raw.items()} or None
 
 
-def _count(fields: Mapping[str, Any], key: str, *, least: int = 1, may_miss: bool = False) -> int | None:
+def _count(
+    fields: Mapping[str, Any], key: str, *, least: int = 1, may_miss: bool = False, group: str = ""
+) -> int | None:
     value = fields.get(key)
     if value is None and may_miss:
         return None
     if not isinstance(value, int) or isinstance(value, bool) or not least <= value < 10**9:
-        raise ValueError(f"has no valid {key}")
+        raise _wrong(group + key, value, f"a whole number, at least {least}")
     return value
 
 
 def _text(fields: Mapping[str, Any], key: str) -> str:
     value = fields.get(key)
     if not isinstance(value, str) or not value:
-        raise ValueError(f"has no {key}")
+        raise _wrong(key, value or None, "a text")
     return value
 
 
@@ -232,14 +235,23 @@ def _day(fields: Mapping[str, Any]) -> str:
     try:
         return date.fromisoformat(value).isoformat()
     except ValueError:
-        raise ValueError("has no valid measured_on (YYYY-MM-DD)") from None
+        raise _wrong("measured_on", value, "a day, YYYY-MM-DD") from None
 
 
 def _mapping(fields: Mapping[str, Any], key: str) -> Mapping[str, Any]:
     value = fields.get(key)
     if not isinstance(value, dict):
-        raise ValueError(f"has no {key}")
+        raise _wrong(key, value, "a group of figures")
     return value
+
+
+def _wrong(key: str, value: object, wanted: str) -> ValueError:
+    """What is wrong with that field: it is missing, or it is something else than wanted."""
+    if value is None:
+        return ValueError(f"lacks the field {key!r} ({wanted})")
+    told = json.dumps(value)
+    told = told if len(told) <= MOST_TOLD else f"{told[:MOST_TOLD]}…"
+    return ValueError(f"has {told} as {key!r}, which must be {wanted}")
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Literal, cast, get_args
@@ -11,7 +11,7 @@ from typing import Any, Literal, cast, get_args
 import yaml
 
 from spillway.errors import ConfigError
-from spillway.planner.node_model import FAMILIES, Family, Machine, ModelShape
+from spillway.planner.node_model import FAMILIES, Family, Machine, ModelShape, cache_bytes_from_params
 from spillway.vocabulary import Grade
 
 __all__ = [
@@ -29,6 +29,7 @@ Quant = Literal["q4", "q8", "f16"]
 
 BYTES_PER_PARAM: Mapping[Quant, float] = {"q4": 0.606, "q8": 1.063, "f16": 2.0}
 """Gigabytes per billion parameters of the GGUF files in the catalogue (derived)."""
+BITS: Mapping[Quant, str] = {"q4": "4-bit", "q8": "8-bit", "f16": "16-bit"}
 SAME_SIZE_RATIO = 0.08
 """Weights within this of a known model's are taken for that model."""
 EXACT_RATIO = 0.01
@@ -167,41 +168,43 @@ def load_models() -> Mapping[str, CatalogueModel]:
     }
 
 
-def shape_from_size(weights_gb: float, kv_bytes_per_token: float | None = None) -> tuple[ModelShape, str]:
+def shape_from_size(
+    weights_gb: float, kv_bytes_per_token: float | None = None, quant: Quant | None = None
+) -> tuple[ModelShape, str]:
     """The dense model that most likely weighs this much, and a sentence that says what was assumed.
 
-    A size within 8 % of a dense model in the catalogue is taken for it, the commonest first; any other is
-    taken for a 4-bit model. Give the parameters instead when you know them.
+    A size within 8 % of a dense model in the catalogue, at ``quant`` where that is given, is taken for it,
+    the commonest first; any other is taken for a model at ``quant``, else a 4-bit one. Give the parameters
+    instead when you know them.
     """
-    match = _same_size(weights_gb)
+    match = _same_size(weights_gb, quant)
     if match is not None:
-        model, quant = match
-        shape = model.shape(quant)
-        assumed = f"weights of this size taken for {model.name} at {quant}"
-        params_b, layers, kv, is_quantised = (
-            shape.params_b,
-            shape.layers,
-            shape.kv_bytes_per_token,
-            quant != "f16",
-        )
+        model, found = match
+        known = model.shape(found)
+        assumed = f"weights of this size taken for {model.name} at {found}"
+        shape = replace(known, weights_gb=weights_gb)
     else:
-        params_b, layers, is_quantised = weights_gb / BYTES_PER_PARAM["q4"], None, True
-        kv = 131_072.0 * (params_b / 8.03) ** 0.42
-        assumed = f"weights of this size taken for a dense 4-bit model of {params_b:.1f} B parameters"
-    kv = kv if kv_bytes_per_token is None else kv_bytes_per_token
-    return ModelShape(params_b, weights_gb, kv, layers=layers, is_quantised=is_quantised), assumed
+        taken = quant or "q4"
+        params_b = weights_gb / BYTES_PER_PARAM[taken]
+        kv = cache_bytes_from_params(params_b)
+        shape = ModelShape(params_b, weights_gb, kv, is_quantised=taken != "f16")
+        assumed = f"weights of this size taken for a dense {BITS[taken]} model of {params_b:.1f} B parameters"
+    if kv_bytes_per_token is not None:
+        shape = replace(shape, kv_bytes_per_token=kv_bytes_per_token)
+    return shape, assumed
 
 
-def _same_size(weights_gb: float) -> tuple[CatalogueModel, Quant] | None:
+def _same_size(weights_gb: float, quant: Quant | None) -> tuple[CatalogueModel, Quant] | None:
     models = load_models()
     dense = {m.key for m in models.values() if not m.is_moe and m.active_params_b is None}
-    every = [(key, quant) for key in sorted(dense) for quant in models[key].weights_gb]
+    every = [(key, kind) for key in sorted(dense) for kind in models[key].weights_gb if quant in (None, kind)]
+    commonest = [entry for entry in COMMONEST if entry in every]
 
     def off_ratio(entry: tuple[str, Quant]) -> float:
         return abs(models[entry[0]].weights_gb[entry[1]].value / weights_gb - 1)
 
-    for pool, limit in ((every, EXACT_RATIO), (list(COMMONEST), SAME_SIZE_RATIO), (every, SAME_SIZE_RATIO)):
-        key, quant = nearest = min(pool, key=off_ratio)
-        if off_ratio(nearest) <= limit:
-            return models[key], quant
+    for pool, limit in ((every, EXACT_RATIO), (commonest, SAME_SIZE_RATIO), (every, SAME_SIZE_RATIO)):
+        nearest = min(pool, key=off_ratio, default=None)
+        if nearest is not None and off_ratio(nearest) <= limit:
+            return models[nearest[0]], nearest[1]
     return None

@@ -60,9 +60,12 @@ def read_line_item(text: str) -> LineItem:
     # A name for people has spaces: "GPT-4o mini" is gpt-4o-mini.
     model = "-".join([name, *(word for word in beside if word not in KNOWN)])
     words = {*re.findall("[a-z]+", f"{before} {after}"), *KNOWN.intersection(beside)}
-    if not CHAT.match(model) or OTHER_MODELS.search(model) or words & NO_TEXT:
-        raise ValueError(f"{text!r} is no tokens of a chat model")
     kind = next((kind for kind, said in KINDS if said <= words), None)
+    is_other = bool(OTHER_MODELS.search(model) or words & NO_TEXT)
+    if is_other or not CHAT.match(model):
+        if kind is not None and not is_other:
+            raise ValueError(f"{text!r} is of a model that nobody knows, so its price is unknown")
+        raise ValueError(f"{text!r} is no tokens of a chat model")
     if kind is None:
         raise ValueError(f"{text!r} names a model but neither input nor output, and cannot be split")
     if not words <= KNOWN:
