@@ -19,6 +19,7 @@ from spillway.planner.plan_build import Asked, build_inputs
 from spillway.planner.plan_cloud import CloudFigures
 from spillway.planner.plan_node import NodeFigures
 from spillway.planner.plan_runs import POLICIES
+from spillway.planner.plan_side import side_runs
 from spillway.planner.report.as_json import dumps
 from spillway.planner.report.terminal import printed
 from spillway.vocabulary import Objective
@@ -244,6 +245,45 @@ def test_one_of_each_machine_is_tried() -> None:
     keys = build_inputs(replace(CHEAP, node=big)).machines.keys()
     assert "rtx-4090" not in keys
     assert "mac-studio-m3-ultra" in keys
+
+
+@pytest.mark.parametrize("growth", ["0", "0.5", "-0.3"])
+def test_the_own_machine_is_told_as_the_fleets_tell_it(growth: str) -> None:
+    """The plan's machine stands among the machines with one node's share, money and month of the fleets."""
+    node = NodeFigures(hardware="rtx-3090", hardware_usd=D(700))
+    asked = replace(CHEAP, cloud=DEAR, node=node, costs={"growth_per_year": D(growth)})
+    plan = make_plan(build_inputs(asked), workers=1)
+    own = next(line for line in plan.machines if line.key == "rtx-3090")
+    assert plan.inputs.machine == "rtx-3090"
+    assert (own.ran, own.outcome) == (plan.fleets[1].ran, plan.fleets[1].outcome)
+    assert own.node.price_usd == 700
+
+
+def test_machines_and_patience_grow_with_the_traffic() -> None:
+    """What grows is simulated at the loads it grows to, for other machines and objectives as for fleets."""
+    plan = make_plan(build_inputs(replace(CHEAP, costs={"growth_per_year": D("0.5")})), workers=1)
+    loads = [load for load, _ in plan.fleets[1].outcome.case.share.points]
+    assert len(loads) > 2
+    assert plan.patient is not None
+    for outcome in (plan.patient.outcome, *(line.outcome for line in plan.machines)):
+        assert [load for load, _ in outcome.case.share.points] == loads
+        assert outcome.months[-1].all_cloud_usd == plan.fleets[0].outcome.months[-1].all_cloud_usd
+
+
+def test_steady_traffic_asks_machines_at_one_load() -> None:
+    """Where nothing grows, each machine but the plan's own is simulated once."""
+    inputs = build_inputs(CHEAP)
+    asked = [run.machine for run in side_runs(inputs, 1) if run.machine is not None]
+    assert sorted(asked) == sorted(inputs.machines.keys() - {inputs.machine})
+
+
+@pytest.mark.parametrize(
+    "node", [NodeFigures(decode_tok_s=80), NodeFigures(bandwidth_gb_s=300, tflops=10, weights_gb=4.9,
+                                                       hardware_usd=D(900), idle_w=D(5), active_w=D(40))]
+)  # fmt: skip
+def test_a_node_by_figures_is_no_machine_of_the_catalogue(node: NodeFigures) -> None:
+    """Where figures describe the node, every machine of the catalogue is another one."""
+    assert build_inputs(replace(CHEAP, node=node)).machine is None
 
 
 @pytest.mark.slow

@@ -34,7 +34,7 @@ from spillway.planner.plan_inputs import (
 )
 from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
 from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
-from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, loads_of, side_runs
+from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, growth_loads, side_runs
 from spillway.planner.routed import USUAL
 from spillway.routing import Policy as RoutingPolicy
 
@@ -88,7 +88,7 @@ class Plan:
     spreads: Mapping[str, Spread]
     would_pay: Mapping[str, Decimal | None]
     machines: tuple[MachineLine, ...]
-    """One of each other machine, what saves most first."""
+    """One of each machine, what saves most first; the plan's own as the fleets tell it."""
     patient: Patient | None
     """``None`` when there is no objective to loosen."""
     assumptions: tuple[Assumption, ...]
@@ -177,8 +177,8 @@ def _first_runs(inputs: PlanInputs) -> list[Run]:
     """Every fleet size, the largest first since it takes longest; at other loads too if traffic will grow."""
     sizes = sorted({0, 1, *inputs.sizes}, reverse=True)
     runs = [Run(nodes, on_sample=False) for nodes in sizes]
-    if inputs.costs["growth_per_year"].mode:
-        loads = (1.0, *loads_of(inputs))
+    loads = growth_loads(inputs)
+    if len(loads) > 1:
         runs += [Run(nodes, load=load) for nodes in sizes if nodes for load in loads]
     return runs
 
@@ -239,7 +239,7 @@ def _finish(
         sensitivities=tuple(each for each in sensitivities(case, spreads) if each.weight_usd),
         spreads=spreads,
         would_pay={} if pays or not line.keeps_objective else what_would_pay(case),
-        machines=side.machines(),
+        machines=side.machines(next(each for each in fleets if each.nodes == 1)),
         patient=side.patient(line.ran),
         assumptions=assumptions,
         warnings=tuple(_warnings(inputs, ceiling, line, assumptions, pays=pays)),

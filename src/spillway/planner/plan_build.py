@@ -21,7 +21,7 @@ from spillway.planner.plan_inputs import (
     PlanInputs,
     Traffic,
 )
-from spillway.planner.plan_node import NodeFigures, Typical, choose_node
+from spillway.planner.plan_node import DEFAULT_HARDWARE, NodeFigures, Typical, choose_node
 from spillway.planner.plan_traffic import from_numbers, from_usage
 from spillway.planner.presets import ARTICLE_NODE, PRESETS, article_cloud, article_traffic
 from spillway.planner.readers.costs import Bill
@@ -84,6 +84,8 @@ def build_inputs(asked: Asked) -> PlanInputs:
     cloud, warnings = _cloud(asked, traffic)
     costs = with_given(ARTICLE_COSTS if is_article else USUAL_COSTS, asked.costs)
     life_months = asked.life_months or USUAL_LIFE_MONTHS
+    machine = _machine_of(figures)
+    machines = _machines(figures, typical)
     return PlanInputs(
         traffic=traffic,
         node=node,
@@ -100,7 +102,8 @@ def build_inputs(asked: Asked) -> PlanInputs:
         suitable_ratio=asked.suitable_ratio,
         most_input_tokens=asked.most_input_tokens,
         hedge_share=asked.hedge_share,
-        machines=_others(figures, typical),
+        machines={**machines, machine: node} if machine in machines else machines,
+        machine=machine if machine in machines else None,
         assumptions=_assumptions(asked),
         warnings=(*asked.notes, *warnings),
     )
@@ -194,7 +197,15 @@ def _difference(traffic: Traffic, cloud: CloudChoice) -> list[str]:
     ]
 
 
-def _others(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:
+def _machine_of(figures: NodeFigures) -> str | None:
+    """Key of the machine that the node is, ``None`` where figures or a profile stand in for it."""
+    stated = (figures.bandwidth_gb_s, figures.tflops, figures.decode_tok_s, figures.profile)
+    if figures.hardware is None and any(each is not None for each in stated):
+        return None
+    return figures.hardware or DEFAULT_HARDWARE
+
+
+def _machines(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:
     """One of each machine in the catalogue that holds the same model."""
     if figures.profile is not None:
         return {}

@@ -272,7 +272,7 @@ def _better_machine(plan: Plan) -> MachineLine | None:
     mine = max(plan.shown.outcome.saved_usd if plan.is_worth_it else Decimal(0), Decimal(0))
     promised = min(plan.inputs.objective.attainment_ratio, plan.fleets[0].ran.attainment) - 0.005
     is_better = best.outcome.saved_usd > mine * CLEARLY and best.ran.attainment >= promised
-    return best if is_better and best.node.name != plan.inputs.node.name else None
+    return best if is_better and best.key != plan.inputs.machine else None
 
 
 def machine_name(line: MachineLine) -> str:
