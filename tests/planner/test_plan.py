@@ -12,7 +12,6 @@ import pytest
 
 from spillway.errors import ConfigError
 from spillway.planner import compiled
-from spillway.planner.breakeven import evaluate
 from spillway.planner.money import Naive
 from spillway.planner.plan import make_plan
 from spillway.planner.plan_build import Asked, build_inputs
@@ -54,15 +53,6 @@ def test_verdict_never_says_why_and_what_would_change_it() -> None:
     needed = plan.would_pay["cloud_usd_per_request"]
     assert needed is not None
     assert needed > plan.naive.cloud_usd_per_request
-
-
-def test_what_would_pay_pays() -> None:
-    """The cloud price that a plan names as needed is one at which its own case pays."""
-    plan = never()
-    needed = plan.would_pay["cloud_usd_per_request"]
-    assert needed is not None
-    case = plan.shown.outcome.case
-    assert evaluate(replace(case, cloud_usd_per_request=needed * D("1.1"))).break_even_months is not None
 
 
 def test_little_traffic_is_told_how_much_would_pay() -> None:

@@ -18,7 +18,6 @@ from spillway.planner.breakeven import (
     draw_outcomes,
     evaluate,
     sensitivities,
-    what_would_pay,
 )
 from spillway.planner.money import Naive
 from spillway.planner.parallel import Workers
@@ -36,6 +35,7 @@ from spillway.planner.plan_money import Answers, Course, courses, make_case, on_
 from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
 from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, growth_loads, side_runs
 from spillway.planner.routed import USUAL
+from spillway.planner.thresholds import what_would_pay
 from spillway.routing import Policy as RoutingPolicy
 
 __all__ = ["FleetLine", "Plan", "PolicyLine", "make_plan"]
@@ -238,7 +238,7 @@ def _finish(
         course=courses(futures),
         sensitivities=tuple(each for each in sensitivities(case, spreads) if each.weight_usd),
         spreads=spreads,
-        would_pay={} if pays or not line.keeps_objective else what_would_pay(case),
+        would_pay={} if pays or not line.keeps_objective else what_would_pay(evaluate(case), futures),
         machines=side.machines(next(each for each in fleets if each.nodes == 1)),
         patient=side.patient(line.ran),
         assumptions=assumptions,

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 import pytest
 
+from spillway.planner.money import Naive
 from spillway.planner.report.words import (
     headline,
     months,
@@ -117,6 +118,45 @@ def test_nothing_is_needed_that_is_there_already() -> None:
         "requests_per_month": plan.inputs.traffic.requests_per_month / 2,
     }
     assert not any("would pay" in sentence for sentence in suggestions(replace(plan, would_pay=now)))
+
+
+@pytest.mark.parametrize(
+    ("needed", "now", "said"),
+    [
+        ("0.000393435", "0.00021", "$0.000394 a request, not $0.00021"),
+        ("0.0002101", "0.00021", "$0.000211 a request, not $0.00021"),
+        ("0.0002123", "0.000211987", "$0.000213 a request, not $0.000212"),
+        ("0.000210002", "0.000210001", "$0.000211 a request, not $0.00021"),
+        ("0.01204", "0.012", "$0.0121 a request, not $0.012"),
+        ("12.345", "1", "$12.40 a request, not $1"),
+    ],
+)
+def test_a_charge_that_would_pay_is_enough_and_another(needed: str, now: str, said: str) -> None:
+    """What is named as needed is rounded up, and reads otherwise than what is charged today."""
+    plan = never()
+    naive = Naive(
+        replace(plan.inputs.naive, input_tokens=1_000_000, output_tokens=0, input_usd_per_mtok=Decimal(now))
+    )
+    would = {"cloud_usd_per_request": Decimal(needed)}
+    found = list(suggestions(replace(plan, naive=naive, would_pay=would)))
+    assert f"It would pay if the cloud charged {said}." in found
+
+
+@pytest.mark.parametrize(("price", "said"), [("606.99", "$606"), ("1998.5", "$1,998"), ("62.349", "$62.30")])
+def test_a_price_that_would_pay_is_rounded_down(price: str, said: str) -> None:
+    """What one may cost at most is rounded down, so that it does pay."""
+    plan = replace(never(), would_pay={"hardware_usd": Decimal(price)})
+    assert f"1 node would pay if one cost at most {said}, not $1,999." in suggestions(plan)
+
+
+def test_what_pays_at_the_likeliest_figures_alone_names_what_would_do() -> None:
+    """Where only the likeliest case pays, what would make most futures pay is said as well."""
+    plan = never()
+    outcome = replace(plan.shown.outcome, break_even_months=Decimal(40))
+    fleets = tuple(replace(line, outcome=outcome) if line.nodes == 1 else line for line in plan.fleets)
+    found = list(suggestions(replace(plan, fleets=fleets, would_pay={"hardware_usd": Decimal(600)})))
+    assert any("At the likeliest figures it would pay, in 40.0 months" in sentence for sentence in found)
+    assert any("at most $600" in sentence for sentence in found)
 
 
 def test_table_dollars() -> None:

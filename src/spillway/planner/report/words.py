@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 from spillway.planner.plan import FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
@@ -290,13 +290,13 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
             f"lower --attainment than {plan.inputs.objective.attainment_ratio:g} would change that."
         )
         return
-    if plan.shown.outcome.break_even_months is not None:
-        paid_back = months(plan.shown.outcome.break_even_months)
-        yield f"At the likeliest figures {they.lower()} would pay, in {paid_back}; in most futures not."
-        return
+    paid_back = plan.shown.outcome.break_even_months
+    if paid_back is not None:
+        when = months(paid_back)
+        yield f"At the likeliest figures {they.lower()} would pay, in {when}; in most futures not."
     said = list(_what_alone(plan, nodes, they))
     yield from said
-    if not said:
+    if not said and paid_back is None:
         yield (
             "No price of the machine, and neither traffic nor a cloud price a thousand times as high, would "
             "change that."
@@ -304,16 +304,41 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
 
 
 def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
-    """Each figure that alone would make it pay, where that is another than today's."""
+    """Each figure that alone would make it pay, where that is another than today's; rounded to be enough."""
     would, now_usd = plan.would_pay, plan.inputs.node.price_usd
     if (price := would.get("hardware_usd")) is not None and price < now_usd:
-        yield f"{_capital(nodes)} would pay if one cost at most {usd(price)}, not {usd(now_usd)}."
-    now = plan.naive.cloud_usd_per_request
-    if (charge := would.get("cloud_usd_per_request")) is not None and charge > now:
-        yield f"{they} would pay if the cloud charged {usd(charge)} a request, not {usd(now)}."
+        most, now = _apart(price, now_usd, ROUND_FLOOR)
+        yield f"{_capital(nodes)} would pay if one cost at most {most}, not {now}."
+    charged = plan.naive.cloud_usd_per_request
+    if (charge := would.get("cloud_usd_per_request")) is not None and charge > charged:
+        least, now = _apart(charge, charged, ROUND_CEILING)
+        yield f"{they} would pay if the cloud charged {least} a request, not {now}."
     now_count = plan.inputs.traffic.requests_per_month
     if (count := would.get("requests_per_month")) is not None and count > now_count:
         yield f"{they} would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
+
+
+def _apart(needed: Decimal, now: Decimal, rounding: str) -> tuple[str, str]:
+    """Both as dollars, with as many digits, three at least, as it takes to tell one from the other."""
+    least, today = exact_usd(needed), exact_usd(now)
+    for digits in range(3, 9):
+        least, today = _digits(needed, digits, rounding), _digits(now, digits, ROUND_HALF_EVEN)
+        if least != today:
+            break
+    return least, today
+
+
+def _digits(amount: Decimal, digits: int, rounding: str) -> str:
+    """Dollars with so many significant digits, or all that whole dollars have."""
+    return exact_usd(Context(max(digits, amount.adjusted() + 1), rounding).create_decimal(amount))
+
+
+def exact_usd(amount: Decimal) -> str:
+    """Dollars with all the digits there are, cents in pairs."""
+    plain = amount.normalize()
+    exponent = plain.as_tuple().exponent
+    places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
+    return f"${plain:,.{2 if places == 1 else places}f}"
 
 
 def fleet_cells(line: FleetLine) -> tuple[str, ...]:
