@@ -33,7 +33,6 @@ USUAL_USD_PER_HOUR = Decimal(60)
 USUAL_LIFE_MONTHS = 48
 MUCH_RATIO = Decimal("0.1")
 """How far a stated bill may be from list prices before it is worth a word."""
-USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 1000.0, 250.0
 
 
 @dataclass(frozen=True)
@@ -142,8 +141,8 @@ def _traffic(asked: Asked) -> Traffic:
     if asked.requests_per_month is not None and not asked.usage:
         return from_numbers(
             asked.requests_per_month,
-            asked.input_tokens if asked.input_tokens is not None else USUAL_INPUT_TOKENS,
-            asked.output_tokens if asked.output_tokens is not None else USUAL_OUTPUT_TOKENS,
+            asked.input_tokens,
+            asked.output_tokens,
             asked.shape,
             seed=asked.seed,
         )
