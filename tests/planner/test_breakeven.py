@@ -114,6 +114,15 @@ def test_never_says_why(change: dict[str, Decimal], words: str) -> None:
     assert re.search(words, found.reason)
 
 
+def test_what_runs_at_a_loss_is_said_with_the_sign_in_words() -> None:
+    """Nodes that save at first and cost more than they save in the end are said to, without a minus."""
+    found = evaluate(replace(HONEST, nodes=1, cloud_decline_per_year=D("0.95"), usd_per_hour=D(100)))
+    assert found.reason is not None
+    assert re.fullmatch(
+        r"over 48 months the node costs \$[\d,]+ more to run than the cloud and loses .*", found.reason
+    )
+
+
 def test_band_is_ordered_and_repeatable() -> None:
     """P10, P50 and P90 ascend with never last; the same seed gives the same band, another another."""
     case = replace(HONEST, maintenance_hours_per_month=D("0.2"))

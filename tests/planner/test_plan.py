@@ -172,7 +172,7 @@ def test_rented_nodes_have_no_price_to_pay_back() -> None:
     plan = make_plan(build_inputs(replace(CHEAP, node=node, sizes=(1,))), workers=1)
     assert not plan.is_worth_it
     assert plan.inputs.node.price_usd == 0
-    assert printed(plan).startswith("Do not rent: it never pays")
+    assert printed(plan).startswith("Do not rent GeForce RTX 4090: it never pays")
     assert plan.naive.local_usd_per_request == plan.inputs.node.rent_usd_per_month / 600
     assert plan.shown.outcome.months[0].rent_usd == plan.inputs.node.rent_usd_per_month > 300
 
@@ -258,6 +258,28 @@ def test_machines_and_patience_grow_with_the_traffic() -> None:
     for outcome in (plan.patient.outcome, *(line.outcome for line in plan.machines)):
         assert [load for load, _ in outcome.case.share.points] == loads
         assert outcome.months[-1].all_cloud_usd == plan.fleets[0].outcome.months[-1].all_cloud_usd
+
+
+def test_another_machine_that_pays_is_found_by_the_same_measure() -> None:
+    """Where the plan's own machine never pays, one is named that does when it is asked about."""
+    named = {}
+    for usd in (150, 300):
+        cloud = CloudFigures(DAY, "openai/dear", D(usd), D(4 * usd))
+        node = NodeFigures(hardware="mac-mini-m4-pro", hardware_usd=D(50_000))
+        plan = make_plan(build_inputs(replace(CHEAP, cloud=cloud, node=node)), workers=1)
+        own = replace(CHEAP, cloud=cloud, node=NodeFigures(hardware="mac-mini-m4"))
+        named[usd] = plan.better and plan.better.key
+        assert not plan.is_worth_it
+        assert make_plan(build_inputs(own), workers=1).is_worth_it == (named[usd] is not None)
+    assert named == {150: None, 300: "mac-mini-m4"}
+
+
+def test_a_machine_that_nobody_named_is_said() -> None:
+    """The plan says which machine it took where none was named, and says nothing where one was."""
+    said = "nobody named a machine: planned with Mac mini M4 Pro"
+    assert any(said in warning for warning in never().warnings)
+    named = build_inputs(replace(CHEAP, node=NodeFigures(hardware="mac-mini-m4-pro")))
+    assert not any("nobody named" in warning for warning in named.warnings)
 
 
 def test_steady_traffic_asks_machines_at_one_load() -> None:

@@ -18,6 +18,10 @@ TRAFFIC, NODE, OBJECTIVE, CLOUD, MONEY, WORK = (
 )
 
 
+LEAST, MOST = Decimal("0.000000001"), Decimal(1_000_000_000)
+"""Between these lies every price, power and share; what is not is a slip of the hand."""
+
+
 def amount(text: str) -> Decimal:
     """A number, or a percentage as its ratio."""
     body = text.strip()
@@ -27,6 +31,8 @@ def amount(text: str) -> Decimal:
         raise typer.BadParameter(f"{text!r} is not a number") from None
     if not value.is_finite():
         raise typer.BadParameter(f"{text!r} is not a number")
+    if value and not LEAST <= abs(value) <= MOST:
+        raise typer.BadParameter(f"{text!r} is out of bounds: write 0, or {LEAST:f} to {MOST:,}")
     return value
 
 

@@ -221,8 +221,10 @@ def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
         return f"running {they} costs {_usd(first.running_usd)} a month and {saves}"
     saved_usd = sum((month.saved_usd for month in months), ZERO)
     life = "1 month" if case.life_months == 1 else f"{case.life_months} months"
-    save, lose = ("saves", "loses") if case.nodes == 1 else ("save", "lose")
-    return f"over {life} {they} {save} {_usd(saved_usd)} and {lose} {_usd(lost_usd)} in value"
+    save, lose, cost = ("saves", "loses", "costs") if case.nodes == 1 else ("save", "lose", "cost")
+    saves = f"{save} {_usd(saved_usd)}" if saved_usd >= 0 else f"{cost} {_usd(-saved_usd)} more to run"
+    than = "" if saved_usd >= 0 else " than the cloud"
+    return f"over {life} {they} {saves}{than} and {lose} {_usd(lost_usd)} in value"
 
 
 def _usd(amount: Decimal) -> str:

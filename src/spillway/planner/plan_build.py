@@ -104,7 +104,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         machines={**machines, machine: node} if machine in machines else machines,
         machine=machine if machine in machines else None,
         assumptions=_assumptions(asked),
-        warnings=(*asked.notes, *warnings),
+        warnings=(*asked.notes, *_unnamed(figures, node, machine), *warnings),
     )
 
 
@@ -125,14 +125,19 @@ def _refuse_nonsense(asked: Asked) -> None:
     for name, value in asked.costs.items():
         known = KNOWN[name]
         if not known.least <= value <= known.most:
-            has_most = known.most.is_finite()
-            bounds = f"between {known.least} and {known.most}" if has_most else f"at least {known.least}"
-            raise ConfigError(f"{known.label} must be {bounds}, not {value}")
+            raise ConfigError(
+                f"{known.label} must be between {known.least} and {known.most}, not {_short(value)}"
+            )
     batch_ratio = asked.cloud.batch_ratio if asked.cloud else None
     if batch_ratio is not None and not 0 <= batch_ratio <= 1:
         raise ConfigError(f"--batch-ratio is a share between 0 and 1, not {batch_ratio}")
     if not any(asked.sizes):
         raise ConfigError("--nodes needs at least one fleet of 1 or more nodes, such as 0-8")
+
+
+def _short(value: Decimal) -> str:
+    """The number without a hundred zeros."""
+    return f"{value:f}" if -9 <= value.adjusted() <= 9 else f"{value:.3g}"
 
 
 def _traffic(asked: Asked) -> Traffic:
@@ -202,6 +207,14 @@ def _machine_of(figures: NodeFigures) -> str | None:
     if figures.hardware is None and any(each is not None for each in stated):
         return None
     return figures.hardware or DEFAULT_HARDWARE
+
+
+def _unnamed(figures: NodeFigures, node: NodeChoice, machine: str | None) -> list[str]:
+    """That nobody chose the machine."""
+    if machine is None or figures.hardware is not None:
+        return []
+    name = node.name.split(" on ", 1)[-1]
+    return [f"nobody named a machine: planned with {name}; --hardware names another"]
 
 
 def _machines(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Protocol
 
-from spillway.planner.breakeven import Case, Outcome, Spread, evaluate
+from spillway.planner.breakeven import Case, Outcome, Spread, evaluate, monte_carlo
 from spillway.planner.plan_inputs import NodeChoice, PlanInputs
-from spillway.planner.plan_money import Answers, make_case, on_one_scale, share_spread
+from spillway.planner.plan_money import Answers, make_case, on_one_scale, share_spread, spreads_of
 from spillway.planner.plan_runs import CLAIRVOYANT, OURS, POLICIES, Ran, Run, usd_per_request
 from spillway.vocabulary import Objective
 
@@ -174,6 +175,26 @@ class Side:
             case = make_case(self.inputs, 1, runs, price_usd, Answers())
             found.append(MachineLine(key, node, runs[0], evaluate(case)))
         return tuple(sorted(found, key=lambda line: (-line.outcome.saved_usd, line.key)))
+
+    def better(self, lines: Sequence[MachineLine], promised: float) -> MachineLine | None:
+        """The first other machine that keeps the objective and pays in the middle future too.
+
+        What is uncertain about its share is taken to be what is uncertain about the plan's own node.
+        """
+        inputs, answers = self.inputs, self.answers()
+        spreads = spreads_of(inputs, 1, self.share_spread())
+        for line in lines:
+            if line.key == inputs.machine or line.ran.attainment < promised or line.outcome.saved_usd <= 0:
+                continue
+            case = replace(
+                line.outcome.case,
+                output_cost_ratio=answers.cost_ratio,
+                output_share_loss=answers.share_loss,
+            )
+            found = monte_carlo(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
+            if found.p50 is not None:
+                return line
+        return None
 
     def patient(self, whole: Ran) -> Patient | None:
         """The same fleet under a longer objective; ``None`` when there is none to loosen."""

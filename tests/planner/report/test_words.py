@@ -8,8 +8,11 @@ from decimal import Decimal
 import pytest
 
 from spillway.planner.money import Naive
+from spillway.planner.report.page import page
+from spillway.planner.report.terminal import printed
 from spillway.planner.report.words import (
     headline,
+    machine_cells,
     months,
     objective_of,
     paid,
@@ -19,6 +22,7 @@ from spillway.planner.report.words import (
     suggestions,
     usd,
     value_of,
+    verdict,
     whole_usd,
 )
 from spillway.vocabulary import Objective
@@ -157,6 +161,44 @@ def test_what_pays_at_the_likeliest_figures_alone_names_what_would_do() -> None:
     found = list(suggestions(replace(plan, fleets=fleets, would_pay={"hardware_usd": Decimal(600)})))
     assert any("At the likeliest figures it would pay, in 40.0 months" in sentence for sentence in found)
     assert any("at most $600" in sentence for sentence in found)
+
+
+def test_a_no_says_which_machine_and_which_other_one_pays() -> None:
+    """The verdict names the machine it is about, and another of the catalogue that pays."""
+    plan = never()
+    assert verdict(plan) == "Do not buy Mac mini M4 Pro: it never pays"
+    other = next(line for line in plan.machines if line.key == "rtx-3090")
+    better = replace(plan, better=other)
+    assert verdict(better) == "Do not buy Mac mini M4 Pro: it never pays, but GeForce RTX 3090 does"
+    described = replace(plan, inputs=replace(plan.inputs, machine=None))
+    assert verdict(described) == "Do not buy: it never pays"
+
+
+def test_a_middle_future_that_costs_more_is_not_said_to_save() -> None:
+    """Paid back, and yet dearer over its whole life: the sign is in the words."""
+    plan = pays()
+    band = replace(plan.band, saved_p10_usd=Decimal(-9600), saved_p50_usd=Decimal(-4800))
+    assert "costs $100 more a month over 48 months ($200 to " in headline(replace(plan, band=band))
+
+
+def test_the_headline_and_the_tables_say_whose_figures_they_are() -> None:
+    """The middle future is not the likeliest figures, so both are labelled."""
+    plan = pays()
+    assert headline(plan).endswith("Middle of 40 futures; the tables show the likeliest figures.")
+    assert "at the likeliest figures" in printed(plan)
+    assert page(plan).count("at the likeliest figures") == 2
+
+
+def test_a_rented_machine_that_costs_more_than_it_saves_never_pays() -> None:
+    """What is rented has no month of being paid back, and is not just called rented where it loses money."""
+    plan = never()
+    rented = next(line for line in plan.machines if line.node.rent_usd_per_month)
+    assert rented.outcome.saved_usd < 0
+    assert machine_cells(rented)[-1] == "never"
+    saving = replace(
+        rented, outcome=next(line for line in pays().machines if line.outcome.saved_usd > 0).outcome
+    )
+    assert machine_cells(saving)[-1] == "rented"
 
 
 def test_table_dollars() -> None:

@@ -161,9 +161,14 @@ def value_of(value: Value) -> str:
 
 def verdict(plan: Plan) -> str:
     """The answer in a few words."""
-    action = "rent" if plan.inputs.node.rent_usd_per_month else "buy"
+    node = plan.inputs.node
+    action = "rent" if node.rent_usd_per_month else "buy"
     if not plan.is_worth_it:
-        return f"Do not {action}: it never pays"
+        named = (
+            f" {short_machine(node.name).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
+        )
+        other = "" if plan.better is None else f", but {short_machine(plan.better.node.name)} does"
+        return f"Do not {action}{named}: it never pays{other}"
     return f"{_capital(action)} {nodes_of(plan.recommended_nodes)}: it pays"
 
 
@@ -186,19 +191,20 @@ def _answer(plan: Plan) -> str:
         chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if band.pays_ratio else ""
         return f"{_capital(plan.reason or '')}.{chance}"
     life = plan.inputs.life_months
-    p10, p50, p90 = (
-        usd(saved / life) for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd)
-    )
-    saves = f"saves {p50} a month over {life} months ({p10} to {p90})"
+    p10, p50, p90 = (saved / life for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd))
+    saves = f"saves {usd(p50)}" if p50 >= 0 else f"costs {usd(-p50)} more"
+    sign = 1 if p50 >= 0 else -1
+    saves += f" a month over {life} months ({usd(sign * p10)} to {usd(sign * p90)})"
+    of = f" Middle of {plan.inputs.effort.draws:,} futures; the tables show the likeliest figures."
     if node.rent_usd_per_month:
-        return f"It {saves}, rent paid."
+        return f"It {saves}, rent paid.{of}"
     cost = node.price_usd * plan.recommended_nodes
     if not cost:
-        return f"Nothing has to be paid back, and it {saves}."
+        return f"Nothing has to be paid back, and it {saves}.{of}"
     late = months(band.p90) if band.p90 is not None else "never in one future of ten"
     return (
         f"{usd(cost)} of hardware is paid back in {months(band.p50)} "
-        f"({short_months(band.p10)} to {late}) and {saves}."
+        f"({short_months(band.p10)} to {late}) and {saves}.{of}"
     )
 
 
@@ -248,7 +254,7 @@ def _all_of_it(plan: Plan) -> str:
 
 def suggestions(plan: Plan) -> Iterator[str]:
     """What would change the answer for the better, one sentence each."""
-    best = _better_machine(plan)
+    best = plan.better
     if best is not None:
         rent = best.node.rent_usd_per_month
         cost = f"{usd(rent)} a month" if rent else usd(best.node.price_usd)
@@ -264,20 +270,14 @@ def suggestions(plan: Plan) -> Iterator[str]:
     yield from _what_would_pay(plan)
 
 
-def _better_machine(plan: Plan) -> MachineLine | None:
-    """The machine of the catalogue that saves clearly more than the shown fleet, if there is one."""
-    if not plan.machines:
-        return None
-    best = plan.machines[0]
-    mine = max(plan.shown.outcome.saved_usd if plan.is_worth_it else Decimal(0), Decimal(0))
-    promised = min(plan.inputs.objective.attainment_ratio, plan.fleets[0].ran.attainment) - 0.005
-    is_better = best.outcome.saved_usd > mine * CLEARLY and best.ran.attainment >= promised
-    return best if is_better and best.key != plan.inputs.machine else None
-
-
 def machine_name(line: MachineLine) -> str:
     """The machine without the model on it."""
     return line.node.name.split(" on ", 1)[-1].removesuffix(", in a desktop computer")
+
+
+def short_machine(name: str) -> str:
+    """The machine without its model, its memory and its cores."""
+    return name.split(" on ", 1)[-1].partition(",")[0]
 
 
 def _what_would_pay(plan: Plan) -> Iterator[str]:
@@ -365,14 +365,16 @@ def policy_cells(line: PolicyLine) -> tuple[str, ...]:
 
 
 def machine_cells(line: MachineLine) -> tuple[str, ...]:
-    """One row of the machines."""
+    """One row of the machines; a rented one has nothing to pay back, but may cost more than it saves."""
     node, ran = line.node, line.ran
-    price = whole_usd(node.price_usd) if node.price_usd else f"{whole_usd(node.rent_usd_per_month)}/mo"
+    is_rented = node.rent_usd_per_month > 0
+    price = f"{whole_usd(node.rent_usd_per_month)}/mo" if is_rented else whole_usd(node.price_usd)
+    rented = "rented" if line.outcome.saved_usd > 0 else NEVER
     return (
         machine_name(line),
         price,
         share(ran.local_share),
         share(ran.attainment),
         whole_usd(line.outcome.total_usd_per_month),
-        short_months(line.outcome.break_even_months) if node.price_usd else "rented",
+        rented if is_rented else short_months(line.outcome.break_even_months),
     )
