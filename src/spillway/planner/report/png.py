@@ -31,8 +31,8 @@ __all__ = ["picture", "refuse_without_matplotlib"]
 INK, SOFT, RULE, LOCAL, CLOUD = "#1d2329", "#5b6570", "#e2e5e8", "#1f6fb2", "#c8741a"
 FAINT = "#a8c6e2"
 MOST_ROWS = 6
-SHORT = 50
-"""Letters that a verdict of the usual size has room for."""
+ROOM = 1040
+"""Letters that a verdict has room for, times the size of their type in points."""
 LINE = 0.021
 """Height of a line of the headline, over that of the picture."""
 
@@ -59,7 +59,7 @@ def picture(plan: Plan) -> bytes:
         FigureCanvasAgg(figure)
         colour = "#1a7f4b" if plan.is_worth_it else "#b3372f"
         said, lead = verdict(plan), fill(headline(plan), 115)
-        size = 20 if len(said) <= SHORT else 14
+        size = min(20, ROOM / len(said))
         figure.text(0.06, 0.945, said, fontsize=size, fontweight="bold", color=colour)
         figure.text(0.06, 0.925, lead, fontsize=10.5, va="top")
         below = 0.912 - LINE * (1 + lead.count("\n"))
@@ -115,7 +115,7 @@ def _band(axes: Axes, points: Sequence[Point], colour: str, name: str) -> None:
 
 
 def _shares(plan: Plan, axes: Axes) -> None:
-    _frame(axes, "Share of requests answered locally")
+    _frame(axes, "Share answered locally, late ones too")
     lines = [line for line in plan.fleets if line.nodes]
     places = range(len(lines))
     heights = [100 * line.ran.local_share for line in lines]
@@ -131,7 +131,7 @@ def _shares(plan: Plan, axes: Axes) -> None:
     axes.set_ylim(0, 108)
     labels = [f"{line.nodes}\n{short_usd(float(line.outcome.total_usd_per_month))}" for line in lines]
     axes.set_xticks(list(places)[::every], labels[::every])
-    axes.set_xlabel("nodes, and what a month costs altogether; dotted: in time on an idle node")
+    axes.set_xlabel("nodes, and what a month costs; dotted: in time on an idle node")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
 
 
