@@ -59,7 +59,7 @@ def test_months() -> None:
     assert months(Decimal(0)) == short_months(0) == "at once"
     assert paid(None) == "but never be paid back"
     assert paid(Decimal(0)) == "and cost less from the first month"
-    assert paid(Decimal(7)) == "and be paid back in 7.0 months"
+    assert paid(Decimal(7)) == "and, at the likeliest figures, be paid back in 7.0 months"
 
 
 def test_objectives() -> None:

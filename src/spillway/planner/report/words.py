@@ -105,7 +105,9 @@ def paid(count: Number | None) -> str:
     """The same as the end of a sentence about something that would carry requests."""
     if count is None:
         return "but never be paid back"
-    return f"and be paid back in {months(count)}" if count else "and cost less from the first month"
+    if not count:
+        return "and cost less from the first month"
+    return f"and, at the likeliest figures, be paid back in {months(count)}"
 
 
 def nodes_of(count: int) -> str:
