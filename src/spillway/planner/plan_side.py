@@ -64,7 +64,7 @@ class Patient:
     outcome: Outcome
 
 
-MORE_TRAFFIC = (4.0, 16.0, 64.0, 256.0, 1024.0)
+MORE_TRAFFIC = (2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0)
 """Loads tried where nothing pays, so that traffic which would is not taken for impossible."""
 
 
