@@ -409,6 +409,14 @@ BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
     "unknown preset": (None, ("--preset", "odd"), "--preset 'odd' is unknown"),
     "preset and file": (file_of(GOOD), ("--preset", "article"), "--preset brings its own traffic"),
     "numbers and file": (file_of(GOOD), ("--requests-per-month", 5), "not both"),
+    "too long prompts": (None, ("--requests-per-month", 1000, "--input-tokens", 1e12, "--output-tokens", 5),
+                         "--input-tokens 1e+12: no model reads more than 2,000,000 tokens a request"),
+    "too long answers": (None, ("--requests-per-month", 1000, "--output-tokens", 3_000_000),
+                         "--output-tokens 3,000,000: no model writes more than 2,000,000 tokens a request"),
+    "too many requests": (None, ("--requests-per-month", 10**12), "is more than a plan can hold"),
+    "absurd growth": (file_of(GOOD), ("--growth", "100000%"),
+                      "growth of traffic must be between -0.9 and 10, not 1000"),
+    "absurd tariff": (file_of(GOOD), ("--usd-per-kwh", 500), "electricity must be between 0 and 100"),
     "lengths and file": (file_of(GOOD), ("--input-tokens", 5), "usage files tell the tokens"),
     "costs alone": (lambda folder: costs(folder, *MINI_COSTS), (), "costs, which do not tell how many"),
     "costs by the day": (lambda folder: costs(folder, ("", "1")), ("--requests-per-month", 500),
@@ -426,6 +434,17 @@ BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
     "batch above all": (file_of(GOOD), ("--batch-ratio", "3"), "a share between 0 and 1"),
     "no ledger": (None, ("sqlite:///no-such.db",), "does not exist"),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize("value", ["1e400", "1e-400", "-5", "nan"])
+def test_absurd_amounts_are_refused_as_other_options_are(
+    value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A price beyond all bounds names the option and what it may be; no digits fill the screen."""
+    code, out, err = plan(capsys, "--requests-per-month", 100, f"--hardware-usd={value}")
+    assert (code, out) == (2, "")
+    assert "Invalid value for '--hardware-usd'" in err
+    assert len(err) < 1000
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -326,7 +326,8 @@ def test_line_items_are_priced_by_the_day() -> None:
     usd = price_of_line_items(CloudFigures(PRICE_DAY))
     o3, plain = read_line_item("o3, input"), usd(read_line_item("gpt-5.4, input"), NOON_S)
     assert plain is not None
-    assert usd(o3, datetime(2025, 2, 19, tzinfo=UTC).timestamp()) == 10
+    assert usd(o3, datetime(2025, 2, 19, tzinfo=UTC).timestamp()) is None  # before there was an o3
+    assert usd(o3, datetime(2025, 5, 19, tzinfo=UTC).timestamp()) == 10
     assert usd(o3, NOON_S) == 2
     assert usd(read_line_item("batch | o3, output"), NOON_S) == 4
     assert usd(read_line_item(f"{MINI}, cached input"), NOON_S) == D("0.075")

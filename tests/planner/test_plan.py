@@ -12,13 +12,13 @@ import pytest
 
 from spillway.errors import ConfigError
 from spillway.planner import compiled
-from spillway.planner.breakeven import evaluate
 from spillway.planner.money import Naive
 from spillway.planner.node_figures import NodeFigures
 from spillway.planner.plan import make_plan
 from spillway.planner.plan_build import Asked, build_inputs
 from spillway.planner.plan_cloud import CloudFigures
 from spillway.planner.plan_runs import POLICIES
+from spillway.planner.plan_side import side_runs
 from spillway.planner.report.as_json import dumps
 from spillway.planner.report.terminal import printed
 from spillway.vocabulary import Objective
@@ -53,15 +53,6 @@ def test_verdict_never_says_why_and_what_would_change_it() -> None:
     needed = plan.would_pay["cloud_usd_per_request"]
     assert needed is not None
     assert needed > plan.naive.cloud_usd_per_request
-
-
-def test_what_would_pay_pays() -> None:
-    """The cloud price that a plan names as needed is one at which its own case pays."""
-    plan = never()
-    needed = plan.would_pay["cloud_usd_per_request"]
-    assert needed is not None
-    case = plan.shown.outcome.case
-    assert evaluate(replace(case, cloud_usd_per_request=needed * D("1.1"))).break_even_months is not None
 
 
 def test_little_traffic_is_told_how_much_would_pay() -> None:
@@ -181,7 +172,7 @@ def test_rented_nodes_have_no_price_to_pay_back() -> None:
     plan = make_plan(build_inputs(replace(CHEAP, node=node, sizes=(1,))), workers=1)
     assert not plan.is_worth_it
     assert plan.inputs.node.price_usd == 0
-    assert printed(plan).startswith("Do not rent: it never pays")
+    assert printed(plan).startswith("Do not rent GeForce RTX 4090: it never pays")
     assert plan.naive.local_usd_per_request == plan.inputs.node.rent_usd_per_month / 600
     assert plan.shown.outcome.months[0].rent_usd == plan.inputs.node.rent_usd_per_month > 300
 
@@ -244,6 +235,67 @@ def test_one_of_each_machine_is_tried() -> None:
     keys = build_inputs(replace(CHEAP, node=big)).machines.keys()
     assert "rtx-4090" not in keys
     assert "mac-studio-m3-ultra" in keys
+
+
+@pytest.mark.parametrize("growth", ["0", "0.5", "-0.3"])
+def test_the_own_machine_is_told_as_the_fleets_tell_it(growth: str) -> None:
+    """The plan's machine stands among the machines with one node's share, money and month of the fleets."""
+    node = NodeFigures(hardware="rtx-3090", hardware_usd=D(700))
+    asked = replace(CHEAP, cloud=DEAR, node=node, costs={"growth_per_year": D(growth)})
+    plan = make_plan(build_inputs(asked), workers=1)
+    own = next(line for line in plan.machines if line.key == "rtx-3090")
+    assert plan.inputs.machine == "rtx-3090"
+    assert (own.ran, own.outcome) == (plan.fleets[1].ran, plan.fleets[1].outcome)
+    assert own.node.price_usd == 700
+
+
+def test_machines_and_patience_grow_with_the_traffic() -> None:
+    """What grows is simulated at the loads it grows to, for other machines and objectives as for fleets."""
+    plan = make_plan(build_inputs(replace(CHEAP, costs={"growth_per_year": D("0.5")})), workers=1)
+    loads = [load for load, _ in plan.fleets[1].outcome.case.share.points]
+    assert len(loads) > 2
+    assert plan.patient is not None
+    for outcome in (plan.patient.outcome, *(line.outcome for line in plan.machines)):
+        assert [load for load, _ in outcome.case.share.points] == loads
+        assert outcome.months[-1].all_cloud_usd == plan.fleets[0].outcome.months[-1].all_cloud_usd
+
+
+def test_another_machine_that_pays_is_found_by_the_same_measure() -> None:
+    """Where the plan's own machine never pays, one is named that does when it is asked about."""
+    named = {}
+    for usd in (150, 300):
+        cloud = CloudFigures(DAY, "openai/dear", D(usd), D(4 * usd))
+        node = NodeFigures(hardware="mac-mini-m4-pro", hardware_usd=D(50_000))
+        plan = make_plan(build_inputs(replace(CHEAP, cloud=cloud, node=node)), workers=1)
+        own = replace(CHEAP, cloud=cloud, node=NodeFigures(hardware="mac-mini-m4"))
+        named[usd] = plan.better and plan.better.key
+        assert not plan.is_worth_it
+        assert make_plan(build_inputs(own), workers=1).is_worth_it == (named[usd] is not None)
+    assert named == {150: None, 300: "mac-mini-m4"}
+
+
+def test_a_machine_that_nobody_named_is_said() -> None:
+    """The plan says which machine it took where none was named, and says nothing where one was."""
+    said = "nobody named a machine: planned with Mac mini M4 Pro"
+    assert any(said in warning for warning in never().warnings)
+    named = build_inputs(replace(CHEAP, node=NodeFigures(hardware="mac-mini-m4-pro")))
+    assert not any("nobody named" in warning for warning in named.warnings)
+
+
+def test_steady_traffic_asks_machines_at_one_load() -> None:
+    """Where nothing grows, each machine but the plan's own is simulated once."""
+    inputs = build_inputs(CHEAP)
+    asked = [run.machine for run in side_runs(inputs, 1) if run.machine is not None]
+    assert sorted(asked) == sorted(inputs.machines.keys() - {inputs.machine})
+
+
+@pytest.mark.parametrize(
+    "node", [NodeFigures(decode_tok_s=80), NodeFigures(bandwidth_gb_s=300, tflops=10, weights_gb=4.9,
+                                                       hardware_usd=D(900), idle_w=D(5), active_w=D(40))]
+)  # fmt: skip
+def test_a_node_by_figures_is_no_machine_of_the_catalogue(node: NodeFigures) -> None:
+    """Where figures describe the node, every machine of the catalogue is another one."""
+    assert build_inputs(replace(CHEAP, node=node)).machine is None
 
 
 @pytest.mark.slow

@@ -9,7 +9,7 @@ import pytest
 
 from spillway.errors import WorkloadError
 from spillway.planner.plan_checks import traffic_warnings
-from spillway.planner.plan_traffic import from_usage
+from spillway.planner.plan_traffic import from_numbers, from_usage
 
 
 def usage(folder: Path, times: Sequence[str], output_tokens: int = 5) -> list[str]:
@@ -49,3 +49,26 @@ def test_requests_without_answers_are_said(tmp_path: Path) -> None:
     """Embeddings are planned as prompts, and that is said."""
     warnings = traffic_warnings(from_usage(usage(tmp_path, days(30), output_tokens=0)))
     assert any("no output tokens" in each for each in warnings)
+
+
+@pytest.mark.parametrize(
+    ("lengths", "grades", "said"),
+    [
+        ((None, None), ("guess", "guess"), "1,000 input tokens and 250 output tokens a request are guesses"),
+        ((80, None), ("given", "guess"), "250 output tokens a request are guesses"),
+        ((None, 80), ("guess", "given"), "give --input-tokens"),
+    ],
+)
+def test_lengths_that_nobody_gave_are_guesses(
+    lengths: tuple[float | None, float | None], grades: tuple[str, str], said: str
+) -> None:
+    """A length that is not given is graded a guess, and a warning says how to give it."""
+    traffic = from_numbers(100, *lengths)
+    found = {each.name: each.grade for each in traffic.assumptions}
+    assert (found["input tokens, mean"], found["output tokens, mean"]) == grades
+    assert any(said in warning for warning in traffic_warnings(traffic))
+
+
+def test_given_lengths_are_no_guesses() -> None:
+    """Where both lengths are given there is nothing to warn of."""
+    assert not any("guess" in warning for warning in traffic_warnings(from_numbers(100, 80, 20)))

@@ -217,10 +217,45 @@ def test_every_model_is_priced_at_its_own_rate() -> None:
 
 def test_a_price_that_has_changed_since_is_said() -> None:
     """The plan uses the price of its day, and says which model had another when the usage happened."""
-    spring = 1_740_000_000.0
+    spring = 1_747_300_000.0
     cloud, warnings = choose_cloud(workload(("o3",), start_s=spring), CloudFigures(DAY))
     assert cloud.rates[0].input_usd_per_mtok == 2
-    assert warnings == ["o3 had another list price on 2025-02-19; the plan uses that of 2026-11-24"]
+    assert warnings == ["o3 had another list price on 2025-05-15; the plan uses that of 2026-11-24"]
+
+
+@pytest.mark.parametrize(
+    ("model", "day", "since"),
+    [
+        ("openai/gpt-4.1", date(2020, 1, 1), "2025-04-14"),
+        ("openai/gpt-4o-mini", date(2024, 7, 17), "2024-07-18"),
+        ("openai/gpt-4o-2024-11-20", date(2024, 11, 19), "2024-11-20"),
+        ("o3", date(2025, 4, 15), "2025-04-16"),
+        ("anthropic/claude-3-haiku", date(2020, 1, 1), "2020-06-11"),
+        ("deepseek/deepseek-chat", date(2020, 1, 1), "2020-06-11"),
+    ],
+)
+def test_no_model_has_a_price_before_it_was_there(model: str, day: date, since: str) -> None:
+    """The price of a model is unknown on days before its own; the sentence says since when it is known."""
+    said = rf"unknown on {day}, .* before {since}: give a later --price-date"
+    with pytest.raises(ConfigError, match=said):
+        choose_cloud(workload(("",)), CloudFigures(day, model))
+
+
+def test_a_model_has_a_price_from_its_first_day() -> None:
+    """On the day in a model's name its list price holds, with the vendor's grade."""
+    cloud, _ = choose_cloud(workload(("",)), CloudFigures(date(2024, 7, 18), "openai/gpt-4o-mini"))
+    assert {each.grade for each in cloud.assumptions if each.name.startswith("input price")} == {"vendor"}
+
+
+def test_an_undated_price_of_long_ago_is_a_guess() -> None:
+    """What the catalogue does not date is a guess on days before the catalogue, and said to be."""
+    old = CloudFigures(date(2024, 5, 1), "anthropic/claude-3-haiku")
+    cloud, warnings = choose_cloud(workload(("",)), old)
+    assert {each.grade for each in cloud.assumptions if "price of" in each.name} == {"guess"}
+    assert any("does not say since when anthropic/claude-3-haiku costs" in each for each in warnings)
+    recent, warnings = choose_cloud(workload(("",)), CloudFigures(DAY, "anthropic/claude-3-haiku"))
+    assert {each.grade for each in recent.assumptions if "price of" in each.name} == {"vendor"}
+    assert warnings == []
 
 
 def test_a_price_by_the_hour_is_said() -> None:

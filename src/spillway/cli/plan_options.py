@@ -18,8 +18,8 @@ TRAFFIC, NODE, OBJECTIVE, CLOUD, MONEY, WORK = (
 )
 
 
-MOST = 1_000_000_000
-"""Beyond any figure a plan can mean; more is a slip of the keyboard, and would only overflow."""
+LEAST, MOST = Decimal("0.000000001"), 1_000_000_000
+"""Between these lies every figure that a plan can mean; what is not is a slip of the hand."""
 
 
 def amount(text: str) -> Decimal:
@@ -31,8 +31,8 @@ def amount(text: str) -> Decimal:
         raise typer.BadParameter(f"{text!r} is not a number") from None
     if not value.is_finite():
         raise typer.BadParameter(f"{text!r} is not a number")
-    if abs(value) > MOST:
-        raise typer.BadParameter(f"{text!r} is beyond every price, power and rate; give at most {MOST:,}")
+    if value and not LEAST <= abs(value) <= MOST:
+        raise typer.BadParameter(f"{text!r} is out of bounds: write 0, or {LEAST:f} to {MOST:,}")
     return value
 
 

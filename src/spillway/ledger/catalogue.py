@@ -44,6 +44,8 @@ VERSION_SUFFIX = re.compile(
 )
 """What may follow a known name without making another model of it: a date, ``latest``, an API revision."""
 VENDOR_PREFIX = re.compile(r"(?:[a-z][a-z0-9-]*[./])*")
+DAY_IN_NAME = re.compile(r"(?<!\d)(20\d{2})-?(\d{2})-?(\d{2})(?!\d)")
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 LOOK_AHEAD = timedelta(days=8)
 """How far prices that change with the hour are written out."""
 LOOK_BACK = timedelta(days=1)
@@ -92,7 +94,7 @@ def resolve(wanted: Iterable[tuple[str, str]], now_s: float) -> Resolved:
     entries = []
     for provider_name, model_name in wanted:
         found = _find(providers, provider_name, model_name)
-        spans = _spans(found, now, source) if found else ()
+        spans = _since(_spans(found, now, source), _first_day(found, model_name)) if found else ()
         entries.append(Entry(provider_name, model_name, spans))
     return Resolved(source, tuple(entries))
 
@@ -142,6 +144,34 @@ def _parts(clause: Any) -> list[Any]:
     return list(getattr(clause, "or_", ()))
 
 
+def _first_day(model: ModelInfo, asked: str) -> date | None:
+    """The day in the name that was asked for, else the first in the model's own names; ``None`` without one.
+
+    Prices without a date would otherwise hold for years in which the model was not there.
+    """
+    for names in ((asked,), (model.id, *_literals(model.match))):
+        days = [day for name in names for parts in DAY_IN_NAME.findall(name) if (day := _day(*parts))]
+        if days:
+            return min(days)
+    return None
+
+
+def _day(year: str, month: str, day: str) -> date | None:
+    try:
+        return date(int(year), int(month), int(day))
+    except ValueError:
+        return None
+
+
+def _since(spans: tuple[Span, ...], first: date | None) -> tuple[Span, ...]:
+    """The spans from that day on; what begins before any price changed has an open end without one."""
+    first_s = None if first is None else _at(first, time_of_day(0)).timestamp()
+    kept = [span for span in spans if first_s is None or span.until_s is None or span.until_s > first_s]
+    if not kept or (kept[0].from_s is not None and (first_s is None or kept[0].from_s >= first_s)):
+        return tuple(kept)
+    return (msgspec.structs.replace(kept[0], from_s=first_s), *kept[1:])
+
+
 def _spans(model: ModelInfo, now: datetime, source: str) -> tuple[Span, ...]:
     """Pieces of time with one price each, oldest first."""
     from genai_prices.types import ModelPrice
@@ -150,7 +180,7 @@ def _spans(model: ModelInfo, now: datetime, source: str) -> tuple[Span, ...]:
         rates = _rates(model.prices, source)
         return (Span(None, None, rates),) if rates else ()
     points, is_hourly = _change_points(model.prices, now)
-    first = now - LOOK_BACK if is_hourly else datetime(1970, 1, 1, tzinfo=UTC)
+    first = now - LOOK_BACK if is_hourly else EPOCH
     last = now + LOOK_AHEAD if is_hourly else None
     starts = [first, *sorted(point for point in points if point > first and (last is None or point < last))]
     spans: list[Span] = []
@@ -160,7 +190,7 @@ def _spans(model: ModelInfo, now: datetime, source: str) -> tuple[Span, ...]:
         if spans and spans[-1].rates == rates:
             spans[-1] = Span(spans[-1].from_s, until_s, rates)
         else:
-            spans.append(Span(start.timestamp(), until_s, rates))
+            spans.append(Span(start.timestamp() if start > EPOCH else None, until_s, rates))
     return tuple(spans)
 
 

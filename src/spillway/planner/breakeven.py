@@ -7,7 +7,7 @@ loses in value. Money is decimal throughout; only the draws of the Monte Carlo s
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import TypeVar
@@ -31,7 +31,6 @@ __all__ = [
     "evaluate",
     "monte_carlo",
     "sensitivities",
-    "what_would_pay",
 ]
 
 ZERO, ONE = Decimal(0), Decimal(1)
@@ -222,8 +221,10 @@ def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
         return f"running {they} costs {_usd(first.running_usd)} a month and {saves}"
     saved_usd = sum((month.saved_usd for month in months), ZERO)
     life = "1 month" if case.life_months == 1 else f"{case.life_months} months"
-    save, lose = ("saves", "loses") if case.nodes == 1 else ("save", "lose")
-    return f"over {life} {they} {save} {_usd(saved_usd)} and {lose} {_usd(lost_usd)} in value"
+    save, lose, cost = ("saves", "loses", "costs") if case.nodes == 1 else ("save", "lose", "cost")
+    saves = f"{save} {_usd(saved_usd)}" if saved_usd >= 0 else f"{cost} {_usd(-saved_usd)} more to run"
+    than = "" if saved_usd >= 0 else " than the cloud"
+    return f"over {life} {they} {saves}{than} and {lose} {_usd(lost_usd)} in value"
 
 
 def _usd(amount: Decimal) -> str:
@@ -344,42 +345,6 @@ def sensitivities(case: Case, spreads: Mapping[str, Spread]) -> list[Sensitivity
         for name, spread in spreads.items()
     ]
     return sorted(found, key=lambda item: (-item.weight_usd, item.name))
-
-
-def what_would_pay(case: Case) -> dict[str, Decimal | None]:
-    """What each of three figures would have to be, alone, for the fleet to pay within its life.
-
-    ``hardware_usd`` is the highest price of a node, ``cloud_usd_per_request`` and ``requests_per_month`` the
-    least; ``None`` where no value up to a thousandfold would do.
-    """
-    outcome = evaluate(case)
-    spare_usd = sum((month.saved_usd for month in outcome.months), ZERO)
-    keeps = 1 - case.residual_ratio
-    affordable = spare_usd / (case.nodes * keeps) if case.nodes and keeps > 0 and spare_usd > 0 else None
-    return {
-        "hardware_usd": affordable,
-        "cloud_usd_per_request": _least(
-            case.cloud_usd_per_request, lambda value: replace(case, cloud_usd_per_request=value)
-        ),
-        "requests_per_month": _least(
-            case.requests_per_month, lambda value: replace(case, requests_per_month=value)
-        ),
-    }
-
-
-def _least(now: Decimal, make: Callable[[Decimal], Case]) -> Decimal | None:
-    """The least value, to 1 %, with which the case pays; it must pay at larger ones too."""
-
-    def pays(value: Decimal) -> bool:
-        return evaluate(make(value)).break_even_months is not None
-
-    low, high = now / 1000, now * 1000
-    if not pays(high):
-        return None
-    while high / low > Decimal("1.01"):
-        middle = (low * high).sqrt()
-        low, high = (low, middle) if pays(middle) else (middle, high)
-    return high
 
 
 def cheapest(outcomes: Sequence[Outcome]) -> Outcome:

@@ -18,7 +18,6 @@ from spillway.planner.breakeven import (
     draw_outcomes,
     evaluate,
     sensitivities,
-    what_would_pay,
 )
 from spillway.planner.money import Naive
 from spillway.planner.parallel import Workers
@@ -34,8 +33,9 @@ from spillway.planner.plan_inputs import (
 )
 from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
 from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
-from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, loads_of, side_runs
+from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, growth_loads, side_runs
 from spillway.planner.routed import USUAL
+from spillway.planner.thresholds import what_would_pay
 from spillway.routing import Policy as RoutingPolicy
 
 __all__ = ["FleetLine", "Plan", "PolicyLine", "make_plan"]
@@ -45,6 +45,10 @@ COMPILED_FROM = 2000
 UNLIMITED = 2**31 - 1
 ENOUGH_SHARE = 0.95
 """Of the requests that an idle node answers in time, what counts as all of them."""
+
+ZERO = Decimal(0)
+CLEARLY = Decimal("1.1")
+"""How many times as much another machine has to save to be worth a word."""
 
 Progress = Callable[[int, int], None]
 
@@ -88,7 +92,9 @@ class Plan:
     spreads: Mapping[str, Spread]
     would_pay: Mapping[str, Decimal | None]
     machines: tuple[MachineLine, ...]
-    """One of each other machine, what saves most first."""
+    """One of each machine, what saves most first; the plan's own as the fleets tell it."""
+    better: MachineLine | None
+    """Another that keeps the objective: where nothing pays one that does, else one that saves more."""
     patient: Patient | None
     """``None`` when there is no objective to loosen."""
     assumptions: tuple[Assumption, ...]
@@ -177,8 +183,8 @@ def _first_runs(inputs: PlanInputs) -> list[Run]:
     """Every fleet size, the largest first since it takes longest; at other loads too if traffic will grow."""
     sizes = sorted({0, 1, *inputs.sizes}, reverse=True)
     runs = [Run(nodes, on_sample=False) for nodes in sizes]
-    if inputs.costs["growth_per_year"].mode:
-        loads = (1.0, *loads_of(inputs))
+    loads = growth_loads(inputs)
+    if len(loads) > 1:
         runs += [Run(nodes, load=load) for nodes in sizes if nodes for load in loads]
     return runs
 
@@ -186,7 +192,7 @@ def _first_runs(inputs: PlanInputs) -> list[Run]:
 def _fleets(inputs: PlanInputs, ran: Sequence[Ran]) -> list[FleetLine]:
     price_usd = usd_per_request(inputs)
     whole = sorted((each for each in ran if not each.run.on_sample), key=lambda each: each.run.nodes)
-    promised = min(inputs.objective.attainment_ratio, whole[0].attainment) - 0.005
+    promised = _promised(inputs, whole[0])
     lines = []
     for each in whole:
         nodes = each.run.nodes
@@ -196,6 +202,11 @@ def _fleets(inputs: PlanInputs, ran: Sequence[Ran]) -> list[FleetLine]:
         case = make_case(inputs, nodes, runs, price_usd, Answers())
         lines.append(FleetLine(nodes, each, evaluate(case), each.attainment >= promised))
     return lines
+
+
+def _promised(inputs: PlanInputs, cloud: Ran) -> float:
+    """Share of requests in time that counts as keeping the objective; ``cloud`` is the run without nodes."""
+    return min(inputs.objective.attainment_ratio, cloud.attainment) - 0.005
 
 
 def _cheapest(inputs: PlanInputs, fleets: Sequence[FleetLine]) -> int:
@@ -223,6 +234,9 @@ def _finish(
     found = band(futures)
     assumptions = _assumptions(inputs, share)
     pays = found.p50 is not None and _cheapest(inputs, fleets) > 0
+    machines = side.machines(next(each for each in fleets if each.nodes == 1))
+    more_usd = CLEARLY * line.outcome.saved_usd if pays else ZERO
+    thriftier = [each for each in machines if each.outcome.saved_usd > more_usd]
     return Plan(
         inputs=inputs,
         is_worth_it=pays,
@@ -238,8 +252,9 @@ def _finish(
         course=courses(futures),
         sensitivities=tuple(each for each in sensitivities(case, spreads) if each.weight_usd),
         spreads=spreads,
-        would_pay={} if pays or not line.keeps_objective else what_would_pay(case),
-        machines=side.machines(),
+        would_pay={} if pays or not line.keeps_objective else what_would_pay(evaluate(case), futures),
+        machines=machines,
+        better=side.better(thriftier, _promised(inputs, fleets[0].ran)),
         patient=side.patient(line.ran),
         assumptions=assumptions,
         warnings=tuple(_warnings(inputs, ceiling, line, assumptions, pays=pays)),

@@ -27,7 +27,7 @@ from spillway.planner.plan_inputs import (
     PlanInputs,
     Traffic,
 )
-from spillway.planner.plan_node import Typical, choose_node
+from spillway.planner.plan_node import DEFAULT_HARDWARE, Typical, choose_node
 from spillway.planner.plan_traffic import from_numbers, from_usage
 from spillway.planner.presets import ARTICLE_NODE, PRESETS, article_cloud, article_traffic
 from spillway.planner.readers.costs import Bill
@@ -39,7 +39,6 @@ USUAL_USD_PER_HOUR = Decimal(60)
 USUAL_LIFE_MONTHS = 48
 MUCH_RATIO = Decimal("0.1")
 """How far a stated bill may be from list prices before it is worth a word."""
-USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 1000.0, 250.0
 
 
 @dataclass(frozen=True)
@@ -90,6 +89,8 @@ def build_inputs(asked: Asked) -> PlanInputs:
     cloud, warnings = _cloud(asked, traffic)
     costs = with_given(ARTICLE_COSTS if is_article else USUAL_COSTS, asked.costs)
     life_months = asked.life_months or USUAL_LIFE_MONTHS
+    machine = _machine_of(figures)
+    machines = _machines(figures, typical)
     return PlanInputs(
         traffic=traffic,
         node=node,
@@ -106,9 +107,10 @@ def build_inputs(asked: Asked) -> PlanInputs:
         suitable_ratio=asked.suitable_ratio,
         most_input_tokens=asked.most_input_tokens,
         hedge_share=asked.hedge_share,
-        machines=_others(figures, typical),
+        machines={**machines, machine: node} if machine in machines else machines,
+        machine=machine if machine in machines else None,
         assumptions=_assumptions(asked),
-        warnings=(*asked.notes, *warnings),
+        warnings=(*asked.notes, *_unnamed(figures, node, machine), *warnings),
     )
 
 
@@ -129,14 +131,19 @@ def _refuse_nonsense(asked: Asked) -> None:
     for name, value in asked.costs.items():
         known = KNOWN[name]
         if not known.least <= value <= known.most:
-            has_most = known.most.is_finite()
-            bounds = f"between {known.least} and {known.most}" if has_most else f"at least {known.least}"
-            raise ConfigError(f"{known.label} must be {bounds}, not {value}")
+            raise ConfigError(
+                f"{known.label} must be between {known.least} and {known.most}, not {_short(value)}"
+            )
     batch_ratio = asked.cloud.batch_ratio if asked.cloud else None
     if batch_ratio is not None and not 0 <= batch_ratio <= 1:
         raise ConfigError(f"--batch-ratio is a share between 0 and 1, not {batch_ratio}")
     if not any(asked.sizes):
         raise ConfigError("--nodes needs at least one fleet of 1 or more nodes, such as 0-8")
+
+
+def _short(value: Decimal) -> str:
+    """The number without a hundred zeros."""
+    return f"{value:f}" if -9 <= value.adjusted() <= 9 else f"{value:.3g}"
 
 
 def _traffic(asked: Asked) -> Traffic:
@@ -145,8 +152,8 @@ def _traffic(asked: Asked) -> Traffic:
     if asked.requests_per_month is not None and not asked.usage:
         return from_numbers(
             asked.requests_per_month,
-            asked.input_tokens if asked.input_tokens is not None else USUAL_INPUT_TOKENS,
-            asked.output_tokens if asked.output_tokens is not None else USUAL_OUTPUT_TOKENS,
+            asked.input_tokens,
+            asked.output_tokens,
             asked.shape,
             seed=asked.seed,
         )
@@ -201,7 +208,23 @@ def _difference(traffic: Traffic, cloud: CloudChoice) -> list[str]:
     ]
 
 
-def _others(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:
+def _machine_of(figures: NodeFigures) -> str | None:
+    """Key of the machine that the node is, ``None`` where figures or a profile stand in for it."""
+    stated = (figures.bandwidth_gb_s, figures.tflops, figures.decode_tok_s, figures.profile)
+    if figures.hardware is None and any(each is not None for each in stated):
+        return None
+    return figures.hardware or DEFAULT_HARDWARE
+
+
+def _unnamed(figures: NodeFigures, node: NodeChoice, machine: str | None) -> list[str]:
+    """That nobody chose the machine."""
+    if machine is None or figures.hardware is not None:
+        return []
+    name = node.name.split(" on ", 1)[-1]
+    return [f"nobody named a machine: planned with {name}; --hardware names another"]
+
+
+def _machines(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:
     """One of each machine in the catalogue that holds the same model."""
     if figures.profile is not None:
         return {}

@@ -85,12 +85,22 @@ def traffic_warnings(traffic: Traffic) -> list[str]:
     found = [sentence for report in traffic.reports for sentence in report.warnings()]
     found += [note for note in traffic.workload.notes if note not in found]
     span_s = traffic.workload.span_s
-    found = [*_gap(traffic), *found]
+    found = [*_gap(traffic), *_guessed(traffic), *found]
     if traffic.reports and span_s < WEEK_S:
         found.append(f"the usage covers {length_of(span_s)}; a month is taken to go on like that")
     if traffic.reports and len(traffic.workload) < 1000:
         found.append(f"only {len(traffic.workload):,} requests: their mix may not be typical")
     return found + _without_answers(traffic)
+
+
+def _guessed(traffic: Traffic) -> list[str]:
+    """That nobody said how long requests are; all of the answer hangs on it."""
+    guessed = [each for each in traffic.assumptions if each.grade == "guess" and each.unit == "tokens"]
+    if not guessed:
+        return []
+    lengths = " and ".join(f"{each.value:,g} {each.name.partition(',')[0]}" for each in guessed)
+    options = " and ".join(f"--{each.name.partition(' ')[0]}-tokens" for each in guessed)
+    return [f"{lengths} a request are guesses, and all of this hangs on them: give {options}"]
 
 
 def _gap(traffic: Traffic) -> list[str]:

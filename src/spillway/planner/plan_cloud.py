@@ -33,6 +33,10 @@ __all__ = [
 DEFAULT_CLOUD = "openai/gpt-4o-mini"
 OWN_PRICE = "your own price"
 """Source of a price that the owner states."""
+FIRST_SOLD = date(2020, 6, 11)
+"""When OpenAI opened the first interface that sold a language model by the token (vendor's announcement)."""
+FIRST_LISTED = date(2025, 7, 1)
+"""About when the price catalogue began (guess): what it does not date was in force then, or later."""
 PROVIDERS: tuple[tuple[str, str], ...] = (
     (r"gpt-|chatgpt-|o\d(-|$)|text-embedding-|davinci|babbage", "openai"),
     (r"claude", "anthropic"),
@@ -171,13 +175,21 @@ def _priced(
     spans = look_up([name for name in names if _own(name, figures.own) is None], figures.price_day)
     warnings += _hourly(spans, figures.price_day)
     found = {name: _own(name, figures.own) or _at(spans.get(name, ()), figures.price_day) for name in names}
-    _refuse_unknown(workload, found, figures)
+    _refuse_unknown(workload, found, figures, spans)
+    undated = _undated(spans, figures.price_day)
+    warnings += [f"the price catalogue does not say since when {name} costs what it does" for name in undated]
     by_index = (names[0],) if len(names) == 1 else workload.models
     rates_by_index = tuple(known for name in by_index if (known := found[name]) is not None)
     if workload.start_wall_s is not None and not figures.cloud:
         warnings += _moved(spans, workload.start_wall_s, figures.price_day)
     day = figures.price_day.isoformat()
-    said = _shown(workload, tuple(by_index), rates_by_index, f"{catalogue_name()}, list price on {day}")
+    source = f"{catalogue_name()}, list price on {day}"
+    said = tuple(
+        replace(each, grade="guess", source=f"{catalogue_name()}, list price of a later day, not of {day}")
+        if any(each.name.endswith(f" price of {name}") for name in undated)
+        else each
+        for each in _shown(workload, tuple(by_index), rates_by_index, source)
+    )
     return rates_by_index, _name(workload, names), said, warnings
 
 
@@ -223,6 +235,8 @@ def _at(spans: Sequence[Span], day: date) -> Rates | None:
 
 
 def _at_s(spans: Sequence[Span], moment_s: float) -> Rates | None:
+    if moment_s < _noon_s(FIRST_SOLD):
+        return None
     for span in spans:
         if (span.from_s is None or moment_s >= span.from_s) and (
             span.until_s is None or moment_s < span.until_s
@@ -231,7 +245,24 @@ def _at_s(spans: Sequence[Span], moment_s: float) -> Rates | None:
     return None
 
 
-def _refuse_unknown(workload: Workload, found: Mapping[str, Rates | None], figures: CloudFigures) -> None:
+def _undated(spans: Mapping[str, Sequence[Span]], day: date) -> list[str]:
+    """Models whose list price on a day that the catalogue never saw is only that of later."""
+    if day >= FIRST_LISTED:
+        return []
+    found = [(name, each) for name, each in spans.items() if _at(each, day)]
+    is_hourly = {name for name, each in found if each[-1].until_s is not None}  # written out around the day
+    return [name for name, each in found if each[0].from_s is None or name in is_hourly]
+
+
+def _refuse_unknown(
+    workload: Workload,
+    found: Mapping[str, Rates | None],
+    figures: CloudFigures,
+    spans: Mapping[str, Sequence[Span]],
+) -> None:
+    later = [name for name, rates in found.items() if rates is None and spans.get(name)]
+    if later:
+        raise ConfigError(_too_early(later[0], spans[later[0]], figures.price_day))
     unknown = [repr(name) for name, rates in found.items() if rates is None]
     nameless = 0
     if not figures.cloud and any(workload.models) and "" in workload.models:
@@ -246,6 +277,17 @@ def _refuse_unknown(workload: Workload, found: Mapping[str, Rates | None], figur
         f"the price of {shown}{more} is unknown on {figures.price_day}, so nothing can be said about "
         f"savings: price everything as one model (--cloud {DEFAULT_CLOUD}), or state a price "
         "(--input-usd-per-mtok, --output-usd-per-mtok)"
+    )
+
+
+def _too_early(name: str, spans: Sequence[Span], day: date) -> str:
+    """What to do where the catalogue knows the model, but not on that day."""
+    begins_s = spans[0].from_s
+    begins = FIRST_SOLD if begins_s is None else datetime.fromtimestamp(begins_s, UTC).date()
+    since = max(FIRST_SOLD, begins)
+    return (
+        f"the price of {name!r} is unknown on {day}, as no list price of it holds before {since}: give a "
+        "later --price-date, or state a price (--input-usd-per-mtok, --output-usd-per-mtok)"
     )
 
 

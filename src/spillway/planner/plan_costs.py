@@ -12,7 +12,7 @@ from spillway.planner.plan_inputs import Assumption
 __all__ = ["ARTICLE_COSTS", "KNOWN", "USUAL_COSTS", "Uncertain", "assumptions_of", "with_given"]
 
 D = Decimal
-ZERO, UNBOUNDED = D(0), D("Infinity")
+ZERO, ONE = D(0), D(1)
 
 
 @dataclass(frozen=True)
@@ -22,19 +22,19 @@ class Uncertain:
     label: str
     unit: str
     least: Decimal = ZERO
-    most: Decimal = UNBOUNDED
+    most: Decimal = ONE
 
 
 KNOWN: Mapping[str, Uncertain] = {
-    "usd_per_kwh": Uncertain("electricity", "USD/kWh"),
-    "maintenance_hours": Uncertain("maintenance of one node", "hours/month"),
-    "growth_per_year": Uncertain("growth of traffic", "ratio/year", least=D("-0.9")),
+    "usd_per_kwh": Uncertain("electricity", "USD/kWh", most=D(100)),
+    "maintenance_hours": Uncertain("maintenance of one node", "hours/month", most=D(744)),
+    "growth_per_year": Uncertain("growth of traffic", "ratio/year", least=D("-0.9"), most=D(10)),
     "cloud_decline_per_year": Uncertain(
         "fall of cloud prices", "ratio/year", least=D("-0.5"), most=D("0.95")
     ),
     "residual_ratio": Uncertain("resale value at the end", "ratio", most=D("0.95")),
-    "redone_ratio": Uncertain("local answers done again by the cloud", "ratio", most=D(1)),
-    "output_factor": Uncertain("length of answers against the usage", "ratio", least=D("0.05")),
+    "redone_ratio": Uncertain("local answers done again by the cloud", "ratio"),
+    "output_factor": Uncertain("length of answers against the usage", "ratio", least=D("0.05"), most=D(20)),
 }
 
 

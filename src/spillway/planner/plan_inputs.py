@@ -239,7 +239,9 @@ class PlanInputs:
     hedge_share: float | None = None
     """Largest share of requests sent twice as configured; ``None`` for the gateway's usual one."""
     machines: Mapping[str, NodeChoice] = field(default_factory=dict)
-    """Other machines to try one of, by catalogue key; none where the plan is about a measured node."""
+    """Machines to try one of, by catalogue key; none where the plan is about a measured node."""
+    machine: str | None = None
+    """The one of them that is the plan's own node; ``None`` when it is described otherwise."""
     assumptions: tuple[Assumption, ...] = ()
     """Those that belong to none of the parts."""
     warnings: tuple[str, ...] = ()

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
+from typing import Protocol
 
-from spillway.planner.breakeven import Case, Outcome, Spread, evaluate
+from spillway.planner.breakeven import Case, Outcome, Spread, evaluate, monte_carlo
 from spillway.planner.plan_inputs import NodeChoice, PlanInputs
-from spillway.planner.plan_money import Answers, make_case, on_one_scale, share_spread
+from spillway.planner.plan_money import Answers, make_case, on_one_scale, share_spread, spreads_of
 from spillway.planner.plan_runs import CLAIRVOYANT, OURS, POLICIES, Ran, Run, usd_per_request
 from spillway.vocabulary import Objective
 
-__all__ = ["MachineLine", "Patient", "PolicyLine", "Side", "loads_of", "side_runs"]
+__all__ = ["MachineLine", "Patient", "PolicyLine", "Priced", "Side", "growth_loads", "loads_of", "side_runs"]
 
 PATIENCE = 2.5
 """How much longer an objective is tried when looking for what would change the verdict."""
@@ -39,6 +41,20 @@ class MachineLine:
     outcome: Outcome
 
 
+class Priced(Protocol):
+    """What was simulated, and what it comes to in money."""
+
+    @property
+    def ran(self) -> Ran:
+        """At today's load."""
+        ...
+
+    @property
+    def outcome(self) -> Outcome:
+        """Over the hardware's life."""
+        ...
+
+
 @dataclass(frozen=True)
 class Patient:
     """What the fleet would do under an objective that is some times as long."""
@@ -48,7 +64,7 @@ class Patient:
     outcome: Outcome
 
 
-MORE_TRAFFIC = (4.0, 16.0, 64.0, 256.0, 1024.0)
+MORE_TRAFFIC = (2.0, 4.0, 8.0, 16.0, 64.0, 256.0, 1024.0)
 """Loads tried where nothing pays, so that traffic which would is not taken for impossible."""
 
 
@@ -66,10 +82,16 @@ def loads_of(inputs: PlanInputs, *, is_never: bool = False) -> tuple[float, ...]
     return (*loads, *(load for load in MORE_TRAFFIC if is_never and load > 1.5 * top))
 
 
+def growth_loads(inputs: PlanInputs) -> tuple[float, ...]:
+    """Loads at which whatever is priced month by month is simulated; today's alone where nothing grows."""
+    return (1.0, *loads_of(inputs)) if inputs.costs["growth_per_year"].mode else (1.0,)
+
+
 def side_runs(inputs: PlanInputs, nodes: int, *, is_never: bool = False) -> list[Run]:
     """All of them; the upper bound first since it takes longest."""
     error = inputs.node.error_ratio
     lengths = inputs.costs["output_factor"]
+    others = [key for key in inputs.machines if key != inputs.machine]
     return [
         Run(nodes, CLAIRVOYANT),
         *(Run(nodes, name) for name in POLICIES if name not in (CLAIRVOYANT, OURS)),
@@ -77,8 +99,8 @@ def side_runs(inputs: PlanInputs, nodes: int, *, is_never: bool = False) -> list
         *(Run(nodes, load=load) for load in loads_of(inputs, is_never=is_never)),
         *(Run(nodes, slower=factor) for factor in (1 + error, 1 / (1 + error))),
         *(Run(nodes, longer=float(length)) for length in (lengths.low, lengths.high)),
-        Run(nodes, patience=PATIENCE),
-        *(Run(1, machine=key) for key in inputs.machines),
+        *(Run(nodes, patience=PATIENCE, load=load) for load in growth_loads(inputs)),
+        *(Run(1, machine=key, load=load) for key in others for load in growth_loads(inputs)),
     ]
 
 
@@ -91,9 +113,12 @@ class Side:
 
     def _of(self, **wanted: object) -> Ran:
         """The run that differs from the plan in just this way."""
-        nodes = self.ran[0].run.nodes
-        run = replace(Run(nodes), **wanted)  # type: ignore[arg-type]
-        return next(each for each in self.ran if each.run == run)
+        return next(each for each in self._at_loads(**wanted) if each.run.load == 1.0)
+
+    def _at_loads(self, **wanted: object) -> list[Ran]:
+        """The runs that differ from the plan in just this way, and in load."""
+        run = replace(Run(self.ran[0].run.nodes), **wanted)  # type: ignore[arg-type]
+        return [each for each in self.ran if replace(each.run, load=1.0) == run]
 
     @property
     def now(self) -> Ran:
@@ -102,7 +127,7 @@ class Side:
 
     def case(self, whole: Ran) -> Case:
         """The fleet's money with what is known of other loads and lengths; ``whole`` is the longer run."""
-        others = [ran for ran in self.ran if ran.run.load != 1.0]
+        others = [ran for ran in self._at_loads() if ran.run.load != 1.0]
         runs = on_one_scale(whole, self.now, others)
         return make_case(self.inputs, whole.run.nodes, runs, usd_per_request(self.inputs), self.answers())
 
@@ -135,27 +160,53 @@ class Side:
             found.append(PolicyLine(name, ran, regret))
         return tuple(found)
 
-    def machines(self) -> tuple[MachineLine, ...]:
-        """One of each other machine, the one that saves most over its life first."""
+    def machines(self, one: Priced) -> tuple[MachineLine, ...]:
+        """One of each machine, the one that saves most over its life first.
+
+        ``one`` is one of the plan's own nodes, from the longer run of the fleets: it is told as they tell it.
+        """
         price_usd = usd_per_request(self.inputs)
         found = []
         for key, node in self.inputs.machines.items():
-            ran = next(each for each in self.ran if each.run.machine == key)
-            case = make_case(self.inputs, 1, [ran], price_usd, Answers())
-            found.append(MachineLine(key, node, ran, evaluate(case)))
+            if key == self.inputs.machine:
+                found.append(MachineLine(key, node, one.ran, one.outcome))
+                continue
+            runs = self._at_loads(nodes=1, machine=key)
+            case = make_case(self.inputs, 1, runs, price_usd, Answers())
+            found.append(MachineLine(key, node, runs[0], evaluate(case)))
         return tuple(sorted(found, key=lambda line: (-line.outcome.saved_usd, line.key)))
+
+    def better(self, lines: Sequence[MachineLine], promised: float) -> MachineLine | None:
+        """The first other machine that keeps the objective and pays in the middle future too.
+
+        What is uncertain about its share is taken to be what is uncertain about the plan's own node.
+        """
+        inputs, answers = self.inputs, self.answers()
+        spreads = spreads_of(inputs, 1, self.share_spread())
+        for line in lines:
+            if line.key == inputs.machine or line.ran.attainment < promised or line.outcome.saved_usd <= 0:
+                continue
+            case = replace(
+                line.outcome.case,
+                output_cost_ratio=answers.cost_ratio,
+                output_share_loss=answers.share_loss,
+            )
+            found = monte_carlo(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
+            if found.p50 is not None:
+                return line
+        return None
 
     def patient(self, whole: Ran) -> Patient | None:
         """The same fleet under a longer objective; ``None`` when there is none to loosen."""
         objective = self.inputs.objective
         if objective.ttft_s is None and objective.total_s is None:
             return None
-        ran = self._of(patience=PATIENCE)
+        runs = self._at_loads(patience=PATIENCE)
         longer = Objective(
             objective.name,
             None if objective.ttft_s is None else PATIENCE * objective.ttft_s,
             None if objective.total_s is None else PATIENCE * objective.total_s,
             objective.attainment_ratio,
         )
-        case = make_case(self.inputs, whole.run.nodes, [ran], usd_per_request(self.inputs), Answers())
-        return Patient(longer, ran, evaluate(case))
+        case = make_case(self.inputs, whole.run.nodes, runs, usd_per_request(self.inputs), Answers())
+        return Patient(longer, runs[0], evaluate(case))

@@ -20,6 +20,12 @@ MONTH_S = float(HOURS_PER_MONTH) * 3600
 DAYS_PER_MONTH = float(HOURS_PER_MONTH) / 24
 WEEK_S = 7 * 86_400.0
 """A shorter stretch does not hold every kind of hour of a month."""
+USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 1000, 250
+"""Lengths where nobody states any (guess: a question with some context, an answer of a few paragraphs)."""
+MOST_TOKENS = 2_000_000
+"""No model of the price catalogue takes more at once."""
+MOST_REQUESTS = 100_000_000
+"""A month of more takes many gigabytes to hold."""
 LEAST_REQUESTS = 10
 LEAST_SPAN_S = 60.0
 """What says nothing about a month's traffic: fewer requests, or a shorter time."""
@@ -82,30 +88,56 @@ def _billed(traffic: Traffic, bill: Bill, names: str) -> tuple[Assumption, ...]:
 
 def from_numbers(
     requests_per_month: int,
-    input_tokens: float,
-    output_tokens: float,
+    input_tokens: float | None = None,
+    output_tokens: float | None = None,
     shape: str = "consumer",
     *,
     seed: int = 0,
     source: str = "given",
 ) -> Traffic:
-    """A month of requests from three numbers and a daily shape."""
+    """A month of requests from three numbers and a daily shape; lengths that are not given are guesses."""
     _refuse_unknown_shape(shape)
-    if requests_per_month < 1 or input_tokens < 1 or output_tokens < 1:
+    read = USUAL_INPUT_TOKENS if input_tokens is None else input_tokens
+    written = USUAL_OUTPUT_TOKENS if output_tokens is None else output_tokens
+    if requests_per_month < 1 or read < 1 or written < 1:
         raise WorkloadError("requests a month, input tokens and output tokens must each be at least 1")
+    _refuse_too_many(requests_per_month, read, written)
     a_month = requests_per_month * MONTH_DAYS / DAYS_PER_MONTH
-    workload = synthesise(a_month, input_tokens, output_tokens, shape, days=DAYS_PER_MONTH, seed=seed)
+    workload = synthesise(a_month, read, written, shape, days=DAYS_PER_MONTH, seed=seed)
     kind = SHAPES[shape]
     requests = "1 request" if requests_per_month == 1 else f"{requests_per_month:,} requests"
-    described = f"{requests} a month of {input_tokens:,g} + {output_tokens:,g} tokens, shape {shape}"
+    described = f"{requests} a month of {read:,g} + {written:,g} tokens, shape {shape}"
     said = (
         Assumption("requests a month", requests_per_month, "requests", "given", source),
-        Assumption("input tokens, mean", Decimal(repr(input_tokens)), "tokens", "given", source),
-        Assumption("output tokens, mean", Decimal(repr(output_tokens)), "tokens", "given", source),
+        _length("input", read, source if input_tokens is not None else None),
+        _length("output", written, source if output_tokens is not None else None),
         Assumption("course of the day", shape, "", kind.grade, kind.source),
         Assumption("spread of lengths and gaps", "log-normal, bursty", "", "derived", workload.notes[0]),
     )
     return Traffic(workload, described, (), said)
+
+
+def _length(side: str, tokens: float, source: str | None) -> Assumption:
+    """A mean length as stated by its source, or as guessed without one."""
+    name, value = f"{side} tokens, mean", Decimal(repr(tokens))
+    if source is None:
+        return Assumption(name, value, "tokens", "guess", f"not given: --{side}-tokens says it")
+    return Assumption(name, value, "tokens", "given", source)
+
+
+def _refuse_too_many(requests_per_month: int, input_tokens: float, output_tokens: float) -> None:
+    """What no month and no model holds is a slip of the hand, and would fill the memory."""
+    if requests_per_month > MOST_REQUESTS:
+        raise WorkloadError(
+            f"--requests-per-month {requests_per_month:,} is more than a plan can hold, {MOST_REQUESTS:,}: "
+            "plan for an equal part of it"
+        )
+    for side, does, tokens in (("input", "reads", input_tokens), ("output", "writes", output_tokens)):
+        if not tokens <= MOST_TOKENS:
+            raise WorkloadError(
+                f"--{side}-tokens {tokens:,.12g}: no model {does} more than {MOST_TOKENS:,} tokens a "
+                "request; give the mean of one request"
+            )
 
 
 def _refuse_too_little(workload: Workload, names: str, reasons: Sequence[str]) -> None:

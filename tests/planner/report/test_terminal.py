@@ -23,7 +23,7 @@ def test_the_answer_stands_first() -> None:
     yes, no = printed(pays()).splitlines(), printed(never()).splitlines()
     assert yes[0] == f"Buy {pays().recommended_nodes} node: it pays"
     assert "is paid back in" in yes[1]
-    assert no[0] == "Do not buy: it never pays"
+    assert no[0] == "Do not buy Mac mini M4 Pro: it never pays"
     assert no[1].startswith("With 1 node, ")
 
 

@@ -7,8 +7,12 @@ from decimal import Decimal
 
 import pytest
 
+from spillway.planner.money import Naive
+from spillway.planner.report.page import page
+from spillway.planner.report.terminal import printed
 from spillway.planner.report.words import (
     headline,
+    machine_cells,
     months,
     objective_of,
     paid,
@@ -18,6 +22,7 @@ from spillway.planner.report.words import (
     suggestions,
     usd,
     value_of,
+    verdict,
     whole_usd,
 )
 from spillway.vocabulary import Objective
@@ -54,7 +59,7 @@ def test_months() -> None:
     assert months(Decimal(0)) == short_months(0) == "at once"
     assert paid(None) == "but never be paid back"
     assert paid(Decimal(0)) == "and cost less from the first month"
-    assert paid(Decimal(7)) == "and be paid back in 7.0 months"
+    assert paid(Decimal(7)) == "and, at the likeliest figures, be paid back in 7.0 months"
 
 
 def test_objectives() -> None:
@@ -117,6 +122,83 @@ def test_nothing_is_needed_that_is_there_already() -> None:
         "requests_per_month": plan.inputs.traffic.requests_per_month / 2,
     }
     assert not any("would pay" in sentence for sentence in suggestions(replace(plan, would_pay=now)))
+
+
+@pytest.mark.parametrize(
+    ("needed", "now", "said"),
+    [
+        ("0.000393435", "0.00021", "$0.000394 a request, not $0.00021"),
+        ("0.0002101", "0.00021", "$0.000211 a request, not $0.00021"),
+        ("0.0002123", "0.000211987", "$0.000213 a request, not $0.000212"),
+        ("0.000210002", "0.000210001", "$0.000211 a request, not $0.00021"),
+        ("0.01204", "0.012", "$0.0121 a request, not $0.012"),
+        ("12.345", "1", "$12.40 a request, not $1"),
+    ],
+)
+def test_a_charge_that_would_pay_is_enough_and_another(needed: str, now: str, said: str) -> None:
+    """What is named as needed is rounded up, and reads otherwise than what is charged today."""
+    plan = never()
+    naive = Naive(
+        replace(plan.inputs.naive, input_tokens=1_000_000, output_tokens=0, input_usd_per_mtok=Decimal(now))
+    )
+    would = {"cloud_usd_per_request": Decimal(needed)}
+    found = list(suggestions(replace(plan, naive=naive, would_pay=would)))
+    assert f"It would pay if the cloud charged {said}." in found
+
+
+@pytest.mark.parametrize(("price", "said"), [("606.99", "$606"), ("1998.5", "$1,998"), ("62.349", "$62.30")])
+def test_a_price_that_would_pay_is_rounded_down(price: str, said: str) -> None:
+    """What one may cost at most is rounded down, so that it does pay."""
+    plan = replace(never(), would_pay={"hardware_usd": Decimal(price)})
+    assert f"1 node would pay if one cost at most {said}, not $1,999." in suggestions(plan)
+
+
+def test_what_pays_at_the_likeliest_figures_alone_names_what_would_do() -> None:
+    """Where only the likeliest case pays, what would make most futures pay is said as well."""
+    plan = never()
+    outcome = replace(plan.shown.outcome, break_even_months=Decimal(40))
+    fleets = tuple(replace(line, outcome=outcome) if line.nodes == 1 else line for line in plan.fleets)
+    found = list(suggestions(replace(plan, fleets=fleets, would_pay={"hardware_usd": Decimal(600)})))
+    assert any("At the likeliest figures it would pay, in 40.0 months" in sentence for sentence in found)
+    assert any("at most $600" in sentence for sentence in found)
+
+
+def test_a_no_says_which_machine_and_which_other_one_pays() -> None:
+    """The verdict names the machine it is about, and another of the catalogue that pays."""
+    plan = never()
+    assert verdict(plan) == "Do not buy Mac mini M4 Pro: it never pays"
+    other = next(line for line in plan.machines if line.key == "rtx-3090")
+    better = replace(plan, better=other)
+    assert verdict(better) == "Do not buy Mac mini M4 Pro: it never pays, but GeForce RTX 3090 does"
+    described = replace(plan, inputs=replace(plan.inputs, machine=None))
+    assert verdict(described) == "Do not buy: it never pays"
+
+
+def test_a_middle_future_that_costs_more_is_not_said_to_save() -> None:
+    """Paid back, and yet dearer over its whole life: the sign is in the words."""
+    plan = pays()
+    band = replace(plan.band, saved_p10_usd=Decimal(-9600), saved_p50_usd=Decimal(-4800))
+    assert "costs $100 more a month over 48 months ($200 to " in headline(replace(plan, band=band))
+
+
+def test_the_headline_and_the_tables_say_whose_figures_they_are() -> None:
+    """The middle future is not the likeliest figures, so both are labelled."""
+    plan = pays()
+    assert headline(plan).endswith("Middle of 40 futures; the tables show the likeliest figures.")
+    assert "at the likeliest figures" in printed(plan)
+    assert page(plan).count("at the likeliest figures") == 2
+
+
+def test_a_rented_machine_that_costs_more_than_it_saves_never_pays() -> None:
+    """What is rented has no month of being paid back, and is not just called rented where it loses money."""
+    plan = never()
+    rented = next(line for line in plan.machines if line.node.rent_usd_per_month)
+    assert rented.outcome.saved_usd < 0
+    assert machine_cells(rented)[-1] == "never"
+    saving = replace(
+        rented, outcome=next(line for line in pays().machines if line.outcome.saved_usd > 0).outcome
+    )
+    assert machine_cells(saving)[-1] == "rented"
 
 
 def test_table_dollars() -> None:

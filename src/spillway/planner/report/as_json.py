@@ -40,6 +40,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "fleets": [_fleet(line) for line in plan.fleets],
         "policies": [_policy(line) for line in plan.policies],
         "machines": [_machine(line) for line in plan.machines],
+        "better_machine": None if plan.better is None else plan.better.key,
         "sensitivities": [
             {
                 "name": label_of(each.name),

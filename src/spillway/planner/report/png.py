@@ -31,6 +31,10 @@ __all__ = ["picture", "refuse_without_matplotlib"]
 INK, SOFT, RULE, LOCAL, CLOUD = "#1d2329", "#5b6570", "#e2e5e8", "#1f6fb2", "#c8741a"
 FAINT = "#a8c6e2"
 MOST_ROWS = 6
+ROOM = 1040
+"""Letters that a verdict has room for, times the size of their type in points."""
+LINE = 0.021
+"""Height of a line of the headline, over that of the picture."""
 
 
 def refuse_without_matplotlib() -> None:
@@ -54,9 +58,12 @@ def picture(plan: Plan) -> bytes:
         figure = Figure(figsize=(10, 7.75), dpi=160, facecolor="white")
         FigureCanvasAgg(figure)
         colour = "#1a7f4b" if plan.is_worth_it else "#b3372f"
-        figure.text(0.06, 0.945, verdict(plan), fontsize=20, fontweight="bold", color=colour)
-        figure.text(0.06, 0.925, fill(headline(plan), 105), fontsize=11, va="top")
-        figure.text(0.06, 0.868, fill(about(plan), 135), fontsize=8.5, va="top", color=SOFT)
+        said, lead = verdict(plan), fill(headline(plan), 115)
+        size = min(20, ROOM / len(said))
+        figure.text(0.06, 0.945, said, fontsize=size, fontweight="bold", color=colour)
+        figure.text(0.06, 0.925, lead, fontsize=10.5, va="top")
+        below = 0.912 - LINE * (1 + lead.count("\n"))
+        figure.text(0.06, below, fill(about(plan), 135), fontsize=8.5, va="top", color=SOFT)
         axes = figure.subplots(2, 2, gridspec_kw={"hspace": 0.42, "wspace": 0.2})
         figure.subplots_adjust(left=0.06, right=0.975, top=0.77, bottom=0.065)
         _cost(plan, axes[0][0])
@@ -108,7 +115,7 @@ def _band(axes: Axes, points: Sequence[Point], colour: str, name: str) -> None:
 
 
 def _shares(plan: Plan, axes: Axes) -> None:
-    _frame(axes, "Share of requests answered locally")
+    _frame(axes, "Share answered locally, late ones too")
     lines = [line for line in plan.fleets if line.nodes]
     places = range(len(lines))
     heights = [100 * line.ran.local_share for line in lines]
@@ -124,7 +131,7 @@ def _shares(plan: Plan, axes: Axes) -> None:
     axes.set_ylim(0, 108)
     labels = [f"{line.nodes}\n{short_usd(float(line.outcome.total_usd_per_month))}" for line in lines]
     axes.set_xticks(list(places)[::every], labels[::every])
-    axes.set_xlabel("nodes, and what a month costs altogether; dotted: an idle node")
+    axes.set_xlabel("nodes, and what a month costs; dotted: in time on an idle node")
     axes.yaxis.set_major_formatter(lambda value, _: f"{value:.0f} %")
 
 

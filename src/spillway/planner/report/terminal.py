@@ -53,7 +53,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     """The whole summary; nothing of it is wider than the console."""
     from rich.text import Text
 
-    colour = "green" if plan.is_worth_it else "red"
+    colour, life = "green" if plan.is_worth_it else "red", plan.inputs.life_months
     console.print(Text(verdict(plan), style=f"bold {colour}"))
     console.print(Text(headline(plan)))
     console.print(Text(about(plan), style="dim"))
@@ -71,7 +71,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         console,
         ("nodes", "local", "of the bill", "in time", "TTFT p95", "cloud", "local", "total", "paid back"),
         [fleet_cells(line) for line in plan.fleets],
-        title=f"USD a month, mean over {plan.inputs.life_months} months; months until paid back",
+        title=f"USD a month at the likeliest figures, mean over {life} months; months until paid back",
         marked=plan.shown_nodes,
     )
     _print_table(
@@ -85,7 +85,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         console,
         ("what moves the savings most", "from", "to", "saved then", "and then"),
         [_sensitivity_cells(plan, each) for each in plan.sensitivities[:MOST_SENSITIVITIES]],
-        title=f"Over {plan.inputs.life_months} months, {usd(plan.shown.outcome.saved_usd)} as planned",
+        title=f"Over {life} months, {usd(plan.shown.outcome.saved_usd)} as planned",
     )
     _print_spills(plan, console)
     _print_warnings(plan, console)
@@ -98,7 +98,7 @@ def _print_machines(plan: Plan, console: Console) -> None:
             console,
             ("one of each machine", "price", "local", "in time", "total", "paid back"),
             [machine_cells(line) for line in shown],
-            title="What to buy first, with the same model",
+            title="What to buy first, with the same model, at the likeliest figures",
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal
+from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 from spillway.planner.plan import FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
@@ -105,7 +105,9 @@ def paid(count: Number | None) -> str:
     """The same as the end of a sentence about something that would carry requests."""
     if count is None:
         return "but never be paid back"
-    return f"and be paid back in {months(count)}" if count else "and cost less from the first month"
+    if not count:
+        return "and cost less from the first month"
+    return f"and, at the likeliest figures, be paid back in {months(count)}"
 
 
 def nodes_of(count: int) -> str:
@@ -161,9 +163,14 @@ def value_of(value: Value) -> str:
 
 def verdict(plan: Plan) -> str:
     """The answer in a few words."""
-    action = "rent" if plan.inputs.node.rent_usd_per_month else "buy"
+    node = plan.inputs.node
+    action = "rent" if node.rent_usd_per_month else "buy"
     if not plan.is_worth_it:
-        return f"Do not {action}: it never pays"
+        named = (
+            f" {short_machine(node.name).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
+        )
+        other = "" if plan.better is None else f", but {short_machine(plan.better.node.name)} does"
+        return f"Do not {action}{named}: it never pays{other}"
     return f"{_capital(action)} {nodes_of(plan.recommended_nodes)}: it pays"
 
 
@@ -186,19 +193,20 @@ def _answer(plan: Plan) -> str:
         chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if band.pays_ratio else ""
         return f"{_capital(plan.reason or '')}.{chance}"
     life = plan.inputs.life_months
-    p10, p50, p90 = (
-        usd(saved / life) for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd)
-    )
-    saves = f"saves {p50} a month over {life} months ({p10} to {p90})"
+    p10, p50, p90 = (saved / life for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd))
+    saves = f"saves {usd(p50)}" if p50 >= 0 else f"costs {usd(-p50)} more"
+    sign = 1 if p50 >= 0 else -1
+    saves += f" a month over {life} months ({usd(sign * p10)} to {usd(sign * p90)})"
+    of = f" Middle of {plan.inputs.effort.draws:,} futures; the tables show the likeliest figures."
     if node.rent_usd_per_month:
-        return f"It {saves}, rent paid."
+        return f"It {saves}, rent paid.{of}"
     cost = node.price_usd * plan.recommended_nodes
     if not cost:
-        return f"Nothing has to be paid back, and it {saves}."
+        return f"Nothing has to be paid back, and it {saves}.{of}"
     late = months(band.p90) if band.p90 is not None else "never in one future of ten"
     return (
         f"{usd(cost)} of hardware is paid back in {months(band.p50)} "
-        f"({short_months(band.p10)} to {late}) and {saves}."
+        f"({short_months(band.p10)} to {late}) and {saves}.{of}"
     )
 
 
@@ -248,7 +256,7 @@ def _all_of_it(plan: Plan) -> str:
 
 def suggestions(plan: Plan) -> Iterator[str]:
     """What would change the answer for the better, one sentence each."""
-    best = _better_machine(plan)
+    best = plan.better
     if best is not None:
         rent = best.node.rent_usd_per_month
         cost = f"{usd(rent)} a month" if rent else usd(best.node.price_usd)
@@ -264,20 +272,14 @@ def suggestions(plan: Plan) -> Iterator[str]:
     yield from _what_would_pay(plan)
 
 
-def _better_machine(plan: Plan) -> MachineLine | None:
-    """The machine of the catalogue that saves clearly more than the shown fleet, if there is one."""
-    if not plan.machines:
-        return None
-    best = plan.machines[0]
-    mine = max(plan.shown.outcome.saved_usd if plan.is_worth_it else Decimal(0), Decimal(0))
-    promised = min(plan.inputs.objective.attainment_ratio, plan.fleets[0].ran.attainment) - 0.005
-    is_better = best.outcome.saved_usd > mine * CLEARLY and best.ran.attainment >= promised
-    return best if is_better and best.node.name != plan.inputs.node.name else None
-
-
 def machine_name(line: MachineLine) -> str:
     """The machine without the model on it."""
     return line.node.name.split(" on ", 1)[-1].removesuffix(", in a desktop computer")
+
+
+def short_machine(name: str) -> str:
+    """The machine without its model, its memory and its cores."""
+    return name.split(" on ", 1)[-1].partition(",")[0]
 
 
 def _what_would_pay(plan: Plan) -> Iterator[str]:
@@ -290,13 +292,13 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
             f"lower --attainment than {plan.inputs.objective.attainment_ratio:g} would change that."
         )
         return
-    if plan.shown.outcome.break_even_months is not None:
-        paid_back = months(plan.shown.outcome.break_even_months)
-        yield f"At the likeliest figures {they.lower()} would pay, in {paid_back}; in most futures not."
-        return
+    paid_back = plan.shown.outcome.break_even_months
+    if paid_back is not None:
+        when = months(paid_back)
+        yield f"At the likeliest figures {they.lower()} would pay, in {when}; in most futures not."
     said = list(_what_alone(plan, nodes, they))
     yield from said
-    if not said:
+    if not said and paid_back is None:
         yield (
             "No price of the machine, and neither traffic nor a cloud price a thousand times as high, would "
             "change that."
@@ -304,16 +306,41 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
 
 
 def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
-    """Each figure that alone would make it pay, where that is another than today's."""
+    """Each figure that alone would make it pay, where that is another than today's; rounded to be enough."""
     would, now_usd = plan.would_pay, plan.inputs.node.price_usd
     if (price := would.get("hardware_usd")) is not None and price < now_usd:
-        yield f"{_capital(nodes)} would pay if one cost at most {usd(price)}, not {usd(now_usd)}."
-    now = plan.naive.cloud_usd_per_request
-    if (charge := would.get("cloud_usd_per_request")) is not None and charge > now:
-        yield f"{they} would pay if the cloud charged {usd(charge)} a request, not {usd(now)}."
+        most, now = _apart(price, now_usd, ROUND_FLOOR)
+        yield f"{_capital(nodes)} would pay if one cost at most {most}, not {now}."
+    charged = plan.naive.cloud_usd_per_request
+    if (charge := would.get("cloud_usd_per_request")) is not None and charge > charged:
+        least, now = _apart(charge, charged, ROUND_CEILING)
+        yield f"{they} would pay if the cloud charged {least} a request, not {now}."
     now_count = plan.inputs.traffic.requests_per_month
     if (count := would.get("requests_per_month")) is not None and count > now_count:
         yield f"{they} would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
+
+
+def _apart(needed: Decimal, now: Decimal, rounding: str) -> tuple[str, str]:
+    """Both as dollars, with as many digits, three at least, as it takes to tell one from the other."""
+    least, today = exact_usd(needed), exact_usd(now)
+    for digits in range(3, 9):
+        least, today = _digits(needed, digits, rounding), _digits(now, digits, ROUND_HALF_EVEN)
+        if least != today:
+            break
+    return least, today
+
+
+def _digits(amount: Decimal, digits: int, rounding: str) -> str:
+    """Dollars with so many significant digits, or all that whole dollars have."""
+    return exact_usd(Context(max(digits, amount.adjusted() + 1), rounding).create_decimal(amount))
+
+
+def exact_usd(amount: Decimal) -> str:
+    """Dollars with all the digits there are, cents in pairs."""
+    plain = amount.normalize()
+    exponent = plain.as_tuple().exponent
+    places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
+    return f"${plain:,.{2 if places == 1 else places}f}"
 
 
 def fleet_cells(line: FleetLine) -> tuple[str, ...]:
@@ -340,14 +367,16 @@ def policy_cells(line: PolicyLine) -> tuple[str, ...]:
 
 
 def machine_cells(line: MachineLine) -> tuple[str, ...]:
-    """One row of the machines."""
+    """One row of the machines; a rented one has nothing to pay back, but may cost more than it saves."""
     node, ran = line.node, line.ran
-    price = whole_usd(node.price_usd) if node.price_usd else f"{whole_usd(node.rent_usd_per_month)}/mo"
+    is_rented = node.rent_usd_per_month > 0
+    price = f"{whole_usd(node.rent_usd_per_month)}/mo" if is_rented else whole_usd(node.price_usd)
+    rented = "rented" if line.outcome.saved_usd > 0 else NEVER
     return (
         machine_name(line),
         price,
         share(ran.local_share),
         share(ran.attainment),
         whole_usd(line.outcome.total_usd_per_month),
-        short_months(line.outcome.break_even_months) if node.price_usd else "rented",
+        rented if is_rented else short_months(line.outcome.break_even_months),
     )
