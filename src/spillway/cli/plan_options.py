@@ -60,12 +60,10 @@ class PlanOptions:
     preset: Annotated[Text, TRAFFIC(help="A plan by name: article.")] = None
     requests_per_month: Annotated[
         Count,
-        TRAFFIC(
-            help="Traffic by numbers instead of files; beside a cost export, its requests.", min=1, max=10**8
-        ),
+        TRAFFIC(help="Traffic by numbers instead of files; beside a cost export, its requests.", min=1),
     ] = None
-    input_tokens: Annotated[Number, TRAFFIC(help="Mean prompt length.", min=1, max=10**7)] = None
-    output_tokens: Annotated[Number, TRAFFIC(help="Mean answer length.", min=1, max=10**7)] = None
+    input_tokens: Annotated[Number, TRAFFIC(help="Mean prompt length.", min=1)] = None
+    output_tokens: Annotated[Number, TRAFFIC(help="Mean answer length.", min=1)] = None
     shape: Annotated[
         str, TRAFFIC(help="Course of the day where only totals are known: consumer, office, flat.")
     ] = "consumer"
