@@ -266,6 +266,51 @@ def test_one_export_in_two_formats_is_refused(tmp_path: Path) -> None:
         read_workload(paths)
 
 
+@pytest.mark.parametrize(
+    ("first", "second", "said"),
+    [
+        ((0, 1, 2), (2, 3), r"u\.json and .*v\.json overlap: .* of 1 period\(s\), the first gpt-4o-mini on "
+         "2026-11-04, .*; export them so that they do not overlap"),
+        ((0, 1, 2), (1, 2, 3), r"same totals of 2 period\(s\), the first gpt-4o-mini on 2026-11-03"),
+        ((0, 1, 2), (1, 2), r"all totals of .*v\.json are in .*u\.json too .*; give only .*u\.json$"),
+        ((1,), (0, 1, 2), r"all totals of .*u\.json are in .*v\.json too .*; give only .*v\.json$"),
+    ],
+)  # fmt: skip
+def test_exports_that_overlap_are_refused(
+    first: tuple[int, ...], second: tuple[int, ...], said: str, tmp_path: Path
+) -> None:
+    """A month's export that holds a day of the next one's is not called the same, but refused."""
+    one, two = ([bucket(day, usage(input_tokens=3000 + day)) for day in days] for days in (first, second))
+    with pytest.raises(WorkloadError, match=said):
+        read_workload([page(tmp_path, *one), page(tmp_path, *two, name="v.json")])
+
+
+def test_an_overlap_whose_last_day_has_grown_is_refused(tmp_path: Path) -> None:
+    """A day that was exported before it had ended differs in the later export; the day before is equal."""
+    first = page(tmp_path, bucket(0, usage()), bucket(1, usage()), bucket(2, usage()))
+    grown = bucket(2, usage(input_tokens=4000))
+    second = page(tmp_path, bucket(1, usage()), grown, bucket(3, usage()), name="v.json")
+    with pytest.raises(WorkloadError, match=r"overlap: they hold the same totals of 1 period\(s\)"):
+        read_workload([first, second])
+
+
+def test_equal_totals_in_one_file_are_said(tmp_path: Path) -> None:
+    """A page that is in a file twice doubles the traffic; rows of two projects do not repeat each other."""
+    projects = [usage(project_id=name) for name in ("a", "b")]
+    pages = [
+        {"object": "page", "data": [bucket(0, *projects), bucket(1, usage())], "has_more": more}
+        for more in (True, False)
+    ]
+    path = tmp_path / "pages.json"
+    path.write_text(json.dumps(pages))
+    workload, report = read(path)
+    assert len(workload) == 120
+    (note,) = [note for note in report.notes if "equal" in note]
+    assert note.startswith("3 row(s) are equal to another in every column, and count as well")
+    path.write_text(json.dumps(pages[1:]))
+    assert not read(path)[1].notes
+
+
 def test_totals_of_the_same_days_are_said(tmp_path: Path) -> None:
     """Two projects' exports overlap in time without being the same; a sentence says so. Months do not."""
     first = page(tmp_path, bucket(0, usage()), bucket(1, usage()))

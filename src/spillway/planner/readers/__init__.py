@@ -17,7 +17,7 @@ from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.openai_usage import Extras
 from spillway.planner.readers.records import Record, Source, open_source
-from spillway.planner.readers.repeats import SeenIds, compare_totals, request_id
+from spillway.planner.readers.repeats import SeenIds, compare_totals, request_id, whole_row
 from spillway.planner.readers.values import MOST_PER_PERIOD, MOST_TOKENS_PER_REQUEST, read_tokens
 from spillway.planner.workload import (
     CHUNK_ROWS,
@@ -321,6 +321,8 @@ class _TotalReader(Cells):
     def __init__(self, kind: Format, report: ReadReport) -> None:
         super().__init__(kind, report)
         self._extras = Extras(report)
+        self._rows = SeenIds()
+        self._equal = 0
 
     def total(self, line: int, record: Record | str) -> Total | None:
         """The total in a record; ``None`` for one that is none, and then the report says why."""
@@ -350,6 +352,7 @@ class _TotalReader(Cells):
             self.reject(fault, line)
             return None
         self.report.rows += 1
+        self._equal += fresh + out > 0 and not self._rows.add(whole_row(record))
         self.add_cost(amount)
         self.model(record)
         return total
@@ -358,6 +361,11 @@ class _TotalReader(Cells):
         """Complete the report."""
         super().finish()
         self._extras.finish()
+        if self._equal:  # rows of projects whose column was left out may be equal, so they count
+            self.report.notes.append(
+                f"{self._equal} row(s) are equal to another in every column, and count as "
+                "well; remove them if they are the same usage, exported twice"
+            )
 
     def _is_idle(self, record: Record) -> bool:
         """Whether it is one of OpenAI's days without use, which have a start and an end and nothing else."""

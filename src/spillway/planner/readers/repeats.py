@@ -11,7 +11,7 @@ from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
 from spillway.planner.workload import Total, WorkloadError
 
-__all__ = ["SeenIds", "compare_totals", "request_id"]
+__all__ = ["SeenIds", "compare_totals", "request_id", "whole_row"]
 
 FIRST_PLACES = 1024
 Key = tuple[float, float, str]
@@ -61,6 +61,11 @@ def request_id(record: Record, columns: Sequence[Sequence[str]]) -> str | None:
     return "\0".join(found) if found and all(found) else None
 
 
+def whole_row(record: Record) -> str:
+    """All that a record of totals says, in one text; what its page says of others is no part of it."""
+    return repr(sorted((name, cell) for name, cell in record.items() if name != "has_more"))
+
+
 def _first(record: Record, names: Sequence[str]) -> str:
     cells = (look_up(record, name) for name in names)
     return next((str(cell) for cell in cells if cell not in (None, "")), "")
@@ -69,7 +74,8 @@ def _first(record: Record, names: Sequence[str]) -> str:
 def compare_totals(files: Sequence[tuple[str, Sequence[Total]]]) -> Iterator[str]:
     """One sentence per two files with totals of the same periods and models; they may be two projects'.
 
-    ``WorkloadError`` when what they have in common is the same to the last token: one export, given twice.
+    ``WorkloadError`` where at least half of what they have in common is the same to the last token: one
+    export given twice, or two that overlap. Of an overlap the last period may have grown since.
     """
     read: list[tuple[str, dict[Key, list[Total]]]] = []
     for name, totals in files:
@@ -78,19 +84,39 @@ def compare_totals(files: Sequence[tuple[str, Sequence[Total]]]) -> Iterator[str
             common = sorted(mine.keys() & theirs.keys())
             if not common:
                 continue
-            start_s, _, model = common[0]
-            day = datetime.fromtimestamp(start_s, UTC).date()
-            example = f"{model or 'all models'} on {day}"
-            if all(_counts(mine[key]) == _counts(theirs[key]) for key in common):
-                raise WorkloadError(
-                    f"{other} and {name} hold the same totals ({example}, for one), which would count twice; "
-                    "give only one of them"
-                )
+            equal = [key for key in common if _counts(mine[key]) == _counts(theirs[key])]
+            if 2 * len(equal) >= len(common):
+                raise WorkloadError(_same(other, len(theirs), name, len(mine), equal))
             yield (
-                f"{other} and {name} both hold totals of {len(common)} periods and models ({example}, for "
-                "one); they count twice unless they are of different projects"
+                f"{other} and {name} both hold totals of {len(common)} periods and models "
+                f"({_example(common[0])}, for one); they count twice unless they are of different projects"
             )
         read.append((name, mine))
+
+
+def _same(other: str, theirs: int, name: str, mine: int, equal: Sequence[Key]) -> str:
+    """What to do about two files with these equal totals, out of so many in each."""
+    if len(equal) == theirs == mine:
+        return (
+            f"{other} and {name} hold the same totals ({_example(equal[0])}, for one), which would count "
+            "twice; give only one of them"
+        )
+    if len(equal) in (theirs, mine):
+        part, whole = (other, name) if len(equal) == theirs else (name, other)
+        return (
+            f"all totals of {part} are in {whole} too ({_example(equal[0])}, for one) and would count twice; "
+            f"give only {whole}"
+        )
+    periods = len({key[:2] for key in equal})
+    return (
+        f"{other} and {name} overlap: they hold the same totals of {periods} period(s), the first "
+        f"{_example(equal[0])}, which would count twice; export them so that they do not overlap"
+    )
+
+
+def _example(key: Key) -> str:
+    start_s, _, model = key
+    return f"{model or 'all models'} on {datetime.fromtimestamp(start_s, UTC).date()}"
 
 
 def _by_period(totals: Sequence[Total]) -> dict[Key, list[Total]]:
