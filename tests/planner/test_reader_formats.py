@@ -26,6 +26,7 @@ from tests.ledger.samples import attempt_of, row
 DAY_S = 86_400
 START = 1_793_577_600
 """Midnight of 2026-11-02, UTC."""
+REPEATED = "1 row(s) repeat the {} of another, with its time and tokens, and were left out"
 
 
 def read(path: Path, **options: Any) -> tuple[Workload, ReadReport]:
@@ -231,7 +232,44 @@ def test_requests_with_one_id_count_once(tmp_path: Path) -> None:
     assert [report.rows for report in reports] == [5, 1]
     assert str(reports[0].cost_usd) == "0.5"
     for report in reports:
-        assert report.left_out == ["1 row(s) repeat the request_id of another and were left out"]
+        assert report.left_out == [REPEATED.format("request_id")]
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["null", "NULL", "None", "nan", "undefined", "0", 0, "00000000-0000-0000-0000-000000000000", " ", "\\N"],
+)
+def test_a_word_for_nothing_is_no_id(name: str | int, tmp_path: Path) -> None:
+    """Where the column of ids holds none, equal requests of one second are requests all the same."""
+    for write in (lines, table):
+        workload, report = read(write(tmp_path, *(spend(n // 2, request_id=name) for n in range(48))))
+        assert (len(workload), report.left_out) == (48, [])
+
+
+def test_one_id_with_other_times_or_tokens_is_no_repeat(tmp_path: Path) -> None:
+    """A mock's fixed id, or one per session, hides no request; Helicone's like LiteLLM's."""
+    rows = [spend(n, request_id="mock") for n in range(48)] + [spend(0, request_id="mock", prompt_tokens=101)]
+    assert len(read(lines(tmp_path, *rows))[0]) == 49
+    helicone = [
+        {
+            "request_id": "fixed", "request_created_at": f"2026-11-02T12:00:{n:02}Z", "prompt_tokens": 100,
+            "completion_tokens": 10, "response_model": "m",
+        }
+        for n in range(48)
+    ]  # fmt: skip
+    workload, report = read(table(tmp_path, *helicone))
+    assert (len(workload), report.left_out) == (48, [])
+
+
+@pytest.mark.parametrize("nothing", ["NULL", "null", "None", "nan", "\\N", ""])
+def test_a_word_for_nothing_makes_no_failure_and_no_cached_answer(nothing: str, tmp_path: Path) -> None:
+    """An export of a database writes what is not there as a word; 0 and f are how it writes false."""
+    rows = [spend(n, status=nothing, call_type=nothing, cache_hit=nothing) for n in range(9)]
+    rows += [spend(10, cache_hit="0"), spend(11, cache_hit="f"), spend(12, cache_hit=0)]
+    rows += [spend(13, cache_hit="1"), spend(14, cache_hit="t")]
+    workload, report = read(table(tmp_path, *rows))
+    assert len(workload) == 12
+    assert report.left_out == ["2 row(s) are answers out of LiteLLM's own cache and were left out"]
 
 
 def test_spans_are_told_apart_by_id_and_start(tmp_path: Path) -> None:
@@ -239,9 +277,7 @@ def test_spans_are_told_apart_by_id_and_start(tmp_path: Path) -> None:
     spans = [span(second, "chat") | {"spanId": "b7ad6b7169203331"} for second in (0, 0, 1)]
     workload, report = read(lines(tmp_path, *spans, span(0, "chat"), span(0, "chat")))
     assert len(workload) == 4
-    assert report.left_out == [
-        "1 row(s) repeat the spanId and startTimeUnixNano of another and were left out"
-    ]
+    assert report.left_out == [REPEATED.format("spanId and startTimeUnixNano")]
 
 
 def test_ids_are_remembered_in_little_room() -> None:
@@ -414,7 +450,7 @@ def test_other_times_stay(times: list[str], tmp_path: Path) -> None:
 
 
 def test_too_little_that_is_left_says_where_the_rest_went(tmp_path: Path) -> None:
-    """An export whose requests all bear one id is refused with that fact, not only with their number."""
-    path = lines(tmp_path, *(spend(second, request_id="hidden") for second in range(50)))
+    """An export of one request, again and again, is refused with that fact, not only with their number."""
+    path = lines(tmp_path, *[spend(0, request_id="hidden")] * 50)
     with pytest.raises(WorkloadError, match=r"1 request within 1 s \(49 row\(s\) repeat the request_id of"):
         from_usage([str(path)])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from spillway.planner.readers.formats import Format
+from spillway.planner.readers.formats import NO_VALUE, Format
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
 from spillway.planner.readers.values import (
@@ -77,7 +77,7 @@ class Cells:
             return False
         for only in self.format.only:
             value = str(look_up(record, only.column) or "").strip()
-            if value and value.lower() not in only.values:
+            if value.lower() not in NO_VALUE and value.lower() not in only.values:
                 self._set_aside(only.others, value)
                 return False
         return True

@@ -8,14 +8,18 @@ from dataclasses import dataclass, replace
 from spillway.planner.readers.langfuse import CACHE_READS, DETAILS, whole_usage
 from spillway.planner.readers.records import Record, Source
 
-__all__ = ["FORMATS", "Format", "Only", "recognise"]
+__all__ = ["FORMATS", "NO_VALUE", "Format", "Only", "recognise"]
+
+NO_VALUE = frozenset({"", "null", "none", "nan", "undefined", "\\n"})
+"""Cells that hold nothing, as databases and scripts write it, in lower case."""
 
 
 @dataclass(frozen=True)
 class Only:
     """A column that tells requests to a chat model from rows that belong into an export and are none.
 
-    Values compare in lower case; a row without one is told by the rest. The others are counted, no fault.
+    Values compare in lower case; a row without one (``NO_VALUE``) is told by the rest. The others are
+    counted, no fault.
     """
 
     column: str
@@ -197,7 +201,7 @@ FORMATS: tuple[Format, ...] = (
             Only("call_type", LITELLM_CALLS),
             Only("status", frozenset({"success"}), "failed requests"),
             # Its own cache, not a provider's: such an answer never went to a cloud and cost nothing.
-            Only("cache_hit", frozenset({"false", "none"}), "answers out of LiteLLM's own cache"),
+            Only("cache_hit", frozenset({"false", "f", "0", "0.0"}), "answers out of LiteLLM's own cache"),
         ),
     ),
     Format(

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 
+from spillway.planner.readers.formats import NO_VALUE
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
 from spillway.planner.workload import Total, WorkloadError
@@ -56,7 +57,10 @@ class SeenIds:
 
 
 def request_id(record: Record, columns: Sequence[Sequence[str]]) -> str | None:
-    """What tells the request from all others, out of one of each set of columns; ``None`` without it."""
+    """What tells the request from all others, out of one of each set of columns; ``None`` without it.
+
+    What holds no value, nothing but zeros or nothing but dashes tells none apart.
+    """
     found = [_first(record, names) for names in columns]
     return "\0".join(found) if found and all(found) else None
 
@@ -67,8 +71,8 @@ def whole_row(record: Record) -> str:
 
 
 def _first(record: Record, names: Sequence[str]) -> str:
-    cells = (look_up(record, name) for name in names)
-    return next((str(cell) for cell in cells if cell not in (None, "")), "")
+    cells = (str(look_up(record, name)).strip() for name in names)
+    return next((cell for cell in cells if cell.lower() not in NO_VALUE and cell.strip("0-")), "")
 
 
 def compare_totals(files: Sequence[tuple[str, Sequence[Total]]]) -> Iterator[str]:
