@@ -432,6 +432,20 @@ def test_times_that_are_only_hours_are_spread(tmp_path: Path) -> None:
     assert "all times are whole hours" in workload.notes[-1]
 
 
+@pytest.mark.parametrize("zone", ["+05:30", "-03:30", "+05:45", "+12:45"])
+def test_hours_and_days_of_any_zone_are_spread(zone: str, tmp_path: Path) -> None:
+    """Whole hours and days of India or Nepal begin at a half or a quarter of an hour of UTC."""
+    hours = [f"2026-11-02T{8 + number // 50:02}:00:00{zone}" for number in range(150)]
+    workload, _ = read(requests(tmp_path, *hours))
+    assert (workload.grade, workload.span_s) == ("derived", 3 * 3600)
+    assert np.bincount((workload.time_s // 3600).astype(int)).tolist() == [50, 50, 50]
+    assert "all times are whole hours" in workload.notes[-1]
+    days = [f"2026-11-{2 + number // 50:02}T00:00:00{zone}" for number in range(150)]
+    workload, _ = read(requests(tmp_path, *days))
+    assert np.bincount((workload.time_s // DAY_S).astype(int)).tolist() == [50, 50, 50]
+    assert "all times are whole days" in workload.notes[-1]
+
+
 @pytest.mark.parametrize(
     "times",
     [
@@ -439,8 +453,10 @@ def test_times_that_are_only_hours_are_spread(tmp_path: Path) -> None:
         ["2026-11-02 08:00:00"] * 12,
         ["2026-11-02 08:00:00", "2026-11-02 08:00:00", "2026-11-02 09:00:00", "2026-11-02 09:10:00"],
         ["0", "0", "3600", "7200"],
+        [f"2026-11-02T{hour:02}:00:00+05:30" for hour in range(12)],
+        [f"2026-11-02T{hour:02}:10:00Z" for hour in range(12) for _ in range(2)],
     ],
-    ids=["one a day", "one moment", "minutes", "no dates"],
+    ids=["one a day", "one moment", "minutes", "no dates", "one an hour", "past the hour"],
 )
 def test_other_times_stay(times: list[str], tmp_path: Path) -> None:
     """A job on the hour, one moment, finer times and times without a date are taken as they are."""

@@ -15,6 +15,8 @@ __all__ = ["SHAPES", "Shape", "spread_coarse_times", "spread_totals", "synthesis
 
 DAY_S = 86_400.0
 HOUR_S = 3600.0
+QUARTER_S = 900.0
+"""What the offsets of today's time zones are multiples of."""
 MONTH_DAYS = 30
 INPUT_CV = 1.0
 OUTPUT_CV = 0.8
@@ -149,15 +151,18 @@ def spread_coarse_times(workload: Workload, shape: str = "consumer", *, seed: in
 def _resolution_s(workload: Workload) -> float | None:
     """Length of the periods whose starts are all there is of times; ``None`` where they tell more.
 
-    Where every request has a start to itself, there is nothing to spread.
+    Hours and days of other zones begin at UTC's quarters, so times are compared with the first one. Where
+    every request has a start to itself, there is nothing to spread.
     """
-    times, last_s = workload.time_s, float(workload.time_s[-1])
-    start_s = workload.start_wall_s
-    if start_s is None or last_s < HOUR_S or start_s % HOUR_S or (times % HOUR_S).any():
+    if workload.start_wall_s is None:
         return None
-    if len(np.unique(times)) == len(times):
+    first_s = float(workload.time_s[0])
+    later, last_s = workload.time_s - first_s, float(workload.time_s[-1]) - first_s
+    if last_s < HOUR_S or (workload.start_wall_s + first_s) % QUARTER_S or (later % HOUR_S).any():
         return None
-    return DAY_S if last_s >= DAY_S and not (times % DAY_S).any() else HOUR_S
+    if len(np.unique(later)) == len(later):
+        return None
+    return DAY_S if last_s >= DAY_S and not (later % DAY_S).any() else HOUR_S
 
 
 def _shape(name: str) -> Shape:
