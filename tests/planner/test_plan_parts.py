@@ -165,6 +165,11 @@ PROFILE = Path("never-read.json")
         (NodeFigures(rent_usd_per_hour=D(1), hardware_usd=D(9)), "--rent-usd-per-hour and --hardware-usd"),
         (NodeFigures(rent_usd_per_hour=D("0.4"), active_w=D(90)), "--active-w has no place beside a rent"),
         (NodeFigures(hardware="rental-rtx-4090", idle_w=D(9)), "--idle-w has no place beside a rent"),
+        (NodeFigures(hardware="rental-rtx-4090", hardware_usd=D(9)), "--hardware rental-rtx-4090, which"),
+        (
+            NodeFigures(hardware="rental-rtx-4090", hardware_usd=D(9), active_w=D(9)),
+            "--hardware-usd has no place beside",
+        ),
         (NodeFigures(model="qwen3-8b", quant="q8", weights_gb=4.0), "--quant and --weights-gb"),
         (NodeFigures(model="qwen3-8b", params_b=4.0), "--model and --params-b"),
         (NodeFigures(params_b=4.0), "--params-b needs --weights-gb"),

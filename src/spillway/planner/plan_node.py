@@ -175,6 +175,7 @@ def _price(
         rent = figures.rent_usd_per_hour
         return Decimal(0), rent, (figures.said("rent of one node", rent, "USD/hour"),)
     if figures.hardware_usd is not None:
+        _refuse_price_of_rental(figures, machine)
         price = figures.hardware_usd
         return price, Decimal(0), (figures.said("price of one node", price, "USD"),)
     if machine is not None and machine.price_usd is not None:
@@ -187,6 +188,14 @@ def _price(
         "what the node costs is unknown, so nothing can be said about savings: give --hardware-usd or "
         "--rent-usd-per-hour, or name it with --hardware"
     )
+
+
+def _refuse_price_of_rental(figures: NodeFigures, machine: CatalogueMachine | None) -> None:
+    if machine is not None and machine.rent_usd_per_hour is not None:
+        raise ConfigError(
+            f"--hardware-usd has no place beside --hardware {figures.hardware}, which is rented by the hour; "
+            "leave it out, or name the machine that is bought"
+        )
 
 
 def _watts(
