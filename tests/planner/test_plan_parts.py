@@ -126,6 +126,16 @@ def test_rented_node_draws_nothing_of_ours() -> None:
     assert [node.price_usd, node.active_w] == [0, 0]
 
 
+@pytest.mark.parametrize(
+    ("rent", "name"),
+    [(None, "GeForce RTX 4090, 24 GB, in a desktop computer"), (D("0.4"), "GeForce RTX 4090, 24 GB")],
+)
+def test_what_is_rented_is_no_desktop_computer(rent: Decimal | None, name: str) -> None:
+    """The computer around a graphics card belongs to its price; who rents it does not know it."""
+    node = choose_node(NodeFigures(hardware="rtx-4090", rent_usd_per_hour=rent), TYPICAL)
+    assert node.name.endswith(f" on {name}")
+
+
 def test_prefill_alone_is_not_enough() -> None:
     """A stated speed of reading needs one of writing beside it."""
     with pytest.raises(ConfigError, match="--decode-tok-s"):

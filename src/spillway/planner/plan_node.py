@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from spillway.errors import ConfigError
-from spillway.planner.catalogue import CatalogueMachine, Figure, load_machines
+from spillway.planner.catalogue import DESKTOP, CatalogueMachine, Figure, load_machines
 from spillway.planner.money import HOURS_PER_MONTH
 from spillway.planner.node_figures import (
     NodeFigures,
@@ -59,9 +59,10 @@ def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
     speed = _measured(figures.profile, machine) if figures.profile else _computed(figures, machine, typical)
     slots, slots_said = _slots(figures, speed, typical)
     price_usd, rent_usd_per_hour, bought = _price(figures, machine)
-    idle_w, active_w, drawn = _watts(figures, machine, is_rented=rent_usd_per_hour > 0)
+    is_rented = rent_usd_per_hour > 0
+    idle_w, active_w, drawn = _watts(figures, machine, is_rented=is_rented)
     return NodeChoice(
-        name=speed.name,
+        name=speed.name.replace(DESKTOP, "") if is_rented else speed.name,
         pace=speed.pace,
         slots=slots,
         cache_tokens=speed.cache_tokens,
