@@ -8,6 +8,7 @@
     ├── EngineUnavailable           the embedded engine cannot run here, and why                 exit code 1
     ├── MeasureFailed               a live node cannot be measured, and what to do               exit code 1
     ├── LedgerError                 the ledger cannot be opened or read, and what to do          exit code 1
+    │   └── NoLedger                what was named is no ledger, and what to name instead        exit code 2
     ├── LockError                   spillway.lock is wrong: file, line or key, and what to do    exit code 2
     └── RequestError                one request ends with an OpenAI-shaped error
         ├── InvalidRequest          400  the body or a header is wrong; names the field
@@ -49,6 +50,7 @@ __all__ = [
     "MeasureFailed",
     "MethodNotAllowed",
     "ModelNotFound",
+    "NoLedger",
     "NoUpstream",
     "NodeBusy",
     "NotFound",
@@ -94,6 +96,12 @@ class EngineUnavailable(SpillwayError):
 
 class LedgerError(SpillwayError):
     """The ledger cannot be opened or read; the sentence says what to do."""
+
+
+class NoLedger(LedgerError):
+    """What was named is no ledger; the sentence says what to name instead."""
+
+    exit_code = 2
 
 
 class MeasureFailed(SpillwayError):

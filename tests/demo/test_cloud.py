@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import signal
 import statistics
 import sys
 from collections.abc import AsyncIterator
@@ -231,6 +232,28 @@ async def test_runs_as_a_child_and_ends_with_its_parent() -> None:
         assert is_exact(answer.choices[0].message.content or "", TRUTHS[4])
         stdin.close()
         assert await asyncio.wait_for(process.wait(), 10) == 0
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_ends_it_without_a_word_while_its_parent_lives(number: signal.Signals) -> None:
+    """The thread that still waits for stdin to close does not trouble the interpreter's end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "spillway.demo.cloud", "--until-stdin-closes"),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        stdout = cast("asyncio.StreamReader", process.stdout)
+        stderr = cast("asyncio.StreamReader", process.stderr)
+        await asyncio.wait_for(stdout.readline(), 20)
+        process.send_signal(number)
+        assert await asyncio.wait_for(process.wait(), 10) == 0
+        assert await stderr.read() == b""
     finally:
         if process.returncode is None:
             process.kill()

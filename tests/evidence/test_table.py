@@ -149,7 +149,7 @@ def test_command_says_when_there_is_nothing(tmp_path: Path) -> None:
     done = run("--ledger", f"sqlite:///{tmp_path}/ledger.db", folder=tmp_path)
     assert "no evidence yet" in done.stdout
     missing = run("--ledger", f"sqlite:///{tmp_path}/other.db", folder=tmp_path)
-    assert missing.returncode == 1
+    assert missing.returncode == 2
     assert len(missing.stderr.strip().splitlines()) == 1
 
 

@@ -74,9 +74,13 @@ def test_drift_is_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
 @pytest.mark.parametrize(
     ("arguments", "code", "says"),
     [
-        (["--ledger", "sqlite:///missing.db"], 1, "there is no ledger missing.db"),
-        (["--ledger", "mysql://x"], 1, "no kind spillway knows"),
-        (["--ledger", "sqlite:///other.db"], 1, "no spillway ledger"),
+        (["--ledger", "sqlite:///missing.db"], 2, "there is no ledger missing.db"),
+        (["--ledger", "mysql://x"], 2, "no kind spillway knows"),
+        (["--ledger", "a.db"], 2, "no kind spillway knows"),
+        (["--ledger", "sqlite:///text.db"], 2, "the file is not a SQLite database"),
+        (["--ledger", "sqlite:///nowhere/a.db"], 2, "there is no ledger nowhere/a.db"),
+        ([], 2, "there is no ledger"),
+        (["--ledger", "sqlite:///other.db"], 2, "no spillway ledger"),
         (["--ledger", "sqlite:///a.db", "--since", "soon"], 2, "--since 'soon' is no time"),
         (["--ledger", "sqlite:///a.db", "--since", "1d", "--until", "2d"], 2, "not before"),
         (["--ledger", "sqlite:///a.db", "--by", "moon"], 2, "write day, task or upstream"),
@@ -87,6 +91,7 @@ def test_mistakes_get_one_sentence(
 ) -> None:
     """What is wrong is said on standard error in one line, with the agreed exit code."""
     _fill(folder / "a.db")
+    (folder / "text.db").write_text("hello " * 1000)
     with sqlite3.connect(folder / "other.db") as connection:
         connection.execute("CREATE TABLE bookmarks (url TEXT)")
     connection.close()

@@ -141,6 +141,11 @@ def test_a_quantisation_decides_what_weights_are() -> None:
         ([*NAMED, "--params-b", "3"], "--model and --params-b contradict each other"),
         ([*NAMED, "--weights-gb", "9", "--quant", "q4"], "--quant and --weights-gb contradict each other"),
         ([*FIGURES, "--params-b", "8", "--quant", "f16"], "--quant f16 and --weights-gb 4.92 contradict"),
+        ([*FIGURES, "--params-b", "8", "--quant", "q8"], "8 billion parameters at q8 take about 8.5 GB"),
+        ([*FIGURES, "--params-b", "4", "--quant", "q4"], "4 billion parameters at q4 take about 2.42 GB"),
+        ([*FIGURES, "--duration", "5"], "--duration is for measuring a node; leave it out"),
+        ([*FIGURES, "--save", "x.json"], "--save is for measuring a node; leave it out"),
+        ([*FIGURES, "--force"], "--force is for measuring a node; leave it out"),
         ([*FIGURES, "--prompt-tokens", "50", "--cached-tokens", "100"], "--cached-tokens 100 is more than"),
     ],
 )
@@ -150,9 +155,41 @@ def test_what_cannot_be_is_refused(form: list[str], arguments: list[str], senten
         run("--predict", *form, *arguments)
 
 
-def test_measuring_takes_no_figures_and_no_estimate() -> None:
-    """A URL excludes ``--predict`` and the options that only an estimate would use."""
-    with pytest.raises(ConfigError, match="a URL and --predict exclude each other"):
-        run("http://127.0.0.1:1", "--predict")
-    with pytest.raises(ConfigError, match="--memory-gb is for --predict"):
-        run("http://127.0.0.1:1", "--memory-gb", "8")
+@pytest.mark.parametrize("quant", [["--quant", "q4"], []])
+def test_a_small_model_may_be_larger_than_usual(quant: list[str]) -> None:
+    """Gemma 3 1B at q4 is 0.81 GB, a third more than larger models take for each parameter."""
+    machine = ["--bandwidth-gb-s", "360", "--tflops", "26.73"]
+    assert predict(*machine, "--weights-gb", "0.806", "--params-b", "1", *quant)["params_b"] == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--predict"], "a URL and --predict exclude each other"),
+        (["--memory-gb", "8"], "--memory-gb is for --predict"),
+        (["--quant", "q4"], "--quant is for --predict"),
+        (["--batch", "4"], "--batch is for --predict"),
+        (["--batch", "1"], "--batch is for --predict"),
+        (["--context", "8192", "--prompt-tokens", "50"], "--context is for --predict"),
+        (["--prompt-tokens", "50"], "--prompt-tokens is for --predict"),
+        (["--cached-tokens", "0"], "--cached-tokens is for --predict"),
+        (["--slots", "4"], "--slots is for serving a GGUF file"),
+        (["--context-tokens", "4096"], "--context-tokens is for serving a GGUF file"),
+    ],
+)
+def test_measuring_takes_no_figures_and_no_estimate(arguments: list[str], sentence: str) -> None:
+    """A URL excludes ``--predict`` and the options that only an estimate or a file would use."""
+    with pytest.raises(ConfigError, match=sentence):
+        run("http://127.0.0.1:1", *arguments)
+
+
+def test_a_file_takes_no_key() -> None:
+    """What is served here is asked with a key of its own."""
+    with pytest.raises(ConfigError, match="--api-key is for a node that runs"):
+        run("model.gguf", "--api-key", "k")
+
+
+def test_a_key_in_the_environment_is_not_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An estimate is made although the variable is set for measurements."""
+    monkeypatch.setenv("SPILLWAY_NODE_KEY", "k")
+    assert predict(*FIGURES)["grade"] == "derived"

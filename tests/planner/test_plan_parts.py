@@ -126,6 +126,16 @@ def test_rented_node_draws_nothing_of_ours() -> None:
     assert [node.price_usd, node.active_w] == [0, 0]
 
 
+@pytest.mark.parametrize(
+    ("rent", "name"),
+    [(None, "GeForce RTX 4090, 24 GB, in a desktop computer"), (D("0.4"), "GeForce RTX 4090, 24 GB")],
+)
+def test_what_is_rented_is_no_desktop_computer(rent: Decimal | None, name: str) -> None:
+    """The computer around a graphics card belongs to its price; who rents it does not know it."""
+    node = choose_node(NodeFigures(hardware="rtx-4090", rent_usd_per_hour=rent), TYPICAL)
+    assert node.name.endswith(f" on {name}")
+
+
 def test_prefill_alone_is_not_enough() -> None:
     """A stated speed of reading needs one of writing beside it."""
     with pytest.raises(ConfigError, match="--decode-tok-s"):
@@ -165,6 +175,11 @@ PROFILE = Path("never-read.json")
         (NodeFigures(rent_usd_per_hour=D(1), hardware_usd=D(9)), "--rent-usd-per-hour and --hardware-usd"),
         (NodeFigures(rent_usd_per_hour=D("0.4"), active_w=D(90)), "--active-w has no place beside a rent"),
         (NodeFigures(hardware="rental-rtx-4090", idle_w=D(9)), "--idle-w has no place beside a rent"),
+        (NodeFigures(hardware="rental-rtx-4090", hardware_usd=D(9)), "--hardware rental-rtx-4090, which"),
+        (
+            NodeFigures(hardware="rental-rtx-4090", hardware_usd=D(9), active_w=D(9)),
+            "--hardware-usd has no place beside",
+        ),
         (NodeFigures(model="qwen3-8b", quant="q8", weights_gb=4.0), "--quant and --weights-gb"),
         (NodeFigures(model="qwen3-8b", params_b=4.0), "--model and --params-b"),
         (NodeFigures(params_b=4.0), "--params-b needs --weights-gb"),

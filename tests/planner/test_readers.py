@@ -373,7 +373,7 @@ def test_columns_are_proposed_and_can_be_corrected(tmp_path: Path) -> None:
     assert report.columns == {"time": "t_ms", "input_tokens": "b", "output_tokens": "c"}
     with pytest.raises(WorkloadError, match="no column 'd'; it has t_ms, a, b, c"):
         open_usage(path, columns={"input_tokens": "d"})
-    with pytest.raises(WorkloadError, match="no column 'tokens' to map"):
+    with pytest.raises(WorkloadError, match="there is no field 'tokens' to map a column to; use "):
         open_usage(path, columns={"tokens": "a"})
     with pytest.raises(WorkloadError, match="'parquet' is unknown"):
         open_usage(path, format_name="parquet")

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from spillway.cli.bench_options import BenchOptions
+from spillway.cli.bench_options import FIGURES, LIVE, BenchOptions
 from spillway.cli.options import taking
 from spillway.errors import ConfigError
 
@@ -18,11 +18,13 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-FIGURES = (
+NODE = (
     "hardware", "bandwidth_gb_s", "tflops", "memory_gb", "family", "quant", "weights_gb", "params_b",
     "active_params_b", "kv_bytes_per_token",
 )  # fmt: skip
 """Options that describe a machine and a model; ``--model`` names one to measure, too."""
+SERVING = ("slots", "context_tokens")
+"""Options that say how a GGUF file is served while it is measured."""
 
 
 @taking(BenchOptions)
@@ -38,9 +40,11 @@ def command(options: BenchOptions) -> None:
             "a URL and --predict exclude each other: a node is measured, or a machine estimated from figures"
         )
     if options.predict:
+        _refuse(options.first_named(LIVE), "measuring a node", "an estimate asks none")
         _predict(options)
     elif options.url is not None:
-        _refuse_figures(options)
+        _refuse(options.first_named(FIGURES), "--predict", "a measurement finds its own figures")
+        _refuse_unused(options.url, options)
         from spillway.cli.bench_live import bench_live
 
         bench_live(options.url, options)
@@ -48,12 +52,20 @@ def command(options: BenchOptions) -> None:
         raise ConfigError("bench needs the URL of a node, or --predict with figures of a machine and a model")
 
 
-def _refuse_figures(options: BenchOptions) -> None:
-    """A figure that only an estimate would use is not ignored beside a node to measure."""
-    field = next((each for each in FIGURES if getattr(options, each) is not None), None)
+def _refuse_unused(target: str, options: BenchOptions) -> None:
+    """What only a file to serve, or only a node that runs, would use."""
+    if "://" in target:
+        named = next((each for each in SERVING if options.is_named(each)), None)
+        _refuse(named, "serving a GGUF file", "a node that runs has its own")
+    else:
+        named = "api_key" if options.is_named("api_key") else None
+        _refuse(named, "a node that runs", "a GGUF file is served here")
+
+
+def _refuse(field: str | None, use: str, why: str) -> None:
+    """Nothing that was asked for is ignored."""
     if field is not None:
-        option = "--" + field.replace("_", "-")
-        raise ConfigError(f"{option} is for --predict; leave it out, a node that is measured tells its own")
+        raise ConfigError(f"--{field.replace('_', '-')} is for {use}; leave it out, {why}")
 
 
 def _predict(options: BenchOptions) -> None:
@@ -66,7 +78,7 @@ def _predict(options: BenchOptions) -> None:
     )
     from spillway.planner.node_model import NodeModel, load_fit
 
-    figures = NodeFigures(model=options.model, **{each: getattr(options, each) for each in FIGURES})
+    figures = NodeFigures(model=options.model, **{each: getattr(options, each) for each in NODE})
     refuse_contradictions(figures)
     listed = _listed(figures)
     machine, model = described_machine(figures, listed), described_model(figures)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_type_hints
 
 import typer
 
@@ -17,6 +18,7 @@ LIVE, FIGURES = "Measuring a node", "With --predict"
 class BenchOptions:
     """What the command line asks for."""
 
+    invocation: typer.Context
     url: Annotated[
         str | None, typer.Argument(help="The node to measure: its URL, or a GGUF file to serve meanwhile.")
     ] = None
@@ -118,3 +120,23 @@ class BenchOptions:
         int, typer.Option(help="Context per slot to serve a GGUF file with.", rich_help_panel=LIVE, min=64)
     ] = 4096
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False
+
+    def first_named(self, panel: str) -> str | None:
+        """The first option of that part of the help that the command line names, be it with its default."""
+        named = (each for each in _options_in(panel) if self.is_named(each))
+        return next(named, None)
+
+    def is_named(self, field: str) -> bool:
+        """Whether the command line gives it; a variable of the environment is meant for any command."""
+        source = self.invocation.get_parameter_source(field)
+        return source is not None and source.name == "COMMANDLINE"
+
+
+@cache
+def _options_in(panel: str) -> tuple[str, ...]:
+    hints = get_type_hints(BenchOptions, include_extras=True)
+    return tuple(
+        field
+        for field, hint in hints.items()
+        if any(getattr(said, "rich_help_panel", None) == panel for said in getattr(hint, "__metadata__", ()))
+    )

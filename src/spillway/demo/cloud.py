@@ -12,14 +12,15 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import random
 import re
 import signal
-import sys
 import threading
 import time
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -42,6 +43,7 @@ MESSAGE_TOKENS = 4
 """What each chat message adds to the prompt, as in OpenAI's own counting example."""
 GRAIN_S = 0.004
 """Tokens due within so long of each other go out in one write."""
+STDIN = 0
 _PIECE = re.compile(r" ?[^\W\d_]{1,8}|\d{1,3}|[^\w\s]{1,3}|\s|_")
 
 
@@ -316,9 +318,14 @@ async def _run(cloud: SimulatedCloud, *, until_stdin_closes: bool) -> None:
 
 
 def _watch_stdin(loop: asyncio.AbstractEventLoop, stop: Callable[[], None]) -> None:
-    """A parent that dies closes the pipe, so no simulated cloud outlives its demo."""
-    sys.stdin.buffer.read()
-    loop.call_soon_threadsafe(stop)
+    """A parent that dies closes the pipe, so no simulated cloud outlives its demo.
+
+    Read without ``sys.stdin``, whose lock a thread that still waits would hold when the interpreter ends.
+    """
+    while os.read(STDIN, 4096):
+        pass
+    with suppress(RuntimeError):  # the loop was closed meanwhile: a signal was faster
+        loop.call_soon_threadsafe(stop)
 
 
 def _parsed_messages(given: str) -> list[ShopMessage]:

@@ -97,6 +97,7 @@ class Stage:
             *("--messages", f"unseen_phrasings:{SEED}:{MESSAGES_KNOWN}"),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            start_new_session=True,  # a terminal's Ctrl-C is for the demo alone, which closes stdin
         )
 
         async def end() -> None:

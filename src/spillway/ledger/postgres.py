@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
-from spillway.errors import LedgerError
+from spillway.errors import LedgerError, NoLedger
 from spillway.ledger.database import Insert, RowsRefused, Statement, newer_ledger
 from spillway.ledger.rows import Value
 
@@ -150,7 +150,7 @@ def _place(url: str) -> str:
     try:
         parts = conninfo_to_dict(url)
     except psycopg.ProgrammingError as error:
-        raise LedgerError(UNREADABLE) from error
+        raise NoLedger(UNREADABLE) from error
     return f"{parts.get('dbname') or 'default database'} on {parts.get('host') or 'this machine'}"
 
 

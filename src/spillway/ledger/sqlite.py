@@ -12,7 +12,7 @@ from contextlib import closing, contextmanager
 from itertools import chain
 from pathlib import Path
 
-from spillway.errors import LedgerError
+from spillway.errors import LedgerError, NoLedger
 from spillway.ledger.database import Insert, RowsRefused, Statement, newer_ledger
 from spillway.ledger.rows import Value
 
@@ -198,7 +198,8 @@ class SqliteDatabase:
                 raise RowsRefused(f"the ledger {self.place} refused a row: {error}") from error
             raise LedgerError(f"cannot {doing} the ledger {self.place}: {error}") from error
         except sqlite3.Error as error:
-            raise LedgerError(f"cannot {doing} the ledger {self.place}: {_cause(error)}") from error
+            kind = NoLedger if _primary_code(error) == sqlite3.SQLITE_NOTADB else LedgerError
+            raise kind(f"cannot {doing} the ledger {self.place}: {_cause(error)}") from error
 
 
 class _Checkpoints:
@@ -237,11 +238,11 @@ class _Checkpoints:
 
 def _check_place(path: Path, must_exist: bool) -> None:
     if must_exist and not path.exists():
-        raise LedgerError(f"there is no ledger {path}: name the right one, or let spillway up write it first")
+        raise NoLedger(f"there is no ledger {path}: name the right one, or let spillway up write it first")
     if path.is_dir():
-        raise LedgerError(f"the ledger {path} is a folder: name a file in it")
+        raise NoLedger(f"the ledger {path} is a folder: name a file in it")
     if not path.parent.exists():
-        raise LedgerError(f"cannot open the ledger {path}: there is no folder {path.parent}")
+        raise NoLedger(f"cannot open the ledger {path}: there is no folder {path.parent}")
 
 
 def _identity(path: str) -> tuple[int, int] | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from spillway.errors import LedgerError
+from spillway.errors import NoLedger
 from spillway.ledger.database import Database, Statement
 from spillway.ledger.migrations import STEPS, VERSION_TABLE
 from spillway.ledger.rows import ATTEMPT_COLUMNS, REQUEST_COLUMNS, LedgerRow, Value
@@ -45,9 +45,7 @@ class LedgerStore:
         database = _connect(url, must_exist, patience_s)
         try:
             if must_exist and not database.has_table(VERSION_TABLE):
-                raise LedgerError(
-                    f"{database.place} is no spillway ledger: it holds no table {VERSION_TABLE}"
-                )
+                raise NoLedger(f"{database.place} is no spillway ledger: it holds no table {VERSION_TABLE}")
             database.migrate(STEPS, VERSION_TABLE)
         except BaseException:
             database.close()
@@ -114,7 +112,7 @@ def _connect(url: str, must_exist: bool, patience_s: float) -> Database:
         from spillway.ledger.postgres import PostgresDatabase
 
         return PostgresDatabase(url, patience_s=patience_s)
-    raise LedgerError(f"the ledger URL {_masked(url)!r} is of no kind spillway knows: write {FORMS}")
+    raise NoLedger(f"the ledger URL {_masked(url)!r} is of no kind spillway knows: write {FORMS}")
 
 
 def _masked(url: str) -> str:

@@ -50,6 +50,9 @@ __all__ = [
 UNKNOWN_MEMORY = Assumption("memory", None, "GB", "guess", "unknown, taken as large enough for any request")
 FLOAT_GB_PER_B = 1.6
 """Weights of so many gigabytes per billion parameters or more are taken for 16-bit floats (derived)."""
+FAR_SIZE_RATIO = 0.35
+"""Off a quantisation's usual size by more, it is another one; large embeddings add a third to a small model
+(guess)."""
 MODEL_FIELDS = ("model", "quant", "weights_gb", "params_b", "active_params_b", "kv_bytes_per_token")
 SPEED_FIELDS = (
     *MODEL_FIELDS, "bandwidth_gb_s", "tflops", "memory_gb", "family", "decode_tok_s", "prefill_tok_s",
@@ -274,10 +277,14 @@ def _model_by_figures(figures: NodeFigures, weights_gb: float, quant: Quant | No
 
 def _refuse_another_size(weights_gb: float, params_b: float, quant: Quant | None) -> None:
     """A file of that size cannot be that many parameters at that quantisation."""
-    if quant is not None and _is_quantised(weights_gb, params_b) != (quant != "f16"):
+    if quant is None:
+        return
+    usual_gb = BYTES_PER_PARAM[quant] * params_b
+    is_far = abs(weights_gb / usual_gb - 1) > FAR_SIZE_RATIO
+    if is_far or _is_quantised(weights_gb, params_b) != (quant != "f16"):
         raise ConfigError(
             f"--quant {quant} and --weights-gb {weights_gb:g} contradict each other: {params_b:g} billion "
-            f"parameters at {quant} take about {BYTES_PER_PARAM[quant] * params_b:.3g} GB; leave --quant out"
+            f"parameters at {quant} take about {usual_gb:.3g} GB; leave --quant out"
         )
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 
 from spillway.errors import ConfigError
-from spillway.planner.catalogue import CatalogueMachine, Figure, load_machines
+from spillway.planner.catalogue import DESKTOP, CatalogueMachine, Figure, load_machines
 from spillway.planner.money import HOURS_PER_MONTH
 from spillway.planner.node_figures import (
     NodeFigures,
@@ -59,9 +59,10 @@ def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
     speed = _measured(figures.profile, machine) if figures.profile else _computed(figures, machine, typical)
     slots, slots_said = _slots(figures, speed, typical)
     price_usd, rent_usd_per_hour, bought = _price(figures, machine)
-    idle_w, active_w, drawn = _watts(figures, machine, is_rented=rent_usd_per_hour > 0)
+    is_rented = rent_usd_per_hour > 0
+    idle_w, active_w, drawn = _watts(figures, machine, is_rented=is_rented)
     return NodeChoice(
-        name=speed.name,
+        name=speed.name.replace(DESKTOP, "") if is_rented else speed.name,
         pace=speed.pace,
         slots=slots,
         cache_tokens=speed.cache_tokens,
@@ -175,6 +176,7 @@ def _price(
         rent = figures.rent_usd_per_hour
         return Decimal(0), rent, (figures.said("rent of one node", rent, "USD/hour"),)
     if figures.hardware_usd is not None:
+        _refuse_price_of_rental(figures, machine)
         price = figures.hardware_usd
         return price, Decimal(0), (figures.said("price of one node", price, "USD"),)
     if machine is not None and machine.price_usd is not None:
@@ -187,6 +189,14 @@ def _price(
         "what the node costs is unknown, so nothing can be said about savings: give --hardware-usd or "
         "--rent-usd-per-hour, or name it with --hardware"
     )
+
+
+def _refuse_price_of_rental(figures: NodeFigures, machine: CatalogueMachine | None) -> None:
+    if machine is not None and machine.rent_usd_per_hour is not None:
+        raise ConfigError(
+            f"--hardware-usd has no place beside --hardware {figures.hardware}, which is rented by the hour; "
+            "leave it out, or name the machine that is bought"
+        )
 
 
 def _watts(

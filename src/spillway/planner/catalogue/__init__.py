@@ -15,6 +15,7 @@ from spillway.planner.node_model import FAMILIES, Family, Machine, ModelShape, c
 from spillway.vocabulary import Grade
 
 __all__ = [
+    "DESKTOP",
     "CatalogueMachine",
     "CatalogueModel",
     "Figure",
@@ -29,6 +30,8 @@ Quant = Literal["q4", "q8", "f16"]
 
 BYTES_PER_PARAM: Mapping[Quant, float] = {"q4": 0.606, "q8": 1.063, "f16": 2.0}
 """Gigabytes per billion parameters of the GGUF files in the catalogue (derived)."""
+DESKTOP = ", in a desktop computer"
+"""What the name of a graphics card says of the rest of the machine that its price and its draw are of."""
 BITS: Mapping[Quant, str] = {"q4": "4-bit", "q8": "8-bit", "f16": "16-bit"}
 SAME_SIZE_RATIO = 0.08
 """Weights within this of a known model's are taken for that model."""

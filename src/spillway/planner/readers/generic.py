@@ -79,7 +79,7 @@ def generic_format(names: tuple[str, ...], mapping: Mapping[str, str], source: s
     """
     for our, theirs in mapping.items():
         if our not in WORDS:
-            raise WorkloadError(f"there is no column {our!r} to map to; use {', '.join(WORDS)}")
+            raise WorkloadError(f"there is no field {our!r} to map a column to; use {', '.join(WORDS)}")
         if theirs not in names:
             raise WorkloadError(f"{source} has no column {theirs!r}; it has {', '.join(names[:30])}")
     found = {our: name for our, name in propose(names).items() if name not in mapping.values()} | dict(

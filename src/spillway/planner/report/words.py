@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
+from spillway.planner.catalogue import DESKTOP
 from spillway.planner.plan import FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
 from spillway.planner.plan_inputs import DAY_S, Value, length_of
@@ -274,7 +275,7 @@ def suggestions(plan: Plan) -> Iterator[str]:
 
 def machine_name(line: MachineLine) -> str:
     """The machine without the model on it."""
-    return line.node.name.split(" on ", 1)[-1].removesuffix(", in a desktop computer")
+    return line.node.name.split(" on ", 1)[-1].removesuffix(DESKTOP)
 
 
 def short_machine(name: str) -> str:
