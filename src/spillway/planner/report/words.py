@@ -107,7 +107,12 @@ def paid(count: Number | None) -> str:
         return "but never be paid back"
     if not count:
         return "and cost less from the first month"
-    return f"and, at the likeliest figures, be paid back in {months(count)}"
+    return f"and, at the likeliest figures, be paid back {when(count)}"
+
+
+def when(count: Number | None) -> str:
+    """The same as an answer to when something pays."""
+    return f"in {months(count)}" if count else months(count)
 
 
 def nodes_of(count: int) -> str:
@@ -194,9 +199,7 @@ def _answer(plan: Plan) -> str:
         return f"{_capital(plan.reason or '')}.{chance}"
     life = plan.inputs.life_months
     p10, p50, p90 = (saved / life for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd))
-    saves = f"saves {usd(p50)}" if p50 >= 0 else f"costs {usd(-p50)} more"
-    sign = 1 if p50 >= 0 else -1
-    saves += f" a month over {life} months ({usd(sign * p10)} to {usd(sign * p90)})"
+    saves = f"saves {usd(p50)} a month over {life} months ({usd(p10)} to {usd(p90)})"
     of = f" Middle of {plan.inputs.effort.draws:,} futures; the tables show the likeliest figures."
     if node.rent_usd_per_month:
         return f"It {saves}, rent paid.{of}"
@@ -205,7 +208,7 @@ def _answer(plan: Plan) -> str:
         return f"Nothing has to be paid back, and it {saves}.{of}"
     late = months(band.p90) if band.p90 is not None else "never in one future of ten"
     return (
-        f"{usd(cost)} of hardware is paid back in {months(band.p50)} "
+        f"{usd(cost)} of hardware is paid back {when(band.p50)} "
         f"({short_months(band.p10)} to {late}) and {saves}.{of}"
     )
 
@@ -294,8 +297,7 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
         return
     paid_back = plan.shown.outcome.break_even_months
     if paid_back is not None:
-        when = months(paid_back)
-        yield f"At the likeliest figures {they.lower()} would pay, in {when}; in most futures not."
+        yield f"At the likeliest figures {they.lower()} would pay, {when(paid_back)}; in most futures not."
     said = list(_what_alone(plan, nodes, they))
     yield from said
     if not said and paid_back is None:
