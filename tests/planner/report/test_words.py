@@ -154,6 +154,17 @@ def test_a_price_that_would_pay_is_rounded_down(price: str, said: str) -> None:
     assert f"1 node would pay if one cost at most {said}, not $1,999." in suggestions(plan)
 
 
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [("745678", "770,000"), ("1961171", "2,100,000"), ("999999", "1,100,000"), ("601", "620")],
+)
+def test_traffic_that_would_pay_is_told_to_two_digits_with_room(count: str, said: str) -> None:
+    """Other traffic is other requests, so what is told is at least 3 % more than what was found."""
+    plan = never()
+    found = list(suggestions(replace(plan, would_pay={"requests_per_month": Decimal(count)})))
+    assert f"It would pay from about {said} requests a month, not 600." in found
+
+
 def test_what_pays_at_the_likeliest_figures_alone_names_what_would_do() -> None:
     """Where only the likeliest case pays, what would make most futures pay is said as well."""
     plan = never()

@@ -41,6 +41,8 @@ NEVER = "never"
 AT_ONCE = "at once"
 CLEARLY = Decimal("1.1")
 """How many times as much something has to save to be worth a word."""
+OTHER_TRAFFIC = Decimal("0.03")
+"""More requests are other requests, and what they come to was seen to differ by so much at most."""
 
 SPILL_WORDS = {
     reasons.SLO_TTFT: "first token would be late",
@@ -319,7 +321,13 @@ def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
         yield f"{they} would pay if the cloud charged {least} a request, not {now}."
     now_count = plan.inputs.traffic.requests_per_month
     if (count := would.get("requests_per_month")) is not None and count > now_count:
-        yield f"{they} would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
+        yield f"{they} would pay from about {_enough(count):,f} requests a month, not {now_count:,.0f}."
+
+
+def _enough(count: Decimal) -> Decimal:
+    """A count of requests that holds when it is planned for, to two digits."""
+    rounded = Context(2, ROUND_CEILING).create_decimal(count * (1 + OTHER_TRAFFIC))
+    return rounded.to_integral_value(ROUND_CEILING)
 
 
 def _apart(needed: Decimal, now: Decimal, rounding: str) -> tuple[str, str]:
