@@ -115,12 +115,60 @@ def test_never_says_why(change: dict[str, Decimal], words: str) -> None:
 
 
 def test_what_runs_at_a_loss_is_said_with_the_sign_in_words() -> None:
-    """Nodes that save at first and cost more than they save in the end are said to, without a minus."""
+    """Nodes that save at first and cost more than they save in the end are said to, as means of months."""
     found = evaluate(replace(HONEST, nodes=1, cloud_decline_per_year=D("0.95"), usd_per_hour=D(100)))
     assert found.reason is not None
     assert re.fullmatch(
-        r"over 48 months the node costs \$[\d,]+ more to run than the cloud and loses .*", found.reason
+        r"running the node costs \$109 a month and saves only \$[\d.]+ of cloud, mean over 48 months",
+        found.reason,
     )
+
+
+def rented(usd: str, **changes: Decimal) -> Case:
+    """A node at that rent a month, and nothing to be paid back."""
+    return replace(BASE, hardware_usd=D(0), idle_w=D(0), active_w=D(0), rent_usd_per_month=D(usd), **changes)  # type: ignore[arg-type]
+
+
+def test_what_is_rented_pays_only_when_its_whole_life_saves() -> None:
+    """A first month that saves is not enough where cheaper cloud makes the whole life cost more."""
+    fading = rented("500", cloud_decline_per_year=D("0.3"))
+    found = evaluate(fading)
+    assert found.months[0].saved_usd > 0 > found.saved_usd
+    assert found.break_even_months is None
+    assert found.reason is not None
+    assert re.fullmatch(
+        r"running the node costs \$500 a month and saves only \$\d+ of cloud, mean over 48 months",
+        found.reason,
+    )
+    assert monte_carlo(fading, {}, draws=10).pays_ratio == 0
+    assert evaluate(rented("500")).break_even_months == 0
+
+
+def test_what_is_rented_pays_from_the_month_that_makes_up_for_those_before() -> None:
+    """Rent of 650 against a cloud bill that grows from 600: at first it costs more, and then never again."""
+    found = evaluate(rented("650", growth_per_year=D("0.2")))
+    paid = found.break_even_months
+    assert paid is not None
+    before = int(paid)
+    assert sum(month.saved_usd for month in found.months[:before]) < 0
+    assert sum(month.saved_usd for month in found.months[: before + 1]) >= 0
+    assert found.saved_usd > 0
+
+
+def test_what_saves_nothing_does_not_pay() -> None:
+    """Rent that is just what the cloud asks is no reason to rent, and no figure is put against itself."""
+    found = evaluate(rented("600"))
+    assert found.break_even_months is None
+    assert found.reason == "running the node costs $600.00 a month and saves no more of cloud"
+
+
+def test_savings_that_do_not_cover_the_hardware_are_not_said_to_be_none() -> None:
+    """Growing traffic: the first month runs at a loss, the whole life does not, and the reason says so."""
+    dear = replace(BASE, hardware_usd=D(100_000), growth_per_year=D("0.3"), idle_w=D(3100), active_w=D(3100))
+    found = evaluate(dear)
+    assert found.months[0].saved_usd < 0
+    assert found.reason is not None
+    assert re.fullmatch(r"over 48 months the node saves \$[\d,]+ and loses \$100,000 in value", found.reason)
 
 
 def test_band_is_ordered_and_repeatable() -> None:
@@ -176,6 +224,14 @@ def test_cheapest_fleet_wins() -> None:
     assert cheapest(outcomes).case.nodes == 3
     assert outcomes[0].total_usd_per_month == 600
     assert outcomes[0].reason == "without a node there is nothing to pay back"
+
+
+@given(st.integers(1, 2000), st.integers(-50, 100), st.integers(0, 90))
+def test_what_is_rented_breaks_even_when_it_saves(rent: int, growth: int, decline: int) -> None:
+    """At any rent, growth and decline: the month, the money and the reason agree."""
+    changes = {"growth_per_year": D(growth) / 100, "cloud_decline_per_year": D(decline) / 100}
+    found = evaluate(rented(str(rent), **changes))
+    assert (found.break_even_months is not None) == (found.saved_usd > 0) == (found.reason is None)
 
 
 @given(st.integers(0, 8), st.integers(1, 5_000_000), st.integers(0, 90))

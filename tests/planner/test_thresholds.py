@@ -73,6 +73,22 @@ def test_each_threshold_turns_the_verdict(field: str) -> None:
     assert not pays(replace(case, **{field: short}))  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("field", ["cloud_usd_per_request", "requests_per_month"])
+def test_what_is_rented_turns_with_the_money_too(field: str) -> None:
+    """A rented node that saves at first only is not told to pay; beyond a threshold it saves."""
+    case = replace(CASE, hardware_usd=D(0), rent_usd_per_month=D(550))
+    now = band(draw_outcomes(case, SPREADS, draws=50))
+    assert now.p50 is None
+    assert now.saved_p50_usd < 0
+    value = needed(case)[field]
+    assert value is not None
+    assert value > getattr(case, field)
+    beyond = replace(case, **{field: value * D("1.005")})  # type: ignore[arg-type]
+    assert pays(beyond)
+    assert band(draw_outcomes(beyond, SPREADS, draws=50)).saved_p50_usd > 0
+    assert not pays(replace(case, **{field: value * D("0.995")}))  # type: ignore[arg-type]
+
+
 def test_thresholds_are_stricter_than_the_likeliest_case_where_the_futures_are_worse() -> None:
     """What would do at the likeliest figures does not where most futures are worse."""
     case = replace(CASE, usd_per_hour=D(60))

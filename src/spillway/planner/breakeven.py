@@ -2,7 +2,8 @@
 
 Each month the cloud would have cost the whole traffic; with nodes there remain what they cannot take, what
 they answered badly, their energy and somebody's time. The fleet is paid when what was saved covers what it
-loses in value. Money is decimal throughout; only the draws of the Monte Carlo start as floats.
+loses in value, and stays covered to the end of its life. Money is decimal throughout; only the draws of the
+Monte Carlo start as floats.
 """
 
 from __future__ import annotations
@@ -135,7 +136,7 @@ class Outcome:
     months: tuple[Month, ...]
     """The hardware's life."""
     break_even_months: Decimal | None
-    """When savings cover the loss in value; ``None`` for never within the hardware's life."""
+    """From when savings cover the loss in value to the end; ``None`` where the whole life saves nothing."""
     reason: str | None
     """Why never; ``None`` when it pays."""
 
@@ -200,31 +201,46 @@ def _month(case: Case, requests: Decimal, price_usd: Decimal, local_first: Decim
 
 
 def _paid_month(months: Sequence[Month], lost_usd: Decimal) -> Decimal | None:
-    """Months, with a fraction, until the savings have covered the loss; ``None`` when they never do."""
-    left_usd = lost_usd
+    """Months, with a fraction, from which the savings cover the loss for good; ``None`` when they never do.
+
+    What is rented has no loss to cover and may save at first only, so being covered once is not enough.
+    """
+    paid, left_usd = ZERO, lost_usd
     for number, month in enumerate(months):
-        if month.saved_usd >= left_usd:
-            return number + (left_usd / month.saved_usd if month.saved_usd > 0 else ZERO)
+        if 0 < left_usd <= month.saved_usd:
+            paid = number + left_usd / month.saved_usd
         left_usd -= month.saved_usd
-    return None
+    return paid if left_usd < 0 else None
 
 
 def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
     if case.nodes == 0:
         return "without a node there is nothing to pay back"
-    first = months[0]
     they = "the node" if case.nodes == 1 else "the nodes"
-    if first.saved_usd <= 0:
-        avoided_usd = first.all_cloud_usd - first.cloud_usd
-        saves = f"saves only {_usd(avoided_usd)}" if avoided_usd > 0 else "saves nothing"
-        saves += " of cloud"
-        return f"running {they} costs {_usd(first.running_usd)} a month and {saves}"
     saved_usd = sum((month.saved_usd for month in months), ZERO)
+    if saved_usd <= 0:
+        return f"running {they} {_runs_at_a_loss(months)}"
     life = "1 month" if case.life_months == 1 else f"{case.life_months} months"
-    save, lose, cost = ("saves", "loses", "costs") if case.nodes == 1 else ("save", "lose", "cost")
-    saves = f"{save} {_usd(saved_usd)}" if saved_usd >= 0 else f"{cost} {_usd(-saved_usd)} more to run"
-    than = "" if saved_usd >= 0 else " than the cloud"
-    return f"over {life} {they} {saves}{than} and {lose} {_usd(lost_usd)} in value"
+    save, lose = ("saves", "loses") if case.nodes == 1 else ("save", "lose")
+    return f"over {life} {they} {save} {_usd(saved_usd)} and {lose} {_usd(lost_usd)} in value"
+
+
+def _runs_at_a_loss(months: Sequence[Month]) -> str:
+    """What running costs and what it saves, as means where months differ; never the same figure twice."""
+    spent_usd = sum((month.running_usd for month in months), ZERO) / len(months)
+    avoided_usd = sum((month.all_cloud_usd - month.cloud_usd for month in months), ZERO) / len(months)
+    spent, avoided = _usd(spent_usd), _usd(avoided_usd)
+    if spent == avoided:
+        spent, avoided = f"${spent_usd:,.2f}", f"${avoided_usd:,.2f}"
+    if avoided_usd <= 0:
+        saves = "saves nothing of cloud"
+    elif spent == avoided:
+        saves = "saves no more of cloud"
+    else:
+        saves = f"saves only {avoided} of cloud"
+    differ = any(month.saved_usd != months[0].saved_usd for month in months)
+    mean = f", mean over {len(months)} months" if differ else ""
+    return f"costs {spent} a month and {saves}{mean}"
 
 
 def _usd(amount: Decimal) -> str:

@@ -269,9 +269,7 @@ def _why_never(line: FleetLine, found: Band) -> str:
         return f"no fleet keeps the objective: with {nodes} {in_time} of requests are in time"
     if line.outcome.reason is not None:
         return f"with {nodes}, {line.outcome.reason}"
-    if line.outcome.saved_usd > 0:
-        return f"{nodes} would pay in too few of the futures considered"
-    return f"{nodes} would be paid off but cost more than the cloud over the whole life"
+    return f"{nodes} would pay in too few of the futures considered"
 
 
 def _nodes_for_all(fleets: Sequence[FleetLine], ceiling: Ceiling) -> int | None:

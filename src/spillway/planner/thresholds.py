@@ -1,7 +1,7 @@
 """What one figure alone would have to be for a fleet to pay, by the futures that the verdict rests on.
 
-A fleet pays when it is paid back in the middle future and, at the likeliest figures, costs less than the
-cloud over its whole life. Prices follow from the futures' own months; traffic is searched, as shares bend
+A fleet pays when it costs less than the cloud over its whole life in the middle future and at the likeliest
+figures. Prices follow from the futures' own months; traffic is searched, as shares bend
 over load.
 """
 
@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_UP, Context, Decimal
-from itertools import accumulate
 
 from spillway.planner.breakeven import Case, Outcome, evaluate
 
@@ -42,19 +41,15 @@ def what_would_pay(likeliest: Outcome, futures: Sequence[Outcome]) -> dict[str, 
 def _highest_price(likeliest: Outcome, futures: Sequence[Outcome]) -> Decimal | None:
     if likeliest.case.rent_usd_per_month:
         return None
-    paid = sorted((_price_paid(future, max(_saved(future))) for future in futures), reverse=True)
-    highest = min(paid[len(futures) // 2], _price_paid(likeliest, _saved(likeliest)[-1]))
+    paid = sorted((_price_paid(future) for future in futures), reverse=True)
+    highest = min(paid[len(futures) // 2], _price_paid(likeliest))
     return highest.quantize(CENT, ROUND_DOWN) if highest >= CENT else None
 
 
-def _price_paid(outcome: Outcome, saved_usd: Decimal) -> Decimal:
-    """Price of a node whose loss in value such savings cover."""
+def _price_paid(outcome: Outcome) -> Decimal:
+    """Price of a node whose loss in value the savings of its whole life cover."""
+    saved_usd = sum((month.saved_usd for month in outcome.months), ZERO)
     return saved_usd / (outcome.case.nodes * (1 - outcome.case.residual_ratio))
-
-
-def _saved(outcome: Outcome) -> list[Decimal]:
-    """Savings by the end of each month, before the hardware."""
-    return list(accumulate(month.saved_usd for month in outcome.months))
 
 
 def _least_charge(likeliest: Outcome, futures: Sequence[Outcome]) -> Decimal | None:
@@ -62,20 +57,16 @@ def _least_charge(likeliest: Outcome, futures: Sequence[Outcome]) -> Decimal | N
     now = likeliest.case.cloud_usd_per_request
     if now <= 0:
         return None
-    charges = sorted(min(_factors(future)) for future in futures)
-    factor = max(charges[len(futures) // 2], _factors(likeliest)[-1])
+    factors = sorted(_factor(future) for future in futures)
+    factor = max(factors[len(futures) // 2], _factor(likeliest))
     return SHORT.create_decimal(factor * now) if factor <= MOST else None
 
 
-def _factors(outcome: Outcome) -> list[Decimal]:
-    """By how much the cloud's prices would have to rise for the fleet to be paid by each month's end."""
-    avoided = accumulate(month.all_cloud_usd - month.cloud_usd for month in outcome.months)
-    running = accumulate(month.running_usd for month in outcome.months)
-    lost_usd = outcome.lost_value_usd
-    return [
-        (lost_usd + spent) / less if less > 0 else Decimal("Infinity")
-        for less, spent in zip(avoided, running, strict=True)
-    ]
+def _factor(outcome: Outcome) -> Decimal:
+    """By how much the cloud's prices would have to rise for the fleet to cost no more over its whole life."""
+    avoided_usd = sum((month.all_cloud_usd - month.cloud_usd for month in outcome.months), ZERO)
+    running_usd = sum((month.running_usd for month in outcome.months), ZERO)
+    return (outcome.lost_value_usd + running_usd) / avoided_usd if avoided_usd > 0 else Decimal("Infinity")
 
 
 def _least_traffic(likeliest: Outcome, futures: Sequence[Outcome]) -> Decimal | None:
@@ -92,7 +83,7 @@ def _least_traffic(likeliest: Outcome, futures: Sequence[Outcome]) -> Decimal | 
         if not low < middle < high * STEP:
             continue
         paying, losing = _parted(unsure, middle)
-        if sure + len(paying) >= wanted and _is_cheaper(likeliest.case, middle):
+        if sure + len(paying) >= wanted and _pays(likeliest.case, middle):
             high, unsure = middle, paying
         elif middle >= high:
             return None
@@ -113,20 +104,16 @@ def _parted(cases: Sequence[Case], requests: Decimal) -> tuple[list[Case], list[
 def _least_of_one(case: Case) -> Decimal | None:
     """The same for the likeliest figures alone."""
     low, high = case.requests_per_month, case.requests_per_month * MOST
-    if not _is_cheaper(case, high):
+    if not _pays(case, high):
         return None
     while high / low > STEP:
         middle = (low * high).sqrt()
-        low, high = (low, middle) if _is_cheaper(case, middle) else (middle, high)
+        low, high = (low, middle) if _pays(case, middle) else (middle, high)
     return high
 
 
 def _pays(case: Case, requests: Decimal) -> bool:
     return evaluate(_with_traffic(case, requests)).break_even_months is not None
-
-
-def _is_cheaper(case: Case, requests: Decimal) -> bool:
-    return evaluate(_with_traffic(case, requests)).saved_usd > 0
 
 
 def _with_traffic(case: Case, requests: Decimal) -> Case:

@@ -42,6 +42,8 @@ NEVER = "never"
 AT_ONCE = "at once"
 CLEARLY = Decimal("1.1")
 """How many times as much something has to save to be worth a word."""
+OTHER_TRAFFIC = Decimal("0.03")
+"""More requests are other requests, and what they come to was seen to differ by so much at most."""
 
 SPILL_WORDS = {
     reasons.SLO_TTFT: "first token would be late",
@@ -108,7 +110,12 @@ def paid(count: Number | None) -> str:
         return "but never be paid back"
     if not count:
         return "and cost less from the first month"
-    return f"and, at the likeliest figures, be paid back in {months(count)}"
+    return f"and, at the likeliest figures, be paid back {when(count)}"
+
+
+def when(count: Number | None) -> str:
+    """The same as an answer to when something pays."""
+    return f"in {months(count)}" if count else months(count)
 
 
 def nodes_of(count: int) -> str:
@@ -195,9 +202,7 @@ def _answer(plan: Plan) -> str:
         return f"{_capital(plan.reason or '')}.{chance}"
     life = plan.inputs.life_months
     p10, p50, p90 = (saved / life for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd))
-    saves = f"saves {usd(p50)}" if p50 >= 0 else f"costs {usd(-p50)} more"
-    sign = 1 if p50 >= 0 else -1
-    saves += f" a month over {life} months ({usd(sign * p10)} to {usd(sign * p90)})"
+    saves = f"saves {usd(p50)} a month over {life} months ({usd(p10)} to {usd(p90)})"
     of = f" Middle of {plan.inputs.effort.draws:,} futures; the tables show the likeliest figures."
     if node.rent_usd_per_month:
         return f"It {saves}, rent paid.{of}"
@@ -206,7 +211,7 @@ def _answer(plan: Plan) -> str:
         return f"Nothing has to be paid back, and it {saves}.{of}"
     late = months(band.p90) if band.p90 is not None else "never in one future of ten"
     return (
-        f"{usd(cost)} of hardware is paid back in {months(band.p50)} "
+        f"{usd(cost)} of hardware is paid back {when(band.p50)} "
         f"({short_months(band.p10)} to {late}) and {saves}.{of}"
     )
 
@@ -295,8 +300,7 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
         return
     paid_back = plan.shown.outcome.break_even_months
     if paid_back is not None:
-        when = months(paid_back)
-        yield f"At the likeliest figures {they.lower()} would pay, in {when}; in most futures not."
+        yield f"At the likeliest figures {they.lower()} would pay, {when(paid_back)}; in most futures not."
     said = list(_what_alone(plan, nodes, they))
     yield from said
     if not said and paid_back is None:
@@ -318,7 +322,13 @@ def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
         yield f"{they} would pay if the cloud charged {least} a request, not {now}."
     now_count = plan.inputs.traffic.requests_per_month
     if (count := would.get("requests_per_month")) is not None and count > now_count:
-        yield f"{they} would pay from {count:,.0f} requests a month, not {now_count:,.0f}."
+        yield f"{they} would pay from about {_enough(count):,f} requests a month, not {now_count:,.0f}."
+
+
+def _enough(count: Decimal) -> Decimal:
+    """A count of requests that holds when it is planned for, to two digits."""
+    rounded = Context(2, ROUND_CEILING).create_decimal(count * (1 + OTHER_TRAFFIC))
+    return rounded.to_integral_value(ROUND_CEILING)
 
 
 def _apart(needed: Decimal, now: Decimal, rounding: str) -> tuple[str, str]:
