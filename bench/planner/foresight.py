@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.planner.traces import CASES, Case
+from bench.planner.traces import Case, cases_named
 from spillway.planner.routed import UNLIMITED, Routed
 from spillway.planner.simulator import CloudModel, simulate
 from spillway.planner.workload import Floats, Workload
@@ -75,9 +75,10 @@ def main() -> int:
     parser.add_argument("--data", type=Path, required=True, help="folder with the traces")
     parser.add_argument("--trace", default="", help="only traces with this in their name")
     options = parser.parse_args()
-    cases = [case for case in CASES if options.trace.lower() in case.name.lower()]
-    if not cases:
-        parser.error(f"--trace: none is called {options.trace!r}")
+    try:
+        cases = cases_named(options.trace)
+    except ValueError as fault:
+        parser.error(f"--trace: {fault}")
     print(f"| trace | nodes | load | ours | {' | '.join(f'{share:.0%}' for share in SHARES)} |")
     print(f"| --- {'| ---: ' * (3 + len(SHARES))}|")
     for case in cases:

@@ -23,7 +23,7 @@ from spillway.planner.runs import Arrivals, Fleet
 from spillway.planner.workload import Workload
 from spillway.vocabulary import Objective
 
-__all__ = ["CASES", "Case"]
+__all__ = ["CASES", "Case", "cases_named"]
 
 CHARS_PER_TOKEN = 4
 """Where a trace holds texts instead of counts (guess)."""
@@ -238,3 +238,11 @@ CASES = (
     Case("Claude Code sessions", _claude_code, "rental-a100-80", "gpt-oss-20b", 4, AGENT),
 )  # fmt: skip
 """Traces, and for each a machine and a model that an owner might try them on."""
+
+
+def cases_named(part: str) -> list[Case]:
+    """Those with that text in their name; ``ValueError`` names all when there is none."""
+    found = [case for case in CASES if part.lower() in case.name.lower()]
+    if not found:
+        raise ValueError(f"no trace is called {part!r}; there are {', '.join(case.name for case in CASES)}")
+    return found

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.planner.traces import CASES, Case
+from bench.planner.traces import Case, cases_named
 from spillway.planner import compiled
 from spillway.planner.policies import AllLocal, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import UNLIMITED, Routed
@@ -117,10 +117,10 @@ def main() -> int:
     parser.add_argument("--loads", default=",".join(f"{load:g}" for load in LOADS))
     options = parser.parse_args()
     loads = [float(load) for load in options.loads.split(",")]
-    cases = [case for case in CASES if options.trace.lower() in case.name.lower()]
-    if not cases:
-        names = ", ".join(case.name for case in CASES)
-        parser.error(f"--trace: none is called {options.trace!r}; there are {names}")
+    try:
+        cases = cases_named(options.trace)
+    except ValueError as fault:
+        parser.error(f"--trace: {fault}")
     rows = (compare(case, options.data, nodes, load) for case in cases for nodes in NODES for load in loads)
     for line in table(rows):
         print(line, flush=True)
