@@ -273,11 +273,7 @@ class _RowReader(Cells):
         except ValueError as fault:
             self.reject(fault, self.place(record, line))
             return None
-        name = request_id(record, self.format.ids)
-        # An id that a test or a proxy gives to all is no repeat; exports differ in fractions of a second.
-        same = f"{self.format.name}\0{name}\0{int(time_s)}\0{fresh}\0{out}"
-        if name is not None and not self._seen.add(same):
-            self._repeated += 1
+        if self._is_repeated(record, time_s, fresh, out):
             return None
         if (time_s > FIRST_DATE_S) is not self._is_dated:
             self._set_clock(line, time_s > FIRST_DATE_S)
@@ -286,6 +282,17 @@ class _RowReader(Cells):
         self._last_s = max(self._last_s, time_s)
         self.add_cost(amount)
         return time_s, fresh, out, cached, self.model(record)
+
+    def _is_repeated(self, record: Record, time_s: float, fresh: int, out: int) -> bool:
+        """Whether the request was read before, in this file or another of the workload; it is counted.
+
+        An id that a test or a proxy gives to all is no repeat; exports differ in fractions of a second.
+        """
+        name = request_id(record, self.format.ids)
+        if name is None or self._seen.add(f"{self.format.name}\0{name}\0{int(time_s)}\0{fresh}\0{out}"):
+            return False
+        self._repeated += 1
+        return True
 
     def finish(self) -> None:
         """Complete the report."""
@@ -373,4 +380,4 @@ class _TotalReader(Cells):
     def _is_idle(self, record: Record) -> bool:
         """Whether it is one of OpenAI's days without use, which have a start and an end and nothing else."""
         counts = (self.cell(record, our) for our in ("requests", "input_tokens", "output_tokens", "model"))
-        return self.format.name == "openai-usage-api" and all(cell in (None, "") for cell in counts)
+        return self.format.name == "openai-usage-api" and all(cell is None for cell in counts)

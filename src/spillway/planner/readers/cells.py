@@ -45,8 +45,6 @@ class Cells:
         self._paths = {our: [(n, *_path(n)) for n in names] for our, names in self.columns.items()}
         self._given: set[str] = set()
         self._has_all_costs = "cost" in self.columns
-        self.last_period: tuple[float, bool] = (0.0, False)
-        """When the latest period ended, and whether its page says that more follow."""
         self._currency = next(filter(None, map(currency_named, self.columns.get("cost", ()))), "usd")
         self._others: dict[str, dict[str, int]] = {}
         self._are_all_calls = not self.format.only and not self.format.has
@@ -107,7 +105,8 @@ class Cells:
             raise ValueError("a period that ends before it starts")
         if length_s > LONGEST_PERIOD_S:
             raise ValueError("a period of more than ten years")
-        self.last_period = max(self.last_period, (start_s + length_s, bool(record.get("has_more"))))
+        period = start_s + length_s, bool(record.get("has_more"))
+        self.report.last_period = max(self.report.last_period, period)
         return start_s, length_s
 
     def cached(self, record: Record, input_tokens: int) -> int:
@@ -155,7 +154,6 @@ class Cells:
             if given:
                 self.report.columns[our] = " or ".join(given)
         self.report.zones |= self.times.zones
-        self.report.last_period = self.last_period
         if self._has_all_costs and self.report.rows:
             self.report.cost_usd = self._cost_usd
         for what, counts in self._others.items():
