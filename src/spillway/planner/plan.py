@@ -38,7 +38,7 @@ from spillway.planner.routed import USUAL
 from spillway.planner.thresholds import what_would_pay
 from spillway.routing import Policy as RoutingPolicy
 
-__all__ = ["FleetLine", "Plan", "PolicyLine", "make_plan"]
+__all__ = ["CLEARLY", "FleetLine", "Plan", "PolicyLine", "make_plan"]
 
 COMPILED_FROM = 2000
 """Requests per run from which a plan's thirty runs are worth loading machine code for."""
@@ -48,7 +48,7 @@ ENOUGH_SHARE = 0.95
 
 ZERO = Decimal(0)
 CLEARLY = Decimal("1.1")
-"""How many times as much another machine has to save to be worth a word."""
+"""How many times as much something else has to save to be worth a word."""
 
 Progress = Callable[[int, int], None]
 
@@ -234,7 +234,8 @@ def _finish(
     found = band(futures)
     assumptions = _assumptions(inputs, share)
     pays = found.p50 is not None and _cheapest(inputs, fleets) > 0
-    machines = side.machines(next(each for each in fleets if each.nodes == 1))
+    one = next(each for each in fleets if each.nodes == 1)
+    machines = side.machines(one.ran, one.outcome)
     more_usd = CLEARLY * line.outcome.saved_usd if pays else ZERO
     thriftier = [each for each in machines if each.outcome.saved_usd > more_usd]
     return Plan(

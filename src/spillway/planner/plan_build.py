@@ -27,7 +27,7 @@ from spillway.planner.plan_inputs import (
     PlanInputs,
     Traffic,
 )
-from spillway.planner.plan_node import DEFAULT_HARDWARE, Typical, choose_node
+from spillway.planner.plan_node import Typical, choose_node
 from spillway.planner.plan_traffic import from_numbers, from_usage
 from spillway.planner.presets import ARTICLE_NODE, PRESETS, article_cloud, article_traffic
 from spillway.planner.readers.costs import Bill
@@ -89,8 +89,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
     cloud, warnings = _cloud(asked, traffic)
     costs = with_given(ARTICLE_COSTS if is_article else USUAL_COSTS, asked.costs)
     life_months = asked.life_months or USUAL_LIFE_MONTHS
-    machine = _machine_of(figures)
-    machines = _machines(figures, typical)
+    machine, machines = node.machine_key, _machines(figures, typical)
     return PlanInputs(
         traffic=traffic,
         node=node,
@@ -110,7 +109,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         machines={**machines, machine: node} if machine in machines else machines,
         machine=machine if machine in machines else None,
         assumptions=_assumptions(asked),
-        warnings=(*asked.notes, *_unnamed(figures, node, machine), *warnings),
+        warnings=(*asked.notes, *_unnamed(figures, node), *warnings),
     )
 
 
@@ -208,20 +207,11 @@ def _difference(traffic: Traffic, cloud: CloudChoice) -> list[str]:
     ]
 
 
-def _machine_of(figures: NodeFigures) -> str | None:
-    """Key of the machine that the node is, ``None`` where figures or a profile stand in for it."""
-    stated = (figures.bandwidth_gb_s, figures.tflops, figures.decode_tok_s, figures.profile)
-    if figures.hardware is None and any(each is not None for each in stated):
-        return None
-    return figures.hardware or DEFAULT_HARDWARE
-
-
-def _unnamed(figures: NodeFigures, node: NodeChoice, machine: str | None) -> list[str]:
+def _unnamed(figures: NodeFigures, node: NodeChoice) -> list[str]:
     """That nobody chose the machine."""
-    if machine is None or figures.hardware is not None:
+    if node.machine_key is None or figures.hardware is not None:
         return []
-    name = node.name.split(" on ", 1)[-1]
-    return [f"nobody named a machine: planned with {name}; --hardware names another"]
+    return [f"nobody named a machine: planned with {node.machine_name}; --hardware names another"]
 
 
 def _machines(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:

@@ -120,6 +120,7 @@ class NodeChoice:
     """One kind of node: how fast, how much at once, what it costs to have and to run."""
 
     name: str
+    """Model and machine, for people."""
     pace: Pace
     slots: int
     cache_tokens: float
@@ -131,6 +132,10 @@ class NodeChoice:
     error_ratio: float = 0.0
     """How far its times may be off, as a share."""
     assumptions: tuple[Assumption, ...] = ()
+    machine_key: str | None = None
+    """Of the catalogue's machine; ``None`` where figures or a profile stand in for it."""
+    machine_name: str = ""
+    """The machine alone, for people; empty without one of the catalogue."""
 
     @property
     def fleet(self) -> Fleet:

@@ -50,6 +50,7 @@ class _Speed:
     memory_slots: int | None
     error_ratio: float
     assumptions: tuple[Assumption, ...]
+    machine_name: str = ""
 
 
 def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
@@ -61,8 +62,9 @@ def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
     price_usd, rent_usd_per_hour, bought = _price(figures, machine)
     is_rented = rent_usd_per_hour > 0
     idle_w, active_w, drawn = _watts(figures, machine, is_rented=is_rented)
+    omitted = DESKTOP if is_rented else ""
     return NodeChoice(
-        name=speed.name.replace(DESKTOP, "") if is_rented else speed.name,
+        name=speed.name.replace(omitted, ""),
         pace=speed.pace,
         slots=slots,
         cache_tokens=speed.cache_tokens,
@@ -72,6 +74,8 @@ def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
         rent_usd_per_month=rent_usd_per_hour * HOURS_PER_MONTH,
         error_ratio=speed.error_ratio,
         assumptions=(*speed.assumptions, slots_said, *bought, *drawn),
+        machine_key=machine.key if machine is not None and speed.machine_name else None,
+        machine_name=speed.machine_name.replace(omitted, ""),
     )
 
 
@@ -132,22 +136,21 @@ def _computed(figures: NodeFigures, listed: CatalogueMachine | None, typical: Ty
     elif figures.prefill_tok_s is not None:
         raise ConfigError("--prefill-tok-s needs --decode-tok-s beside it")
     cache_tokens = node.cache_tokens()
+    # What writes at a stated speed is no particular machine unless it was named.
+    is_named = listed is not None and (figures.hardware is not None or figures.decode_tok_s is None)
     return _Speed(
         pace=node,
-        name=_name(figures, listed, model.name, machine.name),
+        name=f"{model.name} on {machine.name}" if is_named else _unnamed(figures, listed, model.name),
         cache_tokens=math.inf if cache_tokens is None else cache_tokens,
         memory_slots=node.slots(typical.input_tokens + typical.output_tokens, MOST_SLOTS),
         error_ratio=max(fit.decode_error_ratio, fit.prefill_error_ratio),
         assumptions=(*machine.assumptions, *model.assumptions, *stated, *_speeds(node, "derived", source)),
+        machine_name=machine.name if is_named else "",
     )
 
 
-def _name(figures: NodeFigures, listed: CatalogueMachine | None, model: str, machine: str) -> str:
-    if listed is None:
-        return model
-    if figures.hardware is None and figures.decode_tok_s is not None:
-        return f"{model} at {figures.decode_tok_s:g} tok/s"
-    return f"{model} on {machine}"
+def _unnamed(figures: NodeFigures, listed: CatalogueMachine | None, model: str) -> str:
+    return model if listed is None else f"{model} at {figures.decode_tok_s:g} tok/s"
 
 
 def _slots(figures: NodeFigures, speed: _Speed, typical: Typical) -> tuple[int, Assumption]:

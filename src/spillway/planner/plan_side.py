@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Protocol
 
 from spillway.planner.breakeven import Case, Outcome, Spread, evaluate, monte_carlo
 from spillway.planner.plan_inputs import NodeChoice, PlanInputs
@@ -13,7 +12,7 @@ from spillway.planner.plan_money import Answers, make_case, on_one_scale, share_
 from spillway.planner.plan_runs import CLAIRVOYANT, OURS, POLICIES, Ran, Run, usd_per_request
 from spillway.vocabulary import Objective
 
-__all__ = ["MachineLine", "Patient", "PolicyLine", "Priced", "Side", "growth_loads", "loads_of", "side_runs"]
+__all__ = ["MachineLine", "Patient", "PolicyLine", "Side", "growth_loads", "loads_of", "side_runs"]
 
 PATIENCE = 2.5
 """How much longer an objective is tried when looking for what would change the verdict."""
@@ -39,20 +38,6 @@ class MachineLine:
     node: NodeChoice
     ran: Ran
     outcome: Outcome
-
-
-class Priced(Protocol):
-    """What was simulated, and what it comes to in money."""
-
-    @property
-    def ran(self) -> Ran:
-        """At today's load."""
-        ...
-
-    @property
-    def outcome(self) -> Outcome:
-        """Over the hardware's life."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -160,16 +145,16 @@ class Side:
             found.append(PolicyLine(name, ran, regret))
         return tuple(found)
 
-    def machines(self, one: Priced) -> tuple[MachineLine, ...]:
+    def machines(self, own: Ran, own_outcome: Outcome) -> tuple[MachineLine, ...]:
         """One of each machine, the one that saves most over its life first.
 
-        ``one`` is one of the plan's own nodes, from the longer run of the fleets: it is told as they tell it.
+        ``own`` is the longer run of one of the plan's own nodes: it is told as the fleets tell it.
         """
         price_usd = usd_per_request(self.inputs)
         found = []
         for key, node in self.inputs.machines.items():
             if key == self.inputs.machine:
-                found.append(MachineLine(key, node, one.ran, one.outcome))
+                found.append(MachineLine(key, node, own, own_outcome))
                 continue
             runs = self._at_loads(nodes=1, machine=key)
             case = make_case(self.inputs, 1, runs, price_usd, Answers())

@@ -1,8 +1,7 @@
 """What one figure alone would have to be for a fleet to pay, by the futures that the verdict rests on.
 
 A fleet pays when it costs less than the cloud over its whole life in the middle future and at the likeliest
-figures. Prices follow from the futures' own months; traffic is searched, as shares bend
-over load.
+figures. Prices follow from the futures' own months; traffic is searched, as shares bend over load.
 """
 
 from __future__ import annotations

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
 from spillway.planner.catalogue import DESKTOP
-from spillway.planner.plan import FleetLine, Plan
+from spillway.planner.plan import CLEARLY, FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
-from spillway.planner.plan_inputs import DAY_S, Value, length_of
+from spillway.planner.plan_inputs import DAY_S, NodeChoice, Value, length_of
 from spillway.planner.plan_runs import CLAIRVOYANT
 from spillway.planner.plan_side import MachineLine, PolicyLine
 from spillway.routing import reasons
@@ -40,8 +40,6 @@ __all__ = [
 Number = Decimal | float | int
 NEVER = "never"
 AT_ONCE = "at once"
-CLEARLY = Decimal("1.1")
-"""How many times as much something has to save to be worth a word."""
 OTHER_TRAFFIC = Decimal("0.03")
 """More requests are other requests, and what they come to was seen to differ by so much at most."""
 
@@ -174,10 +172,8 @@ def verdict(plan: Plan) -> str:
     node = plan.inputs.node
     action = "rent" if node.rent_usd_per_month else "buy"
     if not plan.is_worth_it:
-        named = (
-            f" {short_machine(node.name).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
-        )
-        other = "" if plan.better is None else f", but {short_machine(plan.better.node.name)} does"
+        named = f" {short_machine(node).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
+        other = "" if plan.better is None else f", but {short_machine(plan.better.node)} does"
         return f"Do not {action}{named}: it never pays{other}"
     return f"{_capital(action)} {nodes_of(plan.recommended_nodes)}: it pays"
 
@@ -280,12 +276,12 @@ def suggestions(plan: Plan) -> Iterator[str]:
 
 def machine_name(line: MachineLine) -> str:
     """The machine without the model on it."""
-    return line.node.name.split(" on ", 1)[-1].removesuffix(DESKTOP)
+    return line.node.machine_name.removesuffix(DESKTOP)
 
 
-def short_machine(name: str) -> str:
-    """The machine without its model, its memory and its cores."""
-    return name.split(" on ", 1)[-1].partition(",")[0]
+def short_machine(node: NodeChoice) -> str:
+    """The machine without its memory and its cores."""
+    return node.machine_name.partition(",")[0]
 
 
 def _what_would_pay(plan: Plan) -> Iterator[str]:
