@@ -12,6 +12,7 @@ from spillway.planner.money import HOURS_PER_MONTH
 from spillway.planner.plan_inputs import Assumption, Traffic, length_of
 from spillway.planner.readers import read_workload
 from spillway.planner.readers.costs import Bill
+from spillway.planner.readers.values import MOST_TOKENS_PER_REQUEST
 from spillway.planner.workload import Workload
 
 __all__ = ["from_numbers", "from_usage"]
@@ -22,8 +23,6 @@ WEEK_S = 7 * 86_400.0
 """A shorter stretch does not hold every kind of hour of a month."""
 USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 1000, 250
 """Lengths where nobody states any (guess: a question with some context, an answer of a few paragraphs)."""
-MOST_TOKENS = 2_000_000
-"""No model of the price catalogue takes more at once."""
 MOST_REQUESTS = 100_000_000
 """A month of more takes many gigabytes to hold."""
 LEAST_REQUESTS = 10
@@ -133,10 +132,10 @@ def _refuse_too_many(requests_per_month: int, input_tokens: float, output_tokens
             "plan for an equal part of it"
         )
     for side, does, tokens in (("input", "reads", input_tokens), ("output", "writes", output_tokens)):
-        if not tokens <= MOST_TOKENS:
+        if not tokens <= MOST_TOKENS_PER_REQUEST:
             raise WorkloadError(
-                f"--{side}-tokens {tokens:,.12g}: no model {does} more than {MOST_TOKENS:,} tokens a "
-                "request; give the mean of one request"
+                f"--{side}-tokens {tokens:,.12g}: no model {does} more than "
+                f"{MOST_TOKENS_PER_REQUEST:,} tokens a request; give the mean of one request"
             )
 
 
