@@ -170,6 +170,11 @@ class ModelFacts(Struct, frozen=True):
 class Pace(Protocol):
     """How long a node takes, as a profile, a physical estimate or its own traffic tells."""
 
+    @property
+    def reading_base_s(self) -> float:
+        """Seconds of a reading whatever its length: prompts that are read together take it once."""
+        ...
+
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
         ...

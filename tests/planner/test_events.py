@@ -27,6 +27,7 @@ class Steady:
 
     step_s: float = 0.001
     prompt_token_s: float = 0.0
+    reading_base_s: float = 0.0
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Always the same."""

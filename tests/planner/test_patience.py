@@ -17,6 +17,8 @@ from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN, OVERTAKEN_WAITIN
 class Steady:
     """A step takes a second however many share it, a prompt token a second."""
 
+    reading_base_s: float = 0.0
+
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """A second."""
         return 1.0

@@ -6,6 +6,7 @@ off the others (another process took the core) weighs little: Huber's weights, a
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -70,10 +71,17 @@ def _fit_reads(reads: Sequence[Read]) -> list[float]:
 
 
 def _fit_steps(steps: Sequence[Step]) -> list[float]:
-    """Seconds of a step, a sequence, a token in a cache and a gap."""
+    """Seconds of a step, a sequence, a token in a cache and a gap.
+
+    Every batch size weighs as much as any other: requests alone are measured most often, but a node that is
+    worth its price works with full batches.
+    """
     if not steps:
         return [0.0] * 4
-    return non_negative_fit([_step_columns(step) for step in steps], [step.seconds for step in steps])
+    sizes = Counter(step.batch for step in steps)
+    weights = [1.0 / sizes[step.batch] for step in steps]
+    columns = [_step_columns(step) for step in steps]
+    return non_negative_fit(columns, [step.seconds for step in steps], weights)
 
 
 def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:
@@ -83,16 +91,18 @@ def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:
     return next(n for n, speed in enumerate(speeds, 1) if speed >= enough)
 
 
-def non_negative_fit(columns: Sequence[Sequence[float]], seconds: Sequence[float]) -> list[float]:
-    """A coefficient per column, each at least 0, of least relative error."""
+def non_negative_fit(
+    columns: Sequence[Sequence[float]], seconds: Sequence[float], weights: Sequence[float] | None = None
+) -> list[float]:
+    """A coefficient per column, each at least 0, of least relative error; all samples weigh alike if not told."""
     y = np.asarray(seconds, dtype=np.float64)
     x = np.asarray(columns, dtype=np.float64) / y[:, None]
-    weight = np.ones(len(y))
-    found = np.zeros(x.shape[1])
+    given = np.ones(len(y)) if weights is None else np.sqrt(np.asarray(weights, dtype=np.float64))
+    weight, found = given, np.zeros(x.shape[1])
     for _ in range(ROUNDS):
         found = _best_subset(x * weight[:, None], weight)
         error = np.abs(x @ found - 1.0)
-        weight = np.sqrt(np.minimum(1.0, OUTLIER_RATIO / np.maximum(error, 1e-12)))
+        weight = given * np.sqrt(np.minimum(1.0, OUTLIER_RATIO / np.maximum(error, 1e-12)))
     return [float(value) for value in found]
 
 

@@ -196,7 +196,10 @@ class Node:
         self.sent_s = 0.0
         """Seconds of reading of all unread prompts that were sent, the one being read counted whole."""
         self.reading = NONE
-        self.reading_tokens = 0
+        """The first of the prompts being read; the others follow it by ``Job.next``."""
+        self.readers = self.reading_tokens = 0
+        """How many they are, and the tokens of all."""
+        self.reading_base_s = pace.reading_base_s
         self.left_s = self.chunk_s = 0.0
         self.is_read_due = False
         self.running = 0

@@ -219,6 +219,11 @@ class NodeModel:
         plain = replace(decode, prefill_scale=1.0)
         return replace(plain, prefill_scale=plain.prefill_tok_s(prompt_tokens) / prefill_tok_s)
 
+    @property
+    def reading_base_s(self) -> float:
+        """What prompts that are read together save: nothing that would be known of a machine by its figures."""
+        return 0.0
+
     def decode_step_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
         """Seconds one step takes that gives each of ``batch`` sequences one token.
 

@@ -11,6 +11,7 @@ import math
 from typing import TYPE_CHECKING
 
 from spillway.slo.hedges import ONE
+from spillway.slo.pace import CHUNK_TOKENS
 from spillway.slo.turns import MOST_COMPARED, may_go, next_up
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ __all__ = [
     "blend", "count_late", "decode_step_s", "drop_reading", "ends_before", "enqueue", "finish", "flow",
     "hand_out", "last_sent", "link", "move_up", "next_waiting", "note_read", "overtaken_s", "plan", "pop",
     "push", "read", "start_reading", "step", "submit", "unlink", "unread", "unread_chunks", "unread_s",
-    "unread_tokens", "wind", "write",
+    "unread_tokens", "wind", "wind_readers", "write",
 ]  # fmt: skip
 
 LEARNING_RATE = 0.1
@@ -42,7 +43,7 @@ def decode_step_s(steps_s: list[float], context_s: float, batch: int, context_to
 
 def unread(node: Node) -> int:
     """Requests without a first token."""
-    return node.queued + (node.reading >= 0)
+    return node.queued + node.readers
 
 
 def unread_s(node: Node) -> float:
@@ -201,31 +202,43 @@ def move_up(node: Node, tables: Tables, place: int) -> None:
 
 
 def start_reading(node: Node, tables: Tables) -> None:
-    """The first prompt of the queue is being read."""
+    """The first prompt of the queue is being read, and with it those that were sent and fit into its pass."""
     job = tables.jobs[node.head]
     node.reading = node.head
-    node.reading_tokens = job.prompt_tokens
-    node.left_s = job.prefill_s
-    node.chunk_s = job.prefill_s / job.chunks
-    node.head = job.next
-    node.queued -= 1
-    node.queued_chunks -= job.chunks
-    node.queued_tokens -= job.prompt_tokens
-    node.queued_s = node.queued_s - job.prefill_s if node.queued else 0.0  # no rounding is carried on
+    node.left_s = node.chunk_s = 0.0
+    node.reading_tokens = 0
+    room, sent, chunks = CHUNK_TOKENS, node.queued - node.waiting, job.chunks
+    while node.readers < sent:
+        job = tables.jobs[node.head]
+        room -= max(job.prompt_tokens - job.cached_tokens, 1)
+        if node.readers and room < 0:
+            break
+        node.left_s += job.prefill_s - (node.reading_base_s if node.readers or node.running else 0.0)
+        node.reading_tokens += job.prompt_tokens
+        node.readers += 1
+        node.head = job.next
+        node.queued -= 1
+        node.queued_chunks -= job.chunks
+        node.queued_tokens -= job.prompt_tokens
+        node.queued_s = node.queued_s - job.prefill_s if node.queued else 0.0  # no rounding is carried on
+    node.chunk_s = node.left_s / chunks
 
 
 def read(node: Node, tables: Tables) -> None:
-    """A prompt has been read: its first token is out."""
-    i = node.reading
-    job = tables.jobs[i]
-    job.first_s = node.now_s
-    node.reading = NONE
-    note_read(node, job)
-    if job.output_tokens <= 1:
-        finish(node, tables, i)
-    else:
-        node.context += job.prompt_tokens + job.output_tokens / 2
-        push(node, tables, node.tokens + job.output_tokens - 1, i)
+    """The prompts of a pass have been read: their first tokens are out."""
+    i, readers = node.reading, node.readers
+    node.reading, node.readers = NONE, 0
+    for _ in range(readers):
+        job = tables.jobs[i]
+        behind = job.next
+        job.first_s = node.now_s
+        note_read(node, job)
+        if job.output_tokens <= 1:
+            finish(node, tables, i)
+        else:
+            node.context += job.prompt_tokens + job.output_tokens / 2
+            push(node, tables, node.tokens + job.output_tokens - 1, i)
+        i = behind
 
 
 def note_read(node: Node, job: Job) -> None:
@@ -275,8 +288,7 @@ def hand_out(node: Node, tables: Tables, i: int) -> None:
 
 def alarm(node: Node, tables: Tables) -> None:
     """Somebody's time is up: to leave the queue, to ask a cloud too, or to be overtaken by it."""
-    if node.reading >= 0 and wind(node, tables, node.reading, False) != ANSWERED:
-        drop_reading(node, tables)
+    reading_timer_s = wind_readers(node, tables)
     before, i, is_waiting, is_held = NONE, node.head, False, False
     sent, unread_s = node.taken, node.sent_s
     timer_s = math.inf
@@ -297,10 +309,22 @@ def alarm(node: Node, tables: Tables) -> None:
             if not is_waiting:
                 sent, unread_s = node.taken, node.sent_s
         i = behind
-    if node.reading >= 0:
-        job = tables.jobs[node.reading]
-        timer_s = min(timer_s, job.hedge_s, overtaken_s(job))
-    node.timer_s = timer_s
+    node.timer_s = min(timer_s, reading_timer_s)
+
+
+def wind_readers(node: Node, tables: Tables) -> float:
+    """Those being read whom a cloud overtook are given up; when the next of them may be."""
+    before, i, timer_s = NONE, node.reading, math.inf
+    for _ in range(node.readers):
+        job = tables.jobs[i]
+        behind = job.next
+        if wind(node, tables, i, False) == ANSWERED:
+            timer_s = min(timer_s, job.hedge_s, overtaken_s(job))
+            before = i
+        else:
+            drop_reading(node, tables, before, i)
+        i = behind
+    return timer_s
 
 
 def wind(node: Node, tables: Tables, i: int, is_held: bool) -> int:
@@ -331,12 +355,17 @@ def overtaken_s(job: Job) -> float:
     return job.asked_s + job.cloud_s if job.asked_s >= 0.0 else math.inf
 
 
-def drop_reading(node: Node, tables: Tables) -> None:
-    """The prompt being read is given up."""
-    i = node.reading
+def drop_reading(node: Node, tables: Tables, before: int, i: int) -> None:
+    """Request ``i``, being read behind ``before``, is given up; its pass ends early if it was the only one."""
     job = tables.jobs[i]
-    node.reading = NONE
-    node.left_s = 0.0
+    node.readers -= 1
+    node.reading_tokens -= job.prompt_tokens
+    if before != NONE:
+        tables.jobs[before].next = job.next
+    else:
+        node.reading = job.next if node.readers else NONE
+    if not node.readers:
+        node.left_s = 0.0
     note_read(node, job)
     node.taken -= 1
     node.in_flight -= 1

@@ -106,6 +106,11 @@ class SlowedPace:
     pace: Pace
     factor: float
 
+    @property
+    def reading_base_s(self) -> float:
+        """Seconds of a reading whatever its length: prompts that are read together take it once."""
+        return self.factor * self.pace.reading_base_s
+
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
         return self.factor * self.pace.decode_step_s(batch, context_tokens)

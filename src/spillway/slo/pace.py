@@ -43,6 +43,11 @@ class LinearPace(Struct, frozen=True):
     slots: int = 0
     """Slots that may leave gaps between them; 0 where gaps do not matter or are not known."""
 
+    @property
+    def reading_base_s(self) -> float:
+        """Seconds of a reading whatever its length: prompts that are read together take it once."""
+        return self.prefill_base_s
+
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
         sequences_s = batch * (self.step_sequence_s + self.step_context_s * context_tokens)
