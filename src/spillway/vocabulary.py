@@ -171,8 +171,8 @@ class Pace(Protocol):
     """How long a node takes, as a profile, a physical estimate or its own traffic tells."""
 
     @property
-    def reading_base_s(self) -> float:
-        """Seconds of a reading whatever its length: prompts that are read together take it once."""
+    def pass_s(self) -> float:
+        """Seconds of a pass whatever it carries; prompts read together share one, or that of running answers."""
         ...
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:

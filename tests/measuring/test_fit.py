@@ -43,6 +43,13 @@ def test_known_figures_come_back() -> None:
         assert getattr(found, key) == pytest.approx(getattr(TRUE, key), rel=1e-6)
 
 
+def test_every_batch_size_weighs_as_much() -> None:
+    """Where no line fits all, many samples of requests alone do not outweigh the few of a full batch."""
+    steps = [Step(batch, context, 0.01 * batch**0.9) for batch in (1, 4) for context in (100, 900)]
+    few = fit_pace([], steps)
+    assert fit_pace([], [*steps[:2] * 20, *steps[2:]]) == few
+
+
 @pytest.mark.parametrize("seed", range(5))
 def test_times_are_right_within_noise(seed: int) -> None:
     """With five percent of noise the predicted times are within six."""

@@ -23,11 +23,11 @@ from spillway.vocabulary import Objective
 
 @dataclass(frozen=True)
 class Steady:
-    """A pace without surprises: a step takes so long however many share it, a prompt token so long."""
+    """A pace without surprises: a step takes so long however many share it, a reading and a token so long."""
 
     step_s: float = 0.001
     prompt_token_s: float = 0.0
-    reading_base_s: float = 0.0
+    pass_s: float = 0.0
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Always the same."""
@@ -35,7 +35,7 @@ class Steady:
 
     def prefill_s(self, prompt_tokens: float, cached_tokens: float) -> float:
         """In proportion to what is not cached."""
-        return (prompt_tokens - cached_tokens) * self.prompt_token_s
+        return self.pass_s + (prompt_tokens - cached_tokens) * self.prompt_token_s
 
 
 def requests(
@@ -91,11 +91,45 @@ def test_second_prompt_slows_the_first_answer() -> None:
     assert found.total_s[0] == pytest.approx(0.1 + 1000 * 0.01 + 1.024)
 
 
-def test_prompts_are_read_one_after_another() -> None:
-    """Two prompts that arrive together are read in order; the second waits for the first."""
+def test_a_prompt_waits_for_the_pass_under_way() -> None:
+    """Of two prompts that come to an idle node the first is read at once, the second when it has been."""
     found = local(requests([0.0, 0.0], [1000, 500], [1, 1]), Steady(prompt_token_s=0.001), slots=2)
     assert found.ttft_s.tolist() == pytest.approx([1.0, 1.5])
     assert found.total_s.tolist() == pytest.approx([1.0, 1.5])
+
+
+@both_engines
+@pytest.mark.parametrize(
+    ("prompts", "first_s"),
+    [
+        ([100, 200, 300], [0.2, 0.8, 0.8]),  # the two that waited: 0.1 once, and 500 tokens
+        ([100, 200, 400], [0.2, 0.5, 1.0]),  # do not fit into one pass
+        ([100, 600, 5], [0.2, 0.9, 1.005]),  # a long prompt is read alone
+    ],
+)
+def test_prompts_that_wait_are_read_in_one_pass(
+    prompts: list[int], first_s: list[float], engine: Engine
+) -> None:
+    """As many as have 512 tokens together; their first tokens come at its end, what it costs counts once."""
+    pace = Steady(prompt_token_s=0.001, pass_s=0.1)
+    found = local(requests([0.0, 0.0, 0.0], prompts, [1, 1, 1]), pace, slots=3, engine=engine)
+    assert found.ttft_s.tolist() == pytest.approx(first_s)
+
+
+@both_engines
+def test_what_is_cached_leaves_room_in_a_pass(engine: Engine) -> None:
+    """Tokens behind a cached beginning are all that counts for what fits."""
+    pace = Steady(prompt_token_s=0.001)
+    load = requests([0.0, 0.0, 0.0], [100, 900, 900], [1, 1, 1], [0, 700, 700])
+    assert local(load, pace, slots=3, engine=engine).ttft_s.tolist() == pytest.approx([0.1, 0.5, 0.5])
+
+
+@both_engines
+def test_beside_answers_a_reading_costs_no_pass_of_its_own(engine: Engine) -> None:
+    """While another answer is written a pass is made anyway; only its step and the tokens take time."""
+    pace = Steady(step_s=0.01, prompt_token_s=0.001, pass_s=0.1)
+    found = local(requests([0.0, 1.0], [100, 200], [1001, 1]), pace, slots=2, engine=engine)
+    assert found.ttft_s.tolist() == pytest.approx([0.2, 0.21])
 
 
 def test_cached_prefix_is_not_read_again() -> None:

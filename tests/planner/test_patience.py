@@ -17,7 +17,7 @@ from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN, OVERTAKEN_WAITIN
 class Steady:
     """A step takes a second however many share it, a prompt token a second."""
 
-    reading_base_s: float = 0.0
+    pass_s: float = 0.0
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """A second."""
@@ -76,6 +76,37 @@ def test_a_late_prompt_is_raced_by_a_cloud(cloud_s: float, fate: int) -> None:
     assert node.fates.fate[0] == fate
     assert node.fates.asked_s[0] == 2.0
     assert node.fates.first_s[1] == pytest.approx(2.0 + cloud_s + 1.0 if fate else 9.0)
+
+
+@pytest.mark.parametrize("overtaken", [(1,), (2,), (3,), (1, 2), (1, 3), (2, 3)])
+def test_one_of_a_pass_may_be_overtaken(overtaken: tuple[int, ...]) -> None:
+    """The others' first tokens come when they would have; without anybody left it ends at once."""
+    node = one_slot(5, hedges=3.0, slots=4)
+    node.submit(0.0, 0, 1, 1, 0)  # read until 1
+    for i in range(1, 4):
+        hedge_s = 2.0 if i in overtaken else math.inf
+        node.submit(0.0, i, 3, 2, 0, Patience(hedge_s=hedge_s), 4.0)  # read until 10, together
+    node.submit(0.0, 4, 1, 1, 0)
+    node.advance(8.0)
+    assert (node.readers, node.reading_tokens) == (3 - len(overtaken), 9 - 3 * len(overtaken))
+    node.advance(1e9)
+    for i in range(1, 4):
+        assert node.fates.fate[i] == (OVERTAKEN if i in overtaken else ANSWERED)
+        assert node.fates.end_s[i] == (6.0 if i in overtaken else node.fates.first_s[i] + 2.0)
+        assert node.fates.first_s[i] == (0.0 if i in overtaken else 10.0)
+    assert node.fates.first_s[4] > 10.0
+
+
+def test_a_pass_that_lost_all_its_prompts_ends() -> None:
+    """The next is read as if they had never come."""
+    node = one_slot(4, hedges=3.0, slots=3)
+    node.submit(0.0, 0, 1, 1, 0)
+    for i in (1, 2):
+        node.submit(0.0, i, 10, 1, 0, Patience(hedge_s=2.0), 3.0 + i)  # read until 21; overtaken at 6 and 7
+    node.submit(1.5, 3, 1, 1, 0)
+    node.advance(1e9)
+    assert list(node.fates.fate) == [ANSWERED, OVERTAKEN, OVERTAKEN, ANSWERED]
+    assert node.fates.first_s[3] == 8.0
 
 
 def test_a_hedge_beside_the_queue_ends_the_wait() -> None:

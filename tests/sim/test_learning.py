@@ -118,7 +118,7 @@ class Learning:
 class Slower:
     """The same node, that many times slower at reading."""
 
-    reading_base_s = 0.0
+    pass_s = 0.0
 
     def __init__(self, factor: float) -> None:
         self.factor = factor

@@ -43,8 +43,9 @@ NODE_FIELDS: dict[str, Any] = {
     "usual_first_s": float, "head": np.int64, "tail": np.int64, "first_waiting": np.int64,
     "queued": np.int64, "waiting": np.int64, "queued_s": float, "queued_chunks": float,
     "queued_tokens": float, "sent_s": float, "reading": np.int64, "readers": np.int64,
-    "reading_tokens": np.int64, "reading_base_s": float, "left_s": float, "chunk_s": float, "is_read_due": np.bool_, "running": np.int64, "tokens": float,
-    "token_rate": float, "read_rate": float, "context": float, "taken": np.int64, "cache_used": float,
+    "reading_tokens": np.int64, "pass_s": float, "left_s": float, "chunk_s": float,
+    "is_read_due": np.bool_, "running": np.int64, "tokens": float, "token_rate": float,
+    "read_rate": float, "context": float, "taken": np.int64, "cache_used": float,
     "first_done": np.int64, "last_done": np.int64, "done": np.int64,
 }  # fmt: skip
 """The fields of ``events.Node`` that ``physics`` works on."""

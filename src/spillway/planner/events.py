@@ -147,8 +147,8 @@ class Node:
     """One node in simulated time.
 
     While a prompt is read, decode steps alternate with its chunks, so both slow down. Requests wait for a
-    slot and for room in the cache, in the order of their turns and while their patience lasts; prompts are
-    read one after another.
+    slot and for room in the cache, in the order of their turns and while their patience lasts; those whose
+    prompts fit into one pass are read together.
     """
 
     def __init__(
@@ -199,7 +199,7 @@ class Node:
         """The first of the prompts being read; the others follow it by ``Job.next``."""
         self.readers = self.reading_tokens = 0
         """How many they are, and the tokens of all."""
-        self.reading_base_s = pace.reading_base_s
+        self.pass_s = pace.pass_s
         self.left_s = self.chunk_s = 0.0
         self.is_read_due = False
         self.running = 0

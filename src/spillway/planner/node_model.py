@@ -220,8 +220,8 @@ class NodeModel:
         return replace(plain, prefill_scale=plain.prefill_tok_s(prompt_tokens) / prefill_tok_s)
 
     @property
-    def reading_base_s(self) -> float:
-        """What prompts that are read together save: nothing that would be known of a machine by its figures."""
+    def pass_s(self) -> float:
+        """What prompts save that are read together; not known from these figures, so nothing."""
         return 0.0
 
     def decode_step_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:

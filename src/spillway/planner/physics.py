@@ -203,17 +203,16 @@ def move_up(node: Node, tables: Tables, place: int) -> None:
 
 def start_reading(node: Node, tables: Tables) -> None:
     """The first prompt of the queue is being read, and with it those that were sent and fit into its pass."""
-    job = tables.jobs[node.head]
-    node.reading = node.head
-    node.left_s = node.chunk_s = 0.0
-    node.reading_tokens = 0
-    room, sent, chunks = CHUNK_TOKENS, node.queued - node.waiting, job.chunks
+    node.reading, node.reading_tokens, node.left_s = node.head, 0, 0.0
+    chunks = tables.jobs[node.head].chunks
+    room, sent = CHUNK_TOKENS, node.queued - node.waiting
     while node.readers < sent:
         job = tables.jobs[node.head]
         room -= max(job.prompt_tokens - job.cached_tokens, 1)
         if node.readers and room < 0:
             break
-        node.left_s += job.prefill_s - (node.reading_base_s if node.readers or node.running else 0.0)
+        is_shared = node.readers > 0 or node.running > 0  # a pass is made anyway
+        node.left_s += job.prefill_s - node.pass_s if is_shared else job.prefill_s
         node.reading_tokens += job.prompt_tokens
         node.readers += 1
         node.head = job.next

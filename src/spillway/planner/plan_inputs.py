@@ -107,9 +107,9 @@ class SlowedPace:
     factor: float
 
     @property
-    def reading_base_s(self) -> float:
-        """Seconds of a reading whatever its length: prompts that are read together take it once."""
-        return self.factor * self.pace.reading_base_s
+    def pass_s(self) -> float:
+        """Seconds of a pass whatever it carries; prompts read together share one, or that of running answers."""
+        return self.factor * self.pace.pass_s
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""

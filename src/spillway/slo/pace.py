@@ -44,9 +44,9 @@ class LinearPace(Struct, frozen=True):
     """Slots that may leave gaps between them; 0 where gaps do not matter or are not known."""
 
     @property
-    def reading_base_s(self) -> float:
-        """Seconds of a reading whatever its length: prompts that are read together take it once."""
-        return self.prefill_base_s
+    def pass_s(self) -> float:
+        """Seconds of a pass whatever it carries; prompts read together share one, or that of running answers."""
+        return min(self.prefill_base_s, self.step_base_s)
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
         """Seconds of a step that gives ``batch`` sequences one token each at that mean context."""
