@@ -172,7 +172,7 @@ class Pace(Protocol):
 
     @property
     def pass_s(self) -> float:
-        """Seconds of a pass whatever it carries; prompts read together share one, or that of running answers."""
+        """Seconds of a pass whatever it carries; prompts read together share one, or running answers'."""
         ...
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:

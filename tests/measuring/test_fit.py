@@ -45,9 +45,10 @@ def test_known_figures_come_back() -> None:
 
 def test_every_batch_size_weighs_as_much() -> None:
     """Where no line fits all, many samples of requests alone do not outweigh the few of a full batch."""
-    steps = [Step(batch, context, 0.01 * batch**0.9) for batch in (1, 4) for context in (100, 900)]
-    few = fit_pace([], steps)
-    assert fit_pace([], [*steps[:2] * 20, *steps[2:]]) == few
+    steps = [Step(batch, context, 0.01 * batch**0.8) for batch in (1, 2, 8) for context in (100, 900)]
+    few, many = fit_pace([], steps), fit_pace([], [*steps[:2] * 20, *steps[2:]])
+    for batch in (1, 2, 8):
+        assert many.decode_step_s(batch, 400) == pytest.approx(few.decode_step_s(batch, 400), rel=1e-6)
 
 
 @pytest.mark.parametrize("seed", range(5))

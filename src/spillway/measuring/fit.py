@@ -94,7 +94,7 @@ def best_slots(pace: LinearPace, limit: int, context_tokens: float) -> int:
 def non_negative_fit(
     columns: Sequence[Sequence[float]], seconds: Sequence[float], weights: Sequence[float] | None = None
 ) -> list[float]:
-    """A coefficient per column, each at least 0, of least relative error; all samples weigh alike if not told."""
+    """A coefficient per column, each at least 0, of least relative error; samples weigh alike if not told."""
     y = np.asarray(seconds, dtype=np.float64)
     x = np.asarray(columns, dtype=np.float64) / y[:, None]
     given = np.ones(len(y)) if weights is None else np.sqrt(np.asarray(weights, dtype=np.float64))

@@ -48,6 +48,8 @@ class TabulatedPace:
 
     def __init__(self, pace: Pace, slots: int) -> None:
         self.pace = pace
+        self.pass_s = pace.pass_s
+        """Seconds of a pass whatever it carries."""
         self.steps_s = [0.0] + [pace.decode_step_s(n, 0.0) for n in range(1, slots + 1)]
         """Seconds of a step by sequences in it, with empty caches."""
         self.context_s = (pace.decode_step_s(1.0, 4096.0) - self.steps_s[1]) / 4096.0

@@ -355,7 +355,7 @@ def overtaken_s(job: Job) -> float:
 
 
 def drop_reading(node: Node, tables: Tables, before: int, i: int) -> None:
-    """Request ``i``, being read behind ``before``, is given up; its pass ends early if it was the only one."""
+    """Request ``i``, being read behind ``before``, is given up; its pass ends if it was the only one."""
     job = tables.jobs[i]
     node.readers -= 1
     node.reading_tokens -= job.prompt_tokens
