@@ -4,7 +4,8 @@ DIR holds the folders ``request_traces`` and ``agent_sessions``. Prints a Markdo
 bound answers locally, the part that each policy does *while 95 % of its local answers and of all answers are
 in time*. Policies with a setting are shown with the best of several; a dash says that none keeps that. "Told
 lengths" are our rules with every answer's length known beforehand: what ours lacks to them is that knowledge,
-what they lack to the bound is the rules, and what comes later.
+what they lack to the bound is the rules, and what comes later. "As they come" is the clairvoyant that takes
+whatever will be in time and delays nobody too much, without refusing large requests for the sake of later ones.
 """
 
 from __future__ import annotations
@@ -13,11 +14,12 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from bench.planner.traces import Case, cases_named
 from spillway.planner import compiled
-from spillway.planner.policies import AllLocal, ObservedTail, Policy, Reservation, Threshold
+from spillway.planner.policies import AllLocal, Clairvoyant, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import UNLIMITED, Routed
 from spillway.planner.simulator import CloudModel, Engine, Result, simulate, upper_bound
 
@@ -30,6 +32,10 @@ POLICIES: dict[str, Callable[[Case], list[Policy]]] = {
     # the owner's usual limit on prompts would hide what is compared
     "ours": lambda case: [Routed(case.objective, UNLIMITED)],
     "told lengths": lambda case: [Routed(case.objective, UNLIMITED, knows_lengths=True)],
+    "as they come": lambda case: [
+        Clairvoyant(case.objective, None, late, packs)
+        for late, packs in product((0.0, 1.0 - case.objective.attainment_ratio), (False, True))
+    ],
     "reservation": lambda case: [Reservation(count) for count in range(1, case.slots + 1)],
     "threshold": lambda case: [Threshold(2**power) for power in range(7, 18)],
     "observed-p95": lambda case: [ObservedTail(case.objective)],
@@ -99,7 +105,8 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
     yield ""
     yield _summary("Ours, of the bound", [row.share("ours") for row in seen])
     yield _summary("Told lengths, of the bound", [row.share("told lengths") for row in seen])
-    yield _summary("Ours, of told lengths", [row.share("ours", of="told lengths") for row in seen])
+    for other in ("told lengths", "as they come"):
+        yield _summary(f"Ours, of {other}", [row.share("ours", of=other) for row in seen])
 
 
 def _summary(what: str, shares: Sequence[float | None]) -> str:

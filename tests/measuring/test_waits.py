@@ -17,22 +17,35 @@ from spillway.testing.fake_upstream import FakeUpstream, Fault, Reply
 
 def test_shares_are_of_the_time_in_between() -> None:
     """Waiting counts against running since the earlier look; doing nothing is no disturbance."""
-    assert Waits(3.0, 2.0).since(Waits(2.0, 1.0)) == 0.5
-    assert Waits(3.0, 2.0).since(Waits(3.0, 2.0)) == 0.0
+    assert Waits({7: (3.0, 2.0)}).since(Waits({7: (2.0, 1.0)})) == 0.5
+    assert Waits({7: (3.0, 2.0)}).since(Waits({7: (3.0, 2.0)})) == 0.0
+    assert Waits({7: (3.0, 1.0)}).since(Waits()) == 0.25
+    assert Waits().since(Waits({7: (3.0, 2.0)})) == 0.0
+
+
+def test_only_threads_that_work_count() -> None:
+    """One that ran a moment and waited for ever disturbed nobody; two that share the work both count."""
+    before = Waits({1: (10.0, 1.0), 2: (5.0, 5.0)})
+    assert Waits({1: (19.0, 2.0), 2: (5.1, 9.0)}).since(before) == pytest.approx(0.1)
+    assert Waits({1: (19.0, 2.0), 2: (12.0, 8.0)}).since(before) == pytest.approx(4.0 / 20.0)
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="only Linux counts it")
 def test_a_working_process_is_counted() -> None:
     """Time on a core grows with work, also that of other threads; an unknown process has none."""
-    before = waits(os.getpid())
+
+    def ran_s() -> float:
+        return sum(ran_s for ran_s, _ in waits(os.getpid()).threads.values())
+
+    before_s = ran_s()
     worker = threading.Thread(target=lambda: sum(range(3_000_000)))
     worker.start()
-    while worker.is_alive() and waits(os.getpid()).ran_s <= before.ran_s:
+    while worker.is_alive() and ran_s() <= before_s:
         time.sleep(0)
     worker.join()
-    assert waits(os.getpid()).ran_s > before.ran_s or before.ran_s == 0.0
+    assert ran_s() > before_s or before_s == 0.0
     assert 0.0 <= watch(os.getpid())() <= 1.0
-    assert waits(2**30) == Waits(0.0, 0.0)
+    assert waits(2**30) == Waits()
 
 
 async def measured_with(shares: list[float]) -> Measured:

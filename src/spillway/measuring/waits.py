@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 __all__ = ["Waits", "waits", "watch"]
 
+WORKING_RATIO = 0.5
+"""Threads that ran at least so long as the busiest one do the work; what others wait for, an engine's network
+threads above all, which wake for every token, delays nothing (guess)."""
+
 
 @dataclass(frozen=True)
 class Waits:
-    """Seconds on a core, and seconds waiting for one, of all threads of a process since they began."""
+    """Seconds on a core, and seconds waiting for one, of each thread of a process since it began."""
 
-    ran_s: float
-    waited_s: float
+    threads: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def since(self, before: Waits) -> float:
-        """Share of the time in which it wanted a core and had none; 0 when it did nothing."""
-        ran_s, waited_s = self.ran_s - before.ran_s, self.waited_s - before.waited_s
-        return waited_s / (ran_s + waited_s) if ran_s + waited_s > 0 else 0.0
+        """Share of the time in which threads that work wanted a core and had none; 0 when nothing was done."""
+        spent = [self._spent(thread, before) for thread in self.threads]
+        busiest_s = max((ran_s for ran_s, _ in spent), default=0.0)
+        working = [pair for pair in spent if pair[0] >= WORKING_RATIO * busiest_s]
+        ran_s, waited_s = (sum(column) for column in zip(*working, strict=True)) if working else (0.0, 0.0)
+        return waited_s / (ran_s + waited_s) if busiest_s > 0 else 0.0
+
+    def _spent(self, thread: int, before: Waits) -> tuple[float, float]:
+        ran_s, waited_s = self.threads[thread]
+        ran_before_s, waited_before_s = before.threads.get(thread, (0.0, 0.0))
+        return ran_s - ran_before_s, waited_s - waited_before_s
 
 
 def waits(pid: int) -> Waits:
-    """What Linux has counted so far; zeros where nothing is counted."""
-    ran = waited = 0
+    """What Linux has counted so far; nothing where it is not counted."""
+    threads = {}
     for file in Path(f"/proc/{pid}/task").glob("*/schedstat"):
         try:
             on_core, ready, _ = file.read_text().split()
         except (OSError, ValueError):
             continue
-        ran, waited = ran + int(on_core), waited + int(ready)
-    return Waits(ran / 1e9, waited / 1e9)
+        threads[int(file.parent.name)] = (int(on_core) / 1e9, int(ready) / 1e9)
+    return Waits(threads)
 
 
 def watch(pid: int) -> Callable[[], float]:
