@@ -5,7 +5,7 @@ bound answers locally, the part that each policy does *while 95 % of its local a
 in time*. Policies with a setting are shown with the best of several; a dash says that none keeps that. "Told
 lengths" are our rules with every answer's length known beforehand: what ours lacks to them is that knowledge,
 what they lack to the bound is the rules, and what comes later. "As they come" is the clairvoyant that takes
-whatever will be in time and delays nobody too much, without refusing large requests for the sake of later ones.
+whatever will be in time and delays nobody too much: it refuses no large request for the sake of later ones.
 """
 
 from __future__ import annotations

@@ -20,6 +20,7 @@ def test_shares_are_of_the_time_in_between() -> None:
     assert Waits({7: (3.0, 2.0)}).since(Waits({7: (2.0, 1.0)})) == 0.5
     assert Waits({7: (3.0, 2.0)}).since(Waits({7: (3.0, 2.0)})) == 0.0
     assert Waits({7: (3.0, 1.0)}).since(Waits()) == 0.25
+    assert Waits({7: (3.0, 4.0)}).since(Waits({7: (3.0, 2.0)})) == 1.0
     assert Waits().since(Waits({7: (3.0, 2.0)})) == 0.0
 
 

@@ -20,12 +20,13 @@ class Waits:
     threads: dict[int, tuple[float, float]] = field(default_factory=dict)
 
     def since(self, before: Waits) -> float:
-        """Share of the time in which threads that work wanted a core and had none; 0 when nothing was done."""
+        """Share of the time in which its working threads wanted a core and had none; 0 when nothing ran."""
         spent = [self._spent(thread, before) for thread in self.threads]
         busiest_s = max((ran_s for ran_s, _ in spent), default=0.0)
         working = [pair for pair in spent if pair[0] >= WORKING_RATIO * busiest_s]
-        ran_s, waited_s = (sum(column) for column in zip(*working, strict=True)) if working else (0.0, 0.0)
-        return waited_s / (ran_s + waited_s) if busiest_s > 0 else 0.0
+        ran_s = sum(ran_s for ran_s, _ in working)
+        waited_s = sum(waited_s for _, waited_s in working)
+        return waited_s / (ran_s + waited_s) if ran_s + waited_s > 0 else 0.0
 
     def _spent(self, thread: int, before: Waits) -> tuple[float, float]:
         ran_s, waited_s = self.threads[thread]
