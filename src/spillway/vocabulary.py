@@ -172,7 +172,7 @@ class Pace(Protocol):
 
     @property
     def pass_s(self) -> float:
-        """Seconds of a pass whatever it carries; prompts read together share one, or running answers'."""
+        """Seconds of a pass whatever it carries; prompts that are read together share one."""
         ...
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:

@@ -124,14 +124,6 @@ def test_what_is_cached_leaves_room_in_a_pass(engine: Engine) -> None:
     assert local(load, pace, slots=3, engine=engine).ttft_s.tolist() == pytest.approx([0.1, 0.5, 0.5])
 
 
-@both_engines
-def test_beside_answers_a_reading_costs_no_pass_of_its_own(engine: Engine) -> None:
-    """While another answer is written a pass is made anyway; only its step and the tokens take time."""
-    pace = Steady(step_s=0.01, prompt_token_s=0.001, pass_s=0.1)
-    found = local(requests([0.0, 1.0], [100, 200], [1001, 1]), pace, slots=2, engine=engine)
-    assert found.ttft_s.tolist() == pytest.approx([0.2, 0.21])
-
-
 def test_cached_prefix_is_not_read_again() -> None:
     """Cached tokens cost nothing on nodes with a prefix cache, and full price on those without."""
     workload = requests([0.0], [1000], [1], [600])

@@ -211,8 +211,7 @@ def start_reading(node: Node, tables: Tables) -> None:
         room -= max(job.prompt_tokens - job.cached_tokens, 1)
         if node.readers and room < 0:
             break
-        is_shared = node.readers > 0 or node.running > 0  # a pass is made anyway
-        node.left_s += job.prefill_s - node.pass_s if is_shared else job.prefill_s
+        node.left_s += job.prefill_s - node.pass_s if node.readers else job.prefill_s
         node.reading_tokens += job.prompt_tokens
         node.readers += 1
         node.head = job.next

@@ -108,7 +108,7 @@ class SlowedPace:
 
     @property
     def pass_s(self) -> float:
-        """Seconds of a pass whatever it carries; prompts read together share one, or running answers'."""
+        """Seconds of a pass whatever it carries; prompts that are read together share one."""
         return self.factor * self.pace.pass_s
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:

@@ -45,7 +45,7 @@ class LinearPace(Struct, frozen=True):
 
     @property
     def pass_s(self) -> float:
-        """Seconds of a pass whatever it carries; prompts read together share one, or running answers'."""
+        """Seconds of a pass whatever it carries; prompts that are read together share one."""
         return min(self.prefill_base_s, self.step_base_s)
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:
