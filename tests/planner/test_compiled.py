@@ -12,7 +12,7 @@ import pytest
 
 from spillway.planner import compiled, compiled_loop, physics
 from spillway.planner.catalogue import load_machines, load_models
-from spillway.planner.events import Fates, Job, Node
+from spillway.planner.events import Fates, Job, Node, NodeState
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.policies import (
     AllCloud,
@@ -217,8 +217,12 @@ def test_forms_beyond_the_most_are_none(monkeypatch: pytest.MonkeyPatch) -> None
 def test_rows_have_the_fields_of_their_objects() -> None:
     """What the physics works on has the same fields whether it is an object or a row of an array."""
     interpreted_only = {"pace", "fates", "tables", "finished", "keeps_finished", "lost"}
-    fields = set(vars(Node(NODE, 1, Fates.of(0)))) - interpreted_only
+    fields = {name for name in vars(NodeState) if not name.startswith("__")}
     assert fields == set(compiled.NODE_FIELDS)
+    node = Node(NODE, 1, Fates.of(1))
+    node.submit(0.0, 0, 100, 10, 0)
+    node.advance(1e9)
+    assert set(vars(node)) - interpreted_only <= fields
     assert set(Job.__slots__) - {"request"} == set(compiled.JOB_FIELDS)
 
 

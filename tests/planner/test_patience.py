@@ -87,7 +87,7 @@ def test_one_of_a_pass_may_be_overtaken(overtaken: tuple[int, ...]) -> None:
         hedge_s = 2.0 if i in overtaken else math.inf
         node.submit(0.0, i, 3, 2, 0, Patience(hedge_s=hedge_s), 4.0)  # read until 10, together
     node.advance(8.0)
-    assert (node.readers, node.reading_tokens) == (3 - len(overtaken), 9 - 3 * len(overtaken))
+    assert (node.reading_count, node.reading_tokens) == (3 - len(overtaken), 9 - 3 * len(overtaken))
     node.advance(1e9)
     for i in range(1, 4):
         assert node.fates.fate[i] == (OVERTAKEN if i in overtaken else ANSWERED)

@@ -18,9 +18,10 @@ class Waits:
     """Seconds on a core, and seconds waiting for one, of each thread of a process since it began."""
 
     threads: dict[int, tuple[float, float]] = field(default_factory=dict)
+    """By number of the thread."""
 
     def since(self, before: Waits) -> float:
-        """Share of the time in which its working threads wanted a core and had none; 0 when nothing ran."""
+        """Share of the time in which its working threads wanted a core and had none; 0 if it did nothing."""
         spent = [self._spent(thread, before) for thread in self.threads]
         busiest_s = max((ran_s for ran_s, _ in spent), default=0.0)
         working = [pair for pair in spent if pair[0] >= WORKING_RATIO * busiest_s]

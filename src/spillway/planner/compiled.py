@@ -42,13 +42,13 @@ NODE_FIELDS: dict[str, Any] = {
     "in_flight": np.int64, "busy_s": float, "area_s": float, "usual_service_s": float,
     "usual_first_s": float, "head": np.int64, "tail": np.int64, "first_waiting": np.int64,
     "queued": np.int64, "waiting": np.int64, "queued_s": float, "queued_chunks": float,
-    "queued_tokens": float, "sent_s": float, "reading": np.int64, "readers": np.int64,
+    "queued_tokens": float, "sent_s": float, "reading": np.int64, "reading_count": np.int64,
     "reading_tokens": np.int64, "pass_s": float, "left_s": float, "chunk_s": float,
     "is_read_due": np.bool_, "running": np.int64, "tokens": float, "token_rate": float,
     "read_rate": float, "context": float, "taken": np.int64, "cache_used": float,
     "first_done": np.int64, "last_done": np.int64, "done": np.int64,
 }  # fmt: skip
-"""The fields of ``events.Node`` that ``physics`` works on."""
+"""The fields of ``events.NodeState`` that ``physics`` works on."""
 JOB_FIELDS: dict[str, Any] = {
     "arrived_s": float, "prefill_s": float, "first_s": float, "end_s": float, "prompt_tokens": np.int32,
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,

@@ -20,7 +20,7 @@ from spillway.slo.turns import MOST_COMPARED
 from spillway.vocabulary import Load, Pace
 
 __all__ = [
-    "FOR_EVER", "Fates", "Job", "Load", "Node", "Pace", "Patience", "Tables", "TabulatedPace",
+    "FOR_EVER", "Fates", "Job", "Load", "Node", "NodeState", "Pace", "Patience", "Tables", "TabulatedPace",
     "room_to_compare",
 ]  # fmt: skip
 
@@ -145,7 +145,63 @@ class Fates(NamedTuple):
         return cls(array("d", zeros), array("d", zeros), asked_s, array("b", bytes(count)))
 
 
-class Node:
+class NodeState:
+    """What ``planner.physics`` works on, as a node begins; compiled it is a row of these fields."""
+
+    base = 0
+    """Where its part of the heaps begins."""
+    slots = 1
+    cache_tokens = math.inf
+    context_s = pass_s = 0.0
+    """Two parts of its pace: what a token in a cache adds to a step, and a pass whatever it carries."""
+
+    now_s = 0.0
+    next_s = math.inf
+    """When the next event happens: the earlier of the next two."""
+    event_s = math.inf
+    """When the node does something by itself."""
+    timer_s = math.inf
+    """When the time of a request without a first token may be up."""
+
+    in_flight = 0
+    taken = 0
+    """Slots that somebody has."""
+    cache_used = 0.0
+    busy_s = 0.0
+    area_s = 0.0
+    """Integral of requests present over time: seconds · requests."""
+    usual_service_s = usual_first_s = UNKNOWN
+
+    head = tail = first_waiting = NONE
+    """Ends of the queue of unread prompts, and the first of it that has no slot yet."""
+    queued = waiting = 0
+    """Unread prompts, not counting those being read; those of them without a slot."""
+    queued_s = queued_chunks = queued_tokens = 0.0
+    sent_s = 0.0
+    """Seconds of reading of all unread prompts that were sent, those being read counted whole."""
+
+    reading = NONE
+    """The first of the prompts being read; the others follow it by ``Job.next``."""
+    reading_count = reading_tokens = 0
+    """How many they are, and the tokens of all."""
+    left_s = chunk_s = 0.0
+    """Seconds of reading left of them, and in one pass."""
+    is_read_due = False
+    """Whether the next event is that they have been read."""
+
+    running = 0
+    """Sequences being written."""
+    tokens = token_rate = read_rate = 0.0
+    """The token clock and how fast it goes; how fast a second of reading passes."""
+    context = 0.0
+    """Tokens in the caches of running sequences, counting half of each answer."""
+
+    first_done = last_done = NONE
+    done = 0
+    """Requests that ended and whose times nobody has fetched yet."""
+
+
+class Node(NodeState):
     """One node in simulated time.
 
     While a prompt is read, decode steps alternate with its chunks, so both slow down. Requests wait for a
@@ -173,48 +229,9 @@ class Node:
         self.keeps_finished = False
         self.lost: set[int] = set()
         """Requests to come of which a clairvoyant knows that they will be late."""
-        # All below are the fields that the functions work on.
-        self.base = 0
         self.slots = slots
         self.cache_tokens = cache_tokens
-        self.context_s = self.pace.context_s
-        self.now_s = 0.0
-        self.next_s = math.inf
-        """When the next event happens."""
-        self.event_s = math.inf
-        """When the node does something by itself."""
-        self.timer_s = math.inf
-        """When the time of a request without a first token may be up."""
-        self.in_flight = 0
-        self.busy_s = 0.0
-        self.area_s = 0.0
-        """Integral of requests present over time: seconds · requests."""
-        self.usual_service_s = self.usual_first_s = UNKNOWN
-        self.head = self.tail = self.first_waiting = NONE
-        """Ends of the queue of unread prompts, and the first of it that has no slot yet."""
-        self.queued = self.waiting = 0
-        """Unread prompts, not counting the one being read; those of them without a slot."""
-        self.queued_s = self.queued_chunks = self.queued_tokens = 0.0
-        self.sent_s = 0.0
-        """Seconds of reading of all unread prompts that were sent, the one being read counted whole."""
-        self.reading = NONE
-        """The first of the prompts being read; the others follow it by ``Job.next``."""
-        self.readers = self.reading_tokens = 0
-        """How many they are, and the tokens of all."""
-        self.pass_s = pace.pass_s
-        self.left_s = self.chunk_s = 0.0
-        self.is_read_due = False
-        self.running = 0
-        """Sequences being written."""
-        self.tokens = self.token_rate = self.read_rate = 0.0
-        """The token clock and how fast it goes; how fast a second of reading passes."""
-        self.context = 0.0
-        """Tokens in the caches of running sequences, counting half of each answer."""
-        self.taken = 0
-        self.cache_used = 0.0
-        self.first_done = self.last_done = NONE
-        self.done = 0
-        """Requests that ended and whose times nobody has fetched yet."""
+        self.context_s, self.pass_s = self.pace.context_s, self.pace.pass_s
 
     @property
     def service_s(self) -> float | None:

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ANSWERED", "LEFT", "NONE", "OVERTAKEN", "OVERTAKEN_WAITING", "UNKNOWN", "admit", "advance", "alarm",
     "blend", "count_late", "decode_step_s", "drop_reading", "ends_before", "enqueue", "finish", "flow",
-    "hand_out", "last_sent", "link", "move_up", "next_waiting", "note_read", "overtaken_s", "plan", "pop",
-    "push", "read", "start_reading", "step", "submit", "unlink", "unread", "unread_chunks", "unread_s",
-    "unread_tokens", "wind", "wind_readers", "write",
+    "free_slot", "hand_out", "last_sent", "link", "move_up", "next_waiting", "note_read", "overtaken_s",
+    "plan", "pop", "push", "read", "start_reading", "step", "submit", "unlink", "unread", "unread_chunks",
+    "unread_s", "unread_tokens", "wind", "wind_reading", "write",
 ]  # fmt: skip
 
 LEARNING_RATE = 0.1
@@ -43,7 +43,7 @@ def decode_step_s(steps_s: list[float], context_s: float, batch: int, context_to
 
 def unread(node: Node) -> int:
     """Requests without a first token."""
-    return node.queued + node.readers
+    return node.queued + node.reading_count
 
 
 def unread_s(node: Node) -> float:
@@ -206,14 +206,14 @@ def start_reading(node: Node, tables: Tables) -> None:
     node.reading, node.reading_tokens, node.left_s = node.head, 0, 0.0
     chunks = tables.jobs[node.head].chunks
     room, sent = CHUNK_TOKENS, node.queued - node.waiting
-    while node.readers < sent:
+    while node.reading_count < sent:
         job = tables.jobs[node.head]
         room -= max(job.prompt_tokens - job.cached_tokens, 1)
-        if node.readers and room < 0:
+        if node.reading_count and room < 0:
             break
-        node.left_s += job.prefill_s - node.pass_s if node.readers else job.prefill_s
+        node.left_s += job.prefill_s - node.pass_s if node.reading_count else job.prefill_s
         node.reading_tokens += job.prompt_tokens
-        node.readers += 1
+        node.reading_count += 1
         node.head = job.next
         node.queued -= 1
         node.queued_chunks -= job.chunks
@@ -224,11 +224,10 @@ def start_reading(node: Node, tables: Tables) -> None:
 
 def read(node: Node, tables: Tables) -> None:
     """The prompts of a pass have been read: their first tokens are out."""
-    i, readers = node.reading, node.readers
-    node.reading, node.readers = NONE, 0
-    for _ in range(readers):
+    i, count = node.reading, node.reading_count
+    node.reading, node.reading_count = NONE, 0
+    for _ in range(count):
         job = tables.jobs[i]
-        behind = job.next
         job.first_s = node.now_s
         note_read(node, job)
         if job.output_tokens <= 1:
@@ -236,7 +235,7 @@ def read(node: Node, tables: Tables) -> None:
         else:
             node.context += job.prompt_tokens + job.output_tokens / 2
             push(node, tables, node.tokens + job.output_tokens - 1, i)
-        i = behind
+        i = job.next
 
 
 def note_read(node: Node, job: Job) -> None:
@@ -261,10 +260,7 @@ def write(node: Node, tables: Tables) -> None:
 def finish(node: Node, tables: Tables, i: int) -> None:
     """Request ``i`` has ended and waits for its times to be fetched."""
     job = tables.jobs[i]
-    job.end_s = node.now_s
-    node.taken -= 1
-    node.in_flight -= 1
-    node.cache_used -= job.prompt_tokens + job.output_tokens
+    free_slot(node, job)
     if job.sharers <= node.slots:  # one that queued says nothing of the node: the fleet's rule
         node.usual_service_s = blend(node.usual_service_s, node.now_s - job.arrived_s)
         node.usual_first_s = blend(node.usual_first_s, job.first_s - job.arrived_s)
@@ -274,8 +270,16 @@ def finish(node: Node, tables: Tables, i: int) -> None:
         node.tokens = 0.0  # the clock may start afresh: keeps its precision for ever
 
 
+def free_slot(node: Node, job: Job) -> None:
+    """Its slot and its part of the cache are somebody else's."""
+    node.taken -= 1
+    node.cache_used -= job.prompt_tokens + job.output_tokens
+
+
 def hand_out(node: Node, tables: Tables, i: int) -> None:
     """Request ``i`` is over; somebody fetches it."""
+    tables.jobs[i].end_s = node.now_s
+    node.in_flight -= 1
     if node.done:
         tables.jobs[node.last_done].next_done = i
     else:
@@ -286,7 +290,7 @@ def hand_out(node: Node, tables: Tables, i: int) -> None:
 
 def alarm(node: Node, tables: Tables) -> None:
     """Somebody's time is up: to leave the queue, to ask a cloud too, or to be overtaken by it."""
-    reading_timer_s = wind_readers(node, tables)
+    reading_timer_s = wind_reading(node, tables)
     before, i, is_waiting, is_held = NONE, node.head, False, False
     sent, unread_s = node.taken, node.sent_s
     timer_s = math.inf
@@ -310,10 +314,10 @@ def alarm(node: Node, tables: Tables) -> None:
     node.timer_s = min(timer_s, reading_timer_s)
 
 
-def wind_readers(node: Node, tables: Tables) -> float:
+def wind_reading(node: Node, tables: Tables) -> float:
     """Those being read whom a cloud overtook are given up; when the next of them may be."""
     before, i, timer_s = NONE, node.reading, math.inf
-    for _ in range(node.readers):
+    for _ in range(node.reading_count):
         job = tables.jobs[i]
         behind = job.next
         if wind(node, tables, i, False) == ANSWERED:
@@ -356,19 +360,16 @@ def overtaken_s(job: Job) -> float:
 def drop_reading(node: Node, tables: Tables, before: int, i: int) -> None:
     """Request ``i``, being read behind ``before``, is given up; its pass ends if it was the only one."""
     job = tables.jobs[i]
-    node.readers -= 1
+    node.reading_count -= 1
     node.reading_tokens -= job.prompt_tokens
     if before != NONE:
         tables.jobs[before].next = job.next
     else:
-        node.reading = job.next if node.readers else NONE
-    if not node.readers:
+        node.reading = job.next if node.reading_count else NONE
+    if not node.reading_count:
         node.left_s = 0.0
     note_read(node, job)
-    node.taken -= 1
-    node.in_flight -= 1
-    node.cache_used -= job.prompt_tokens + job.output_tokens
-    job.end_s = node.now_s
+    free_slot(node, job)
     hand_out(node, tables, i)
 
 
@@ -386,16 +387,13 @@ def unlink(node: Node, tables: Tables, before: int, i: int, is_waiting: bool) ->
         if i == node.first_waiting:
             node.first_waiting = job.next
     else:
-        node.taken -= 1
-        node.cache_used -= job.prompt_tokens + job.output_tokens
+        free_slot(node, job)
     node.queued -= 1
     if not is_waiting:
         note_read(node, job)
-    node.in_flight -= 1
     node.queued_chunks -= job.chunks
     node.queued_tokens -= job.prompt_tokens
     node.queued_s = node.queued_s - job.prefill_s if node.queued else 0.0
-    job.end_s = node.now_s
     hand_out(node, tables, i)
 
 
