@@ -243,6 +243,24 @@ def test_broken_json_lines_are_counted(tmp_path: Path) -> None:
     assert report.bad.lines == {"not JSON": [2], "not a JSON object": [3]}
 
 
+@pytest.mark.parametrize("broken", ['{"timestamp": ', "exported by mistake", "[]"])
+def test_a_broken_first_line_is_counted_as_well(tmp_path: Path, broken: str) -> None:
+    """What the first line is does not hide that the file holds JSON lines."""
+    good = {"timestamp": "2026-11-02T12:00:00Z", "input_tokens": 1, "output_tokens": 1}
+    _, report = read(write(tmp_path, "b.jsonl", f"{broken}\n" + lines(good, good)))
+    assert report.rows == 2
+    assert report.bad.lines == {"not a JSON object" if broken == "[]" else "not JSON": [1]}
+
+
+def test_objects_on_lines_of_their_own_may_be_one_document(tmp_path: Path) -> None:
+    """A JSON document with one row a line stays one."""
+    rows = [{"timestamp": "2026-11-02T12:00:00Z", "input_tokens": n, "output_tokens": 1} for n in (1, 2, 3)]
+    text = '{"data": [\n' + ",\n".join(map(json.dumps, rows)) + "\n]}\n"
+    _, report = read(write(tmp_path, "d.json", text))
+    assert report.rows == 3
+    assert not report.bad.total
+
+
 def test_disorder_and_zones_are_reported_and_sorted(tmp_path: Path) -> None:
     """Rows out of order and in several zones are sorted by their true time, and both facts are said."""
     text = (

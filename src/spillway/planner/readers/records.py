@@ -10,6 +10,7 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
@@ -36,6 +37,8 @@ ARCHIVES: Mapping[bytes, str] = {
 """What people give by mistake, by its first bytes."""
 JSON_CELLS = frozenset({"usage_details", "usageDetails", "metadata", "usage"})
 """Columns in which exporters put JSON objects as text."""
+LINES_TO_TELL = 20
+"""Lines that tell JSON lines from other kinds, even where the first of them is broken."""
 FIRST_RECORDS, MORE_RECORDS = 100, 10_000
 """Records whose names are read: enough nearly always; further where they tell no format."""
 
@@ -114,13 +117,12 @@ def open_source(path: Path) -> Source:
 
 
 def _kind(head: str) -> Kind:
-    if head[0] not in "{[":
-        return "csv"
-    first = head.partition("\n")[0]
-    try:
-        return "jsonl" if isinstance(json.loads(first), dict) and head.rstrip() != first.rstrip() else "json"
-    except (ValueError, RecursionError):
-        return "json"
+    lines = [line for line in head.splitlines()[:LINES_TO_TELL] if line.strip()]
+    is_whole = [isinstance(_object(line), dict) for line in lines]
+    # Two objects on lines of their own, without a comma between, are no single document whatever precedes.
+    if (is_whole[0] and len(lines) > 1) or any(a and b for a, b in pairwise(is_whole)):
+        return "jsonl"
+    return "json" if head[0] in "{[" else "csv"
 
 
 def _names(records: Iterator[tuple[int, Record | str]], most: int = FIRST_RECORDS) -> tuple[str, ...]:
