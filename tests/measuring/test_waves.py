@@ -24,7 +24,8 @@ def test_a_plan_fits_the_node(context: int | None, duration_s: float, slowness: 
     """No prompt with its answer exceeds the context, and no single read takes a tenth of the time."""
     pace = PACE.scaled(slowness, slowness)
     plan = Plan.made_for(pace, duration_s, context, 20, 4)
-    waves = [*plan.alone(), plan.batch(4), plan.batch(4, is_long=True), *plan.probes(5, random.Random(1))]
+    dice = random.Random(1)
+    waves = [*plan.alone(dice), plan.batch(4), plan.batch(4, is_long=True), *plan.probes(5, dice)]
     for ask in [ask for wave in waves for ask in wave.asks if not ask.continues]:
         assert ask.prompt_tokens + ask.output_tokens <= (context or 10_000)
         assert ask.output_tokens >= 2
@@ -32,6 +33,22 @@ def test_a_plan_fits_the_node(context: int | None, duration_s: float, slowness: 
             assert pace.prefill_s(ask.prompt_tokens) <= duration_s / 10
     assert all(1 <= wave.size <= 5 for wave in waves)
     assert plan.lengths == sorted(plan.lengths)
+
+
+def test_no_two_rounds_read_the_same_lengths() -> None:
+    """Lengths vary from round to round, and over some rounds every quarter of the range has its part."""
+    plan, dice = Plan.made_for(PACE, 60.0, 4096, 20, 4), random.Random(7)
+    rounds = [[wave.asks[0].prompt_tokens for wave in plan.alone(dice)[:5]] for _ in range(8)]
+    assert len({tuple(lengths) for lengths in rounds}) == 8
+    for lengths in rounds:
+        assert lengths == sorted(lengths)
+        assert plan.shortest_tokens <= lengths[0]
+        assert lengths[-1] <= plan.longest_tokens
+    tails = [
+        wave.asks[0].prompt_tokens for _ in range(8) for wave in plan.alone(dice) if wave.purpose == "cached"
+    ]
+    assert min(tails) >= plan.shortest_tokens
+    assert len(set(tails)) > 8
 
 
 def test_probes_differ_from_what_is_fitted() -> None:

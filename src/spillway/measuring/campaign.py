@@ -160,14 +160,14 @@ class Campaign:
     async def _rounds(self) -> None:
         """Small waves first; then all of them again in another order, as long as the time lasts."""
         limit = min(self.measured.slots or self._limits.max_concurrency, self._limits.max_concurrency)
-        await self._play_all(self._plan(limit).alone())
+        await self._play_all(self._plan(limit).alone(self._dice))
         await self._climb(self._plan(limit), limit)
         most = self.measured.tested_concurrency
         await self._play_all(self._probes(self._plan(most), most))
         self.measured.is_complete = True
         for _ in range(ROUNDS):
             plan = self._plan(most)
-            waves = [*plan.alone(), plan.batch(most, is_long=True), *map(plan.batch, _ladder(most))]
+            waves = [*plan.alone(self._dice), plan.batch(most, is_long=True), *map(plan.batch, _ladder(most))]
             waves += plan.apart()
             waves += self._probes(plan, most)
             await self._play_all(self._shuffled(waves))

@@ -98,21 +98,30 @@ class Plan:
         ratio = self.longest_tokens / self.shortest_tokens
         return sorted({round(self.shortest_tokens * ratio ** (k / 4)) for k in range(5)})
 
-    def alone(self) -> list[Wave]:
-        """Single requests of each length, and some that go on where the one before them ended.
+    def alone(self, dice: random.Random) -> list[Wave]:
+        """Single requests of about each length, and some that go on where the one before them ended.
 
-        Most prompts in daily use are a little text behind much that is cached: a history, instructions.
+        Engines read tokens in blocks, so that for its size a prompt just above a block takes a tenth longer
+        than one just below (measured): the same lengths each time could all be cheap ones. Most prompts in
+        daily use are a little text behind much that is cached: a history, instructions.
         """
-        waves = [Wave("read", (Ask(length, self.output_tokens),)) for length in self.lengths]
-        for known, tail in self._continuations():
+        waves = [Wave("read", (Ask(length, self.output_tokens),)) for length in self._about_each(dice)]
+        for known, tail in self._continuations(dice):
             waves.append(Wave("read", (Ask(known, self.output_tokens),)))
             waves.append(Wave("cached", (Ask(tail, self.output_tokens, 0.0, True),)))
         return waves
 
-    def _continuations(self) -> list[tuple[int, int]]:
+    def _about_each(self, dice: random.Random) -> list[int]:
+        """One length from around each of ``lengths``, evenly by ratio."""
+        ratio = self.longest_tokens / self.shortest_tokens
+        places = [min(max((k + dice.random() - 0.5) / 4, 0.0), 1.0) for k in range(5)]
+        return sorted({round(self.shortest_tokens * ratio**place) for place in places})
+
+    def _continuations(self, dice: random.Random) -> list[tuple[int, int]]:
         """Pairs of (tokens that are cached, tokens behind them); none where prompts cannot differ enough."""
         whole, short = self.longest_tokens, self.shortest_tokens
-        pairs = [(whole // 2, whole - whole // 2), (whole - short, short), (whole // 2 - short, short)]
+        few, some = (round(short * (1.0 + dice.random())) for _ in range(2))
+        pairs = [(whole // 2, whole - whole // 2), (whole - few, few), (whole // 2 - some, some)]
         return [(known, tail) for known, tail in pairs if known >= 2 * short]
 
     def batch(self, size: int, is_long: bool = False) -> Wave:
