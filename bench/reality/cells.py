@@ -23,14 +23,16 @@ from bench.reality.scene import Limits, gateway
 from spillway.measuring.prompts import Prompts
 from spillway.measuring.target import Target
 from spillway.measuring.waits import waits
-from spillway.planner.profile import Profile
+from spillway.planner.profile import Profile, save_profile
 from spillway.vocabulary import Objective
 
 __all__ = ["Cell", "Direct", "Load", "cell_from_json", "middle", "through_gateway"]
 
 SEED = 11
-SECONDS, FEWEST, MOST = 15.0, 40, 150
-"""How long a load should last, and within which numbers of requests."""
+PROFILE_NAME = "twin.json"
+SECONDS, FEWEST, MOST = 15.0, 120, 150
+"""How long a load should last, and within which numbers of requests. Of 120 one is 0.8 points of a share, and
+six are beyond the 95th percentile."""
 REFERENCE_TOKENS, REFERENCE_TIMES = (64, 24), 5
 """Tokens to read and to write of the request that tells how fast the machine is now, and how often."""
 
@@ -86,20 +88,26 @@ def middle(all_runs: Sequence[Cell]) -> Cell:
     """The calm runs of one load as one, or all where none was calm: the median of each figure."""
     runs = [cell for cell in all_runs if cell.is_calm] or all_runs
     real = [cell.real.all() for cell in runs]
-    speeds = [cell.speed_ratio for cell in runs if cell.speed_ratio is not None]
-    shares = [cell.real_share for cell in runs if cell.real_share is not None]
     return replace(
         runs[0],
+        told=Quantiles(*map(median, zip(*(cell.told.all() for cell in runs), strict=True))),
         real=Quantiles(*map(median, zip(*real, strict=True))),
         waited_ratio=median(cell.waited_ratio for cell in runs),
-        speed_ratio=median(speeds) if speeds else None,
-        real_share=median(shares) if shares else None,
+        speed_ratio=_median([cell.speed_ratio for cell in runs]),
+        told_share=_median([cell.told_share for cell in runs]),
+        real_share=_median([cell.real_share for cell in runs]),
         errors=sum(cell.errors for cell in runs),
         raw=(),
         runs=len(runs),
         of_runs=len(all_runs),
         spread=max(max(times) / min(times) - 1.0 for times in zip(*real, strict=True)),
     )
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    """Of those that are known."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def cell_from_json(fields: dict[str, Any]) -> Cell:
@@ -111,19 +119,19 @@ def cell_from_json(fields: dict[str, Any]) -> Cell:
 class Direct:
     """Loads straight to the engine."""
 
-    def __init__(self, target: Target, pid: int, profile: Profile) -> None:
-        self._target, self._pid, self._profile = target, pid, profile
+    def __init__(self, target: Target, pid: int) -> None:
+        self._target, self._pid = target, pid
         self._prompts = Prompts(SEED)  # a run that goes on where another ended plays the same loads
         self._is_learned = False
 
-    async def load(self, mix: Mix, rate: float) -> Load:
-        """Requests of that mix at that share of the capacity."""
+    async def load(self, mix: Mix, rate: float, profile: Profile) -> Load:
+        """Requests of that mix at that share of the capacity which the profile says."""
         if not self._is_learned:
             await self._learn()
-        rps = rate * capacity_rps(self._profile, mix)
+        rps = rate * capacity_rps(profile, mix)
         count = round(min(max(rps * SECONDS, FEWEST), MOST))
         seed = int(1000 * rate) + 17 * len(mix.name)
-        slots = self._profile.usable_slots
+        slots = profile.usable_slots
         others = draw(mix, slots + 1, 0.0, seed + 1)
         wanted = others + draw(mix, count, mean_gap_s(rate, rps / rate), seed)
         asking, *texts = await texts_for(self._target, mix, wanted, self._prompts)
@@ -132,9 +140,9 @@ class Direct:
         asked = await self._play([asking])
         return Load(mix, rate, warming, requests, asked[0].cached_tokens or 0)
 
-    async def cell(self, load: Load) -> Cell:
+    async def cell(self, load: Load, profile: Profile) -> Cell:
         """Predicted, then run once."""
-        told = foresee(workload_of(load.requests, load.cached_tokens), self._profile, None, Objective())
+        told = foresee(workload_of(load.requests, load.cached_tokens), profile, None, Objective())
         await self._play(load.warming)
         began = waits(self._pid)
         seen = await self._play(load.requests)
@@ -149,22 +157,23 @@ class Direct:
         self._prompts.learn((8, answers[0].prompt_tokens or 0), (40, answers[1].prompt_tokens or 0))
         self._is_learned = True
 
-    async def speed(self) -> float:
+    async def speed(self, profile: Profile) -> float:
         """How long requests alone take now over what the profile says, in the median."""
         prompt, output = REFERENCE_TOKENS
         ratios = []
         for _ in range(REFERENCE_TIMES):
             answer = await self._target.ask(self._prompts.of_tokens(prompt), output, 60)
             read = answer.prompt_tokens or prompt
-            pace = self._profile.pace
+            pace = profile.pace
             told_s = pace.prefill_s(read, answer.cached_tokens or 0)
             told_s += (answer.tokens - 1) * pace.decode_step_s(1, read + answer.tokens / 2)
             ratios.append(answer.total_s / told_s)
         return median(ratios)
 
 
-async def through_gateway(folder: Path, twin: Path, profile: Profile, load: Load, limits: Limits) -> Cell:
+async def through_gateway(folder: Path, twin: Path, load: Load, profile: Profile, limits: Limits) -> Cell:
     """The load once through a fresh gateway that knows the profile: above all, the share that stays local."""
+    save_profile(profile, folder / PROFILE_NAME)
     objective = Objective("default", limits.ttft_ms / 1e3, limits.total_ms / 1e3, 0.95)
     policy = Limited(objective, [request.output_tokens for request in load.requests])
     told = foresee(workload_of(load.requests, load.cached_tokens), profile, policy, objective)
@@ -176,7 +185,7 @@ async def through_gateway(folder: Path, twin: Path, profile: Profile, load: Load
 
 async def _through(folder: Path, twin: Path, load: Load, limits: Limits) -> Cell:
     (folder / "reality.db").unlink(missing_ok=True)
-    async with gateway(folder, twin, folder / "twin.json", limits) as up:
+    async with gateway(folder, twin, folder / PROFILE_NAME, limits) as up:
         caller = Caller.of_gateway(up.url)
         try:
             await play(caller, load.warming)

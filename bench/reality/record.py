@@ -16,7 +16,7 @@ __all__ = ["Record"]
 
 
 class Record:
-    """The profile and every run of every load."""
+    """The first profile and every run of every load."""
 
     def __init__(self, path: Path | None) -> None:
         self.profile: Profile | None = None
@@ -49,7 +49,7 @@ class Record:
         return sum(cell.is_calm for cell in self._runs.get((load.mix.name, load.rate, routed), ()))
 
     def keep(self, profile: Profile) -> None:
-        """The profile on which all predictions rest; older runs rested on another."""
+        """The profile whose capacity the rates are shares of; older runs had another's."""
         self.profile = profile
         self._runs.clear()
         self._write()

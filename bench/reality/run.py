@@ -9,12 +9,12 @@ The node is the demo model's slow twin on the embedded llama.cpp: one thread, fo
 planner's simulator from arrivals, lengths and profile alone, and run for real: straight to the engine for the
 times, and through the gateway with a simulated cloud for the share that stays local.
 
-Each load runs several times, all of them in turn, so that the runs of one lie minutes apart: a machine that
-others use too is now faster and now slower. How fast single requests are is measured before and after each
-run; where that is off by more than 12 % from the profile, the load runs again while patience lasts. The
-prediction is compared with the median of each figure over the calm runs, whatever they show (over all where
-none was calm). How many there were, how far they differ and how long the engine waited for a core stands in
-the table.
+A machine that others use too is now faster and now slower. So the node is measured anew before the loads of
+each mix, and each load runs several times, all of them in turn, so that its runs lie minutes apart. How fast
+single requests are is measured before and after each run; where that is off by more than 12 % from the
+profile, the load runs again while patience lasts. The medians of each figure over the calm runs are compared,
+predicted and measured, whatever they show (over all where none was calm). How many there were, how far they
+differ and how long the engine waited for a core stands in the table.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from itertools import groupby
 from pathlib import Path
 
 from bench.reality.cells import Cell, Direct, Load, through_gateway
@@ -43,10 +44,12 @@ from spillway.measuring.result import profile_of
 from spillway.measuring.target import Target
 from spillway.measuring.waits import waits, watch
 from spillway.measuring.waves import Wave
-from spillway.planner.profile import Profile, profile_to_json, save_profile
+from spillway.planner.profile import Profile, profile_to_json
 
 RATES = (0.5, 0.8, 1.2)
 """Shares of what the profile says the node completes; the last one overloads it."""
+SIDES: dict[str | None, Sequence[bool]] = {None: (False, True), "direct": (False,), "gateway": (True,)}
+"""Whether runs go through the gateway, by what ``--only`` says."""
 LIMITS = Limits(ttft_ms=1500, total_ms=4000)
 TIME_RATIO, SHARE_POINTS = 0.25, 5.0
 """Errors that a prediction should stay within."""
@@ -80,57 +83,82 @@ def _arguments() -> argparse.Namespace:
 
 async def _compare(given: argparse.Namespace) -> Record:
     step = 2 if given.quick else 1
-    asked = [(mix, rate) for mix in MIXES[::step] for rate in RATES[::step]]
     record = Record.read(given.json)
     with tempfile.TemporaryDirectory(prefix="spillway-reality-") as name:
         folder = Path(name)
         twin = build_twin(folder, given.blocks)
         async with node(twin) as (target, engine):
             pid = engine.pid or 0
+
+            async def measure() -> Profile:
+                return await _profile(target, pid, given.bench_s, given.patience_s)
+
             if record.profile is None:
-                record.keep(await _profile(target, pid, given.bench_s, given.patience_s))
-            profile = record.profile
-            assert profile is not None
-            save_profile(profile, folder / "twin.json")
-            bench = Direct(target, pid, profile)
-            loads = [await bench.load(mix, rate) for mix, rate in asked]
+                record.keep(await measure())
+            assert record.profile is not None
+            direct = Direct(target, pid)
+            loads = [
+                await direct.load(mix, rate, record.profile)
+                for mix in MIXES[::step]
+                for rate in RATES[::step]
+            ]
 
-            async def through(load: Load) -> Cell:
-                return await through_gateway(folder, twin, profile, load, LIMITS)
+            async def play(load: Load, routed: bool, profile: Profile) -> Cell:
+                await calm(QUIET_S)
+                before = await direct.speed(profile)
+                if routed:
+                    cell = await through_gateway(folder, twin, load, profile, LIMITS)
+                else:
+                    cell = await direct.cell(load, profile)
+                return replace(cell, speed_ratio=(before + await direct.speed(profile)) / 2)
 
-            if given.only != "gateway":
-                await _all(loads, bench.cell, bench.speed, record, given, routed=False)
-            if given.only != "direct":
-                await _all(loads, through, bench.speed, record, given, routed=True)
+            await _all(Asked(loads, SIDES[given.only], record), measure, play, given.times, given.patience_s)
     return record
 
 
+@dataclass(frozen=True)
+class Asked:
+    """What is to be run, and what has been."""
+
+    loads: Sequence[Load]
+    routed: Sequence[bool]
+    """Straight to the engine, through the gateway, or both."""
+    record: Record
+
+    def lacking(self, times: int) -> list[list[tuple[Load, bool]]]:
+        """Runs of loads that had fewer calm ones than that, by mix."""
+        found = [
+            (load, routed)
+            for load in self.loads
+            for routed in self.routed
+            if self.record.times(load, routed) < times
+        ]
+        return [list(group) for _, group in groupby(found, key=lambda run: run[0].mix.name)]
+
+
 async def _all(
-    loads: Sequence[Load],
-    run: Callable[[Load], Awaitable[Cell]],
-    speed: Callable[[], Awaitable[float]],
-    record: Record,
-    given: argparse.Namespace,
-    *,
-    routed: bool,
+    asked: Asked,
+    measure: Callable[[], Awaitable[Profile]],
+    play: Callable[[Load, bool, Profile], Awaitable[Cell]],
+    times: int,
+    patience_s: float,
 ) -> None:
     """Every load has run as often as asked: all once, then all again, and in the end those that lack calm."""
 
     async def once(less_than: int) -> bool:
-        left = [load for load in loads if record.times(load, routed) < less_than]
-        for load in left:
-            await calm(QUIET_S)
-            before = await speed()
-            cell = await run(load)
-            cell = replace(cell, speed_ratio=(before + await speed()) / 2)
-            print(_row(cell), file=sys.stderr, flush=True)
-            record.add(cell)
-        return bool(left)
+        lacking = asked.lacking(less_than)
+        for runs in lacking:
+            profile = await measure()
+            for load, routed in runs:
+                cell = await play(load, routed, profile)
+                print(_row(cell), file=sys.stderr, flush=True)
+                asked.record.add(cell)
+        return bool(lacking)
 
-    for turn in range(given.times):
+    for turn in range(times):
         await once(turn + 1)
-    ends_s = time.monotonic() + given.patience_s
-    while time.monotonic() < ends_s and await once(given.times):
+    ends_s = time.monotonic() + patience_s
+    while time.monotonic() < ends_s and await once(times):
         pass
 
 
