@@ -1,7 +1,11 @@
-"""``python -m bench.gateway.setup_peers``: the newest of the other gateways, outside the checkout."""
+"""``python -m bench.gateway.setup_peers``: the newest of the other gateways, outside the checkout.
+
+``--litellm VERSION`` takes that release, where the index lacks what the newest one asks for.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -28,11 +32,14 @@ print(json.dumps([[r.name, r.name + extras(r) + str(r.specifier)] for r in wante
 
 def main() -> int:
     """0 when everything is there; 1 after saying on stderr what failed."""
+    parser = argparse.ArgumentParser(prog="python -m bench.gateway.setup_peers")
+    parser.add_argument("--litellm", metavar="VERSION", help="this release instead of the newest")
+    release = parser.parse_args().litellm
     folder = peers.cache_folder()
     folder.mkdir(parents=True, exist_ok=True)
     try:
         _setup_floor(folder / "floor")
-        _setup_litellm(folder / "litellm")
+        _setup_litellm(folder / "litellm", release)
         _setup_portkey(folder / "portkey")
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"setup failed: {error}", file=sys.stderr)
@@ -48,14 +55,14 @@ def _setup_floor(folder: Path) -> None:
     _pip(_environment(folder), *peers.FLOOR_PACKAGES)
 
 
-def _setup_litellm(folder: Path) -> None:
-    """The newest release is installed, with what it asks for except bounds of ``UNBOUND_PACKAGES``.
+def _setup_litellm(folder: Path, release: str | None) -> None:
+    """The newest release is installed, or that one, with what it asks for except bounds of ``UNBOUND_PACKAGES``.
 
     Left to itself the resolver answers one bound it cannot meet by going back to a release months old.
     """
     python = _environment(folder)
     _pip(python, "packaging")
-    _pip(python, "--no-deps", "litellm")
+    _pip(python, "--no-deps", f"litellm=={release}" if release else "litellm")
     listed = subprocess.run([python, "-c", _REQUIREMENTS_CODE], check=True, capture_output=True, text=True)
     pairs: list[tuple[str, str]] = json.loads(listed.stdout)
     _pip(python, *sorted({name if name in UNBOUND_PACKAGES else text for name, text in pairs}))
