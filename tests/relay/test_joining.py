@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from spillway.relay.seam import Seam
 from spillway.relay.step import Method
 from spillway.relay.stitch import Stitcher
 from spillway.relay.tee import StreamTee
+from spillway.relay.template import WINDOW_BYTES
 from spillway.testing.bodies import event
 from spillway.vocabulary import Usage
 
@@ -64,6 +66,37 @@ def test_a_stream_may_arrive_in_any_pieces(pieces: list[str], size: int, crlf: b
     assert tee.is_done
     assert tee.has_finished
     assert passed + (b"data: [DONE]\r\n\r\n" if crlf else b"data: [DONE]\n\n") == data
+
+
+@pytest.mark.parametrize("joins", [True, False])
+def test_a_long_row_of_events_is_read_like_single_ones(joins: bool) -> None:
+    """However many events come at once, each is counted and none of their text is lost or read twice."""
+    pieces = [
+        ['a"b', "line\n", "\\", "é", "😀", "", "/", "\u0001"][i % 8] if i % 5 else f" word{i}"
+        for i in range(1500)
+    ]
+    data = b"".join(
+        [*[chunk(piece, escaped=i % 3 > 0) for i, piece in enumerate(pieces)], chunk("", finish="stop")]
+    )
+    at_once, single = (StreamTee(joins_texts=joins, keeps_text=True) for _ in range(2))
+    passed = at_once.feed(data)
+    assert len(data) > 4 * WINDOW_BYTES
+    assert b"".join(single.feed(event + b"\n\n") for event in data.split(b"\n\n")[:-1]) == data
+    assert at_once.text == single.text == "".join(pieces)
+    assert at_once.text_events == single.text_events == sum(map(bool, pieces))
+    assert joins or passed == data
+    assert assemble(passed, "chat")["choices"][0]["message"]["content"] == "".join(pieces)
+
+
+def test_an_event_that_says_more_is_not_joined() -> None:
+    """A row ends where an event differs in anything else than its text, and goes on behind it."""
+    events = [chunk(f"w{i}", **({"logprobs": {"content": []}} if i == 5 else {})) for i in range(10)]
+    tee = StreamTee(joins_texts=True)
+    passed = tee.feed(b"".join(events) + b": alive\n\n" + b"".join(events))
+    assert passed.count(b"logprobs") == 2
+    assert passed.count(b": alive\n\n") == 1
+    assert tee.text_events == 20
+    assert assemble(passed, "chat")["choices"][0]["message"]["content"] == 2 * "w0w1w2w3w4w5w6w7w8w9"
 
 
 def stitched(begun: str, pieces: list[str], method: Method) -> str:

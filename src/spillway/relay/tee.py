@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from spillway.engines.usage import Chunk, parse_chunk
-from spillway.relay.template import TextTemplate
+from spillway.relay.template import TextTemplate, words_of
 from spillway.vocabulary import Usage
 
 __all__ = ["MAX_EVENT_BYTES", "StreamTee", "data_of", "split_events"]
@@ -111,7 +111,7 @@ class StreamTee:
         data = self._carry + block if self._carry else block
         if data.startswith(b"data: {") and data.endswith(b"\n\n") and data.find(b"\n") == len(data) - 2:
             self._carry = b""  # one event, as most often
-            if self._template_text(data) is not None:
+            if self._is_like_the_last(data):
                 return data
             return data if self._note(data[6:-2], data) else b""
         end = _end_of_last_event(data)
@@ -124,31 +124,51 @@ class StreamTee:
         return self._examine(rest + b"\n\n") if rest.strip() else b""
 
     def _examine(self, data: bytes) -> bytes:
+        """Whole events, less those kept back; texts in a row are one event where they may be joined."""
+        separator, at = _separator(data), 0
         passed: list[bytes] = []
-        texts: list[bytes] = []
-        for event in split_events(data):
-            text = self._template_text(event)
-            if text is not None and self._joins_texts:
-                texts.append(text)
-                continue
+        while at < len(data):
+            texts, end = self._texts_at(data, at)
             if texts:
-                passed.append(self._template.event_of(texts))
-                texts = []
-            payload = data_of(event) if text is None else b""
-            if text is not None or payload is None or self._note(payload, event):
-                passed.append(event)  # a comment keeps the connection alive
-        if texts:
-            passed.append(self._template.event_of(texts))
+                passed.append(self._template.event_of(texts) if self._joins_texts else data[at:end])
+            else:
+                stop = data.find(separator, at)
+                end = stop + len(separator) if stop >= 0 else len(data)
+                event = data[at:end]
+                if stop != at and self._passes(event):
+                    passed.append(event)
+            at = end
         return b"".join(passed)
 
-    def _template_text(self, event: bytes) -> bytes | None:
-        """Notes an event that differs from one that was read in its text alone; that text, as it stands."""
+    def _passes(self, event: bytes) -> bool:
+        """Notes what it says; a comment keeps the connection alive."""
+        payload = data_of(event)
+        return payload is None or self._note(payload, event)
+
+    def _is_like_the_last(self, event: bytes) -> bool:
+        """Notes an event that differs from one that was read in its text alone; else False."""
         text = None if self._is_holding else self._template.text_of(event)
-        if text is not None:
-            self.text_events += 1
-            if self._texts is not None:
-                self._keep_text(text.decode("utf-8", "replace"))
-        return text
+        if text is None:
+            return False
+        self._note_texts(1, text)
+        return True
+
+    def _texts_at(self, data: bytes, at: int) -> tuple[list[bytes], int]:
+        """Notes the events there that differ from one that was read in their text alone.
+
+        Those texts, as they stand, and where the events end.
+        """
+        if self._is_holding:
+            return [], at
+        texts, end = self._template.texts_at(data, at)
+        if texts:
+            self._note_texts(len(texts), b"".join(texts))
+        return texts, end
+
+    def _note_texts(self, count: int, text: bytes) -> None:
+        self.text_events += count
+        if self._texts is not None:
+            self._keep_text(words_of(text))
 
     def _note(self, payload: bytes, event: bytes) -> bool:
         """Remembers what one event says; False when it is kept back."""
@@ -249,8 +269,12 @@ def _end_of_last_event(data: bytes) -> int:
 
 def split_events(data: bytes) -> list[bytes]:
     """Single events with their blank lines."""
-    separator = b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n"
+    separator = _separator(data)
     return [part + separator for part in data.split(separator) if part]
+
+
+def _separator(data: bytes) -> bytes:
+    return b"\r\n\r\n" if b"\r\n\r\n" in data else b"\n\n"
 
 
 def data_of(event: bytes) -> bytes | None:
