@@ -47,7 +47,7 @@ from spillway.measuring.waves import Wave
 from spillway.planner.profile import Profile, profile_to_json
 
 RATES = (0.5, 0.8, 1.2)
-"""Shares of what the profile says the node completes; the last one overloads it."""
+"""Shares of what the first profile says the node completes; the last one overloads it."""
 SIDES: dict[str | None, Sequence[bool]] = {None: (False, True), "direct": (False,), "gateway": (True,)}
 """Whether runs go through the gateway, by what ``--only`` says."""
 LIMITS = Limits(ttft_ms=1500, total_ms=4000)

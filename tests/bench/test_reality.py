@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.reality.cells import Cell, middle
+from bench.reality.cells import Cell, Load, middle
 from bench.reality.drive import Request
 from bench.reality.foresee import Quantiles, capacity_rps, foresee, quantiles_of, workload_of
 from bench.reality.mixes import MIXES, Mix, draw, mean_gap_s
 from bench.reality.record import Record
-from bench.reality.run import table
+from bench.reality.run import Asked, table
 from spillway.planner.profile import FitErrors, Profile
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Objective
@@ -94,3 +94,22 @@ def test_runs_of_a_load_are_judged_by_their_medians(tmp_path: Path) -> None:
     assert cell.of_runs == 4
     assert cell.spread == pytest.approx(9.0 / 4.0 - 1.0)
     assert "| 3 of 4 | 125% |" in table([cell])
+
+
+def test_loads_are_run_by_mix_until_each_was_run_in_calm() -> None:
+    """What lacks a calm run comes again, mix after mix, straight to the engine and through the gateway."""
+    loads = [Load(mix, rate, (), (), 0) for mix in MIXES[:2] for rate in (0.5, 0.8)]
+    record = Record(None)
+    record.keep(PROFILE)
+    asked = Asked(loads, (False, True), record)
+    both = [[(load, routed) for load in part for routed in (False, True)] for part in (loads[:2], loads[2:])]
+    assert asked.lacking(1) == both
+    times = Quantiles(1.0, 2.0, 3.0, 4.0)
+    for load in loads:
+        speed = 1.3 if load is loads[0] else 1.0
+        record.add(Cell(load.mix.name, load.rate, 9, 1.0, times, times, 0.0, speed))
+    assert asked.lacking(1) == [
+        [(loads[0], False), (loads[0], True), (loads[1], True)],
+        [(load, True) for load in loads[2:]],
+    ]
+    assert [len(part) for part in asked.lacking(2)] == [4, 4]
