@@ -56,7 +56,7 @@ def _setup_floor(folder: Path) -> None:
 
 
 def _setup_litellm(folder: Path, release: str | None) -> None:
-    """The newest release is installed, or that one, with what it asks for except bounds of ``UNBOUND_PACKAGES``.
+    """That release or the newest is installed, with what it asks for except bounds of ``UNBOUND_PACKAGES``.
 
     Left to itself the resolver answers one bound it cannot meet by going back to a release months old.
     """
