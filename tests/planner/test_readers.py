@@ -252,6 +252,14 @@ def test_a_broken_first_line_is_counted_as_well(tmp_path: Path, broken: str) -> 
     assert report.bad.lines == {"not a JSON object" if broken == "[]" else "not JSON": [1]}
 
 
+def test_separators_of_text_do_not_end_a_line(tmp_path: Path) -> None:
+    """JSON may hold Unicode's line separators inside a text; only a line feed ends a row."""
+    row = '{"timestamp": "2026-11-02T12:00:00Z", "input_tokens": 1, "output_tokens": 1, "s": "\u2028\x85"}\n'
+    _, report = read(write(tmp_path, "u.jsonl", 3 * row))
+    assert report.rows == 3
+    assert not report.bad.total
+
+
 def test_objects_on_lines_of_their_own_may_be_one_document(tmp_path: Path) -> None:
     """A JSON document with one row a line stays one."""
     rows = [{"timestamp": "2026-11-02T12:00:00Z", "input_tokens": n, "output_tokens": 1} for n in (1, 2, 3)]

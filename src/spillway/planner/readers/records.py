@@ -117,7 +117,7 @@ def open_source(path: Path) -> Source:
 
 
 def _kind(head: str) -> Kind:
-    lines = [line for line in head.splitlines()[:LINES_TO_TELL] if line.strip()]
+    lines = [line for line in head.split("\n")[:LINES_TO_TELL] if line.strip()]
     is_whole = [isinstance(_object(line), dict) for line in lines]
     # Two objects on lines of their own, without a comma between, are no single document whatever precedes.
     if (is_whole[0] and len(lines) > 1) or any(a and b for a, b in pairwise(is_whole)):
