@@ -92,30 +92,28 @@ class Plan:
             longest = int(min(room * 0.9, LONGEST_PROMPT_TOKENS))
         return cls(shortest, longest, output, min(batch, max(room - shortest, FEWEST_TOKENS)), pace)
 
-    @property
-    def lengths(self) -> list[int]:
-        """Up to five prompt lengths from shortest to longest, evenly by ratio."""
-        ratio = self.longest_tokens / self.shortest_tokens
-        return sorted({round(self.shortest_tokens * ratio ** (k / 4)) for k in range(5)})
-
     def alone(self, dice: random.Random) -> list[Wave]:
-        """Single requests of about each length, and some that go on where the one before them ended.
+        """Single requests of up to five lengths, and some that go on where the one before them ended.
 
         Engines read tokens in blocks, so that for its size a prompt just above a block takes a tenth longer
         than one just below (measured): the same lengths each time could all be cheap ones. Most prompts in
         daily use are a little text behind much that is cached: a history, instructions.
         """
-        waves = [Wave("read", (Ask(length, self.output_tokens),)) for length in self._about_each(dice)]
+        waves = [Wave("read", (Ask(length, self.output_tokens),)) for length in self._lengths(dice)]
         for known, tail in self._continuations(dice):
             waves.append(Wave("read", (Ask(known, self.output_tokens),)))
             waves.append(Wave("cached", (Ask(tail, self.output_tokens, 0.0, True),)))
         return waves
 
-    def _about_each(self, dice: random.Random) -> list[int]:
-        """One length from around each of ``lengths``, evenly by ratio."""
-        ratio = self.longest_tokens / self.shortest_tokens
+    def _lengths(self, dice: random.Random) -> list[int]:
+        """Up to five prompt lengths, one from around each quarter of the way from shortest to longest."""
         places = [min(max((k + dice.random() - 0.5) / 4, 0.0), 1.0) for k in range(5)]
-        return sorted({round(self.shortest_tokens * ratio**place) for place in places})
+        return sorted({self._length_at(place) for place in places})
+
+    def _length_at(self, place: float) -> int:
+        """The length at that part of the way from shortest (0) to longest (1), evenly by ratio."""
+        ratio: float = (self.longest_tokens / self.shortest_tokens) ** place
+        return round(self.shortest_tokens * ratio)
 
     def _continuations(self, dice: random.Random) -> list[tuple[int, int]]:
         """Pairs of (tokens that are cached, tokens behind them); none where prompts cannot differ enough."""
@@ -126,7 +124,7 @@ class Plan:
 
     def batch(self, size: int, is_long: bool = False) -> Wave:
         """So many requests at once, with short prompts or middling ones, side by side."""
-        prompt = self.lengths[len(self.lengths) // 2] if is_long else self.shortest_tokens
+        prompt = self._length_at(0.5) if is_long else self.shortest_tokens
         return self._batch(prompt, range(size))
 
     def apart(self) -> list[Wave]:
@@ -141,15 +139,14 @@ class Plan:
     def probes(self, most: int, dice: random.Random) -> Iterator[Wave]:
         """Waves kept from the fit, unlike the others: odd lengths, one after another at odd moments."""
         for _ in range(PROBES_A_ROUND):
-            asks = [self._odd(self.longest_tokens, dice) for _ in range(dice.randint(1, most))]
+            asks = [self._odd(dice) for _ in range(dice.randint(1, most))]
             span_s = work_s(Wave("probe", tuple(asks)), self.pace) * 0.7
             moments = sorted(dice.uniform(0.0, span_s) for _ in asks)
             delays = [moment - moments[0] for moment in moments]
             yield Wave("probe", tuple(replace(a, delay_s=d) for a, d in zip(asks, delays, strict=True)))
 
-    def _odd(self, longest_tokens: int, dice: random.Random) -> Ask:
-        ratio = longest_tokens / self.shortest_tokens
-        prompt = round(self.shortest_tokens * ratio ** dice.random())
+    def _odd(self, dice: random.Random) -> Ask:
+        prompt = self._length_at(dice.random())
         return Ask(prompt, dice.randint(FEWEST_TOKENS, max(self.output_tokens, FEWEST_TOKENS)))
 
 
