@@ -111,7 +111,7 @@ class StreamTee:
         data = self._carry + block if self._carry else block
         if data.startswith(b"data: {") and data.endswith(b"\n\n") and data.find(b"\n") == len(data) - 2:
             self._carry = b""  # one event, as most often
-            if self._is_like_the_last(data):
+            if self._fits_template(data):
                 return data
             return data if self._note(data[6:-2], data) else b""
         end = _end_of_last_event(data)
@@ -145,7 +145,7 @@ class StreamTee:
         payload = data_of(event)
         return payload is None or self._note(payload, event)
 
-    def _is_like_the_last(self, event: bytes) -> bool:
+    def _fits_template(self, event: bytes) -> bool:
         """Notes an event that differs from one that was read in its text alone; else False."""
         text = None if self._is_holding else self._template.text_of(event)
         if text is None:

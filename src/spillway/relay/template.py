@@ -14,15 +14,15 @@ with other random letters."""
 _CHUNK = msgspec.json.Decoder(dict[str, object])
 _EVENT = re.compile(rb'data: (.*?"(?:content|text)": ?"((?:[^"\\]|\\.)*)".*)\n\n', re.DOTALL)
 WINDOW_BYTES = 16_384
-"""Bytes that are looked at in one go: what follows something else in a row is looked at again."""
+"""Bytes that are taken apart in one go (guess): where rows are short, the rest of them for nothing."""
 _plain = re.compile(rb'[^"\\\x00-\x1f]+').fullmatch
 """Text that stands in JSON as it is."""
 _escaped = re.compile(rb'(?:[^"\\\x00-\x1f]|\\["\\/bfnrt])+').fullmatch
-"""Text in JSON, of which no character is a number: what is joined then says what its pieces said."""
+"""Text in JSON without characters by number, of which one may be the half of a pair."""
 
 
 def words_of(text: bytes) -> str:
-    """What a text says that stood in JSON."""
+    """The text that stands in JSON as those bytes do; they are ``_plain`` or ``_escaped``."""
     words = text.decode("utf-8", "replace")
     return str(msgspec.json.decode(f'"{words}"')) if "\\" in words else words
 
