@@ -43,6 +43,10 @@ def main() -> int:
         _setup_portkey(folder / "portkey")
     except (OSError, subprocess.CalledProcessError) as error:
         print(f"setup failed: {error}", file=sys.stderr)
+        print(
+            "where the index lacks what the newest LiteLLM asks for, name a release: --litellm VERSION",
+            file=sys.stderr,
+        )
         return 1
     litellm_python = peers.litellm_command().with_name("python")
     print(f"litellm {peers.package_version(litellm_python, 'litellm')}")

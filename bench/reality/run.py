@@ -112,12 +112,14 @@ async def _compare(given: argparse.Namespace) -> Record:
                     cell = await direct.cell(load, profile)
                 return replace(cell, speed_ratio=(before + await direct.speed(profile)) / 2)
 
-            await _all(Asked(loads, SIDES[given.only], record), measure, play, given.times, given.patience_s)
+            await _all(
+                Schedule(loads, SIDES[given.only], record), measure, play, given.times, given.patience_s
+            )
     return record
 
 
 @dataclass(frozen=True)
-class Asked:
+class Schedule:
     """What is to be run, and what has been."""
 
     loads: Sequence[Load]
@@ -137,7 +139,7 @@ class Asked:
 
 
 async def _all(
-    asked: Asked,
+    schedule: Schedule,
     measure: Callable[[], Awaitable[Profile]],
     play: Callable[[Load, bool, Profile], Awaitable[Cell]],
     times: int,
@@ -146,13 +148,13 @@ async def _all(
     """Every load has run as often as asked: all once, then all again, and in the end those that lack calm."""
 
     async def once(less_than: int) -> bool:
-        lacking = asked.lacking(less_than)
+        lacking = schedule.lacking(less_than)
         for runs in lacking:
             profile = await measure()
             for load, routed in runs:
                 cell = await play(load, routed, profile)
                 print(_row(cell), file=sys.stderr, flush=True)
-                asked.record.add(cell)
+                schedule.record.add(cell)
         return bool(lacking)
 
     for turn in range(times):

@@ -13,7 +13,7 @@ from bench.reality.drive import Request
 from bench.reality.foresee import Quantiles, capacity_rps, foresee, quantiles_of, workload_of
 from bench.reality.mixes import MIXES, Mix, draw, mean_gap_s
 from bench.reality.record import Record
-from bench.reality.run import Asked, table
+from bench.reality.run import Schedule, table
 from spillway.planner.profile import FitErrors, Profile
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Objective
@@ -101,15 +101,15 @@ def test_loads_are_run_by_mix_until_each_was_run_in_calm() -> None:
     loads = [Load(mix, rate, (), (), 0) for mix in MIXES[:2] for rate in (0.5, 0.8)]
     record = Record(None)
     record.keep(PROFILE)
-    asked = Asked(loads, (False, True), record)
+    schedule = Schedule(loads, (False, True), record)
     both = [[(load, routed) for load in part for routed in (False, True)] for part in (loads[:2], loads[2:])]
-    assert asked.lacking(1) == both
+    assert schedule.lacking(1) == both
     times = Quantiles(1.0, 2.0, 3.0, 4.0)
     for load in loads:
         speed = 1.3 if load is loads[0] else 1.0
         record.add(Cell(load.mix.name, load.rate, 9, 1.0, times, times, 0.0, speed))
-    assert asked.lacking(1) == [
+    assert schedule.lacking(1) == [
         [(loads[0], False), (loads[0], True), (loads[1], True)],
         [(load, True) for load in loads[2:]],
     ]
-    assert [len(part) for part in asked.lacking(2)] == [4, 4]
+    assert [len(part) for part in schedule.lacking(2)] == [4, 4]
