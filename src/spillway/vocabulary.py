@@ -288,6 +288,8 @@ class Choice(Struct, frozen=True):
     """How much of a miss it is to get no slot in that time; 0 where it was believed to be late."""
     yields_s: float = 0.0
     """Its work in node seconds if it yields to smaller requests while it waits, else 0."""
+    rank: int = 0
+    """Place of the model among those the request asks for: 0 for the first, then its fallbacks."""
 
 
 class Decision(Struct, frozen=True):

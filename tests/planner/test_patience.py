@@ -30,7 +30,9 @@ class Steady:
 
 def one_slot(count: int, hedges: float = 0.0, slots: int = 1) -> Node:
     """A node for so many requests, with so many hedges saved up."""
-    return Node(Steady(), slots, Fates.of(count), hedges=[hedges])
+    node = Node(Steady(), slots, Fates.of(count))
+    node.tables.hedges[0] = hedges
+    return node
 
 
 def test_whoever_gets_no_slot_in_time_leaves() -> None:
@@ -172,7 +174,8 @@ def test_nothing_is_lost_and_nothing_stays(
 ) -> None:
     """Every request ends exactly once, none leaves late, and the node is as empty at the end as at first."""
     fates = Fates.of(len(rows))
-    node = Node(Steady(), slots, fates, cache, [3.0])
+    node = Node(Steady(), slots, fates, cache)
+    node.tables.hedges[0] = 3.0
     node.keeps_finished = True
     now_s = 0.0
     for i, (gap_s, prompt, output, leaves_s, hedge_s, cloud_s, yields_s) in enumerate(rows):

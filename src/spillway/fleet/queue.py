@@ -5,12 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from heapq import heapify, heappop, heappush, nsmallest
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from msgspec import Struct
 
 from spillway.fleet.record import Entry
 from spillway.slo.turns import MOST_COMPARED, next_up
+from spillway.vocabulary import Choice
 
-__all__ = ["QueueTimeout", "SlotQueue"]
+if TYPE_CHECKING:
+    from spillway.fleet.registry import Upstream
+
+__all__ = ["Caller", "Grant", "QueueTimeout", "SlotQueue", "Waiting"]
 
 
 class QueueTimeout(Exception):
@@ -25,6 +31,24 @@ SLACK = 64
 """Places of those who left that may be kept."""
 
 
+class Caller(Struct):
+    """Who asks for a slot, and where else it could be answered."""
+
+    waited_s: float = 0.0
+    """Seconds that passed with other upstreams before."""
+    choice_at: Callable[[str], Choice | None] = lambda upstream: None
+    """The choice for that upstream, where it is still to be tried."""
+    move: Callable[[Choice], None] = lambda choice: None
+    """Takes note that the request goes there instead."""
+
+
+class Grant(NamedTuple):
+    """A slot that was handed over: whose it is, and the request as that node counts it."""
+
+    node: Upstream
+    entry: Entry
+
+
 class Waiting(NamedTuple):
     """One request in the queue; they sort by who is due first, behind all that may not be overtaken."""
 
@@ -32,18 +56,17 @@ class Waiting(NamedTuple):
     due_s: float
     order: int
     leaves_s: float
-    future: asyncio.Future[None]
+    future: asyncio.Future[Grant]
     entry: Entry
+    caller: Caller
 
 
 class SlotQueue:
-    """Hands out the slots of one node. The node's owner says when one is free; this says who gets it."""
+    """Hands out the slots of one node. The node says when one is free; this says who gets it."""
 
-    def __init__(self, fill: Callable[[], None], give_back: Callable[[], None]) -> None:
-        """``fill`` is asked to hand over what is free when one more joined; ``give_back`` is told of a slot
-        whose new owner was cancelled before it could use it."""
-        self._fill = fill
-        self._give_back = give_back
+    def __init__(self, node: Upstream) -> None:
+        """``node`` is asked to hand over what is free when somebody joined or left."""
+        self._node = node
         self._heap: list[Waiting] = []
         self._order = 0
         self._waiting: dict[Entry, None] = {}
@@ -62,16 +85,19 @@ class SlotQueue:
         """Those who have a slot and are about to use it."""
         return tuple(self._called)
 
-    async def wait(self, entry: Entry, due_s: float, leaves_s: float, patience_s: float) -> None:
-        """Returns once a slot has been handed over; QueueTimeout after ``patience_s``.
+    async def wait(
+        self, entry: Entry, caller: Caller, due_s: float, leaves_s: float, patience_s: float
+    ) -> Grant:
+        """The slot once one has been handed over, be it another node's; QueueTimeout after ``patience_s``.
 
         ``due_s`` is when its first token is due, ``leaves_s`` when its patience ends (both monotonic).
         """
-        future = asyncio.get_running_loop().create_future()
+        future: asyncio.Future[Grant] = asyncio.get_running_loop().create_future()
         self._order += 1
-        heappush(self._heap, Waiting(entry.yields_s > 0.0, due_s, self._order, leaves_s, future, entry))
+        may_be_overtaken = entry.yields_s > 0.0
+        heappush(self._heap, Waiting(may_be_overtaken, due_s, self._order, leaves_s, future, entry, caller))
         self._waiting[entry] = None
-        self._fill()
+        self._node.fill()
         try:
             async with asyncio.timeout(patience_s):
                 await future
@@ -80,37 +106,60 @@ class SlotQueue:
                 raise QueueTimeout from None
         except asyncio.CancelledError:
             if _was_granted(future):
-                self._called.pop(entry, None)
-                self._give_back()
+                node, granted = future.result()
+                node.queue._called.pop(granted, None)
+                node.give_back()
             raise
         finally:
             self._waiting.pop(entry, None)
-            self._called.pop(entry, None)
             if not future.done():
                 future.cancel()
             self._forget_the_gone()
             if future.cancelled():
-                self._fill()  # the next one may be small enough to go
+                self._node.fill()  # the next one may be small enough to go
+        grant = future.result()
+        grant.node.queue._called.pop(grant.entry, None)
+        return grant
 
     def hand_over(self, now_s: float, may_go: Callable[[Entry], bool]) -> bool:
         """Gives one free slot to whoever is next; False when nobody waits, or that one may not go yet."""
         found = self._next(now_s)
         if found is None or not may_go(found.entry):
             return False
-        self._waiting.pop(found.entry, None)
-        self._called[found.entry] = None
-        found.future.set_result(None)
+        self._grant(found, Grant(self._node, found.entry))
         return True
 
-    def _next(self, now_s: float) -> Waiting | None:
+    def hand_on(
+        self, now_s: float, could_move: Callable[[Waiting], bool], moved: Callable[[Waiting], Grant | None]
+    ) -> bool:
+        """Gives another node's slot to whoever is next of those who ``could_move`` there.
+
+        ``moved`` says which slot that is; False when it says none, or nobody waits who could move.
+        """
+        found = self._next(now_s, could_move)
+        grant = None if found is None else moved(found)
+        if found is None or grant is None:
+            return False
+        self._grant(found, grant)
+        return True
+
+    def _grant(self, waiting: Waiting, grant: Grant) -> None:
+        self._waiting.pop(waiting.entry, None)
+        grant.node.queue._called[grant.entry] = None
+        waiting.future.set_result(grant)
+
+    def _next(self, now_s: float, could_move: Callable[[Waiting], bool] | None = None) -> Waiting | None:
         heap = self._heap
         while heap and heap[0].future.done():
             heappop(heap)
         if not heap:
             return None
-        if not heap[0].may_be_overtaken or len(self._waiting) == 1:
+        if could_move is None and (not heap[0].may_be_overtaken or len(self._waiting) == 1):
             return heap[0]
-        found = nsmallest(MOST_COMPARED, (one for one in heap if not one.future.done()))
+        left = (one for one in heap if not one.future.done())
+        found = nsmallest(MOST_COMPARED, left if could_move is None else filter(could_move, left))
+        if not found or not found[0].may_be_overtaken:
+            return found[0] if found else None
         yields_s, leaves_s = [one.entry.yields_s for one in found], [one.leaves_s for one in found]
         return found[next_up(now_s, yields_s, leaves_s, len(found), [False] * len(found))]
 
@@ -121,5 +170,5 @@ class SlotQueue:
             heapify(self._heap)
 
 
-def _was_granted(future: asyncio.Future[None]) -> bool:
+def _was_granted(future: asyncio.Future[Grant]) -> bool:
     return future.done() and not future.cancelled()

@@ -28,7 +28,9 @@ class Entry:
         "beginning",
         "cached_tokens",
         "came_s",
+        "choice",
         "estimated_tokens",
+        "facts",
         "first_s",
         "held",
         "is_finished",
@@ -57,6 +59,8 @@ class Entry:
         beginning: Beginning | None = None,
         token_ratio: float = 1.0,
     ) -> None:
+        self.facts = facts
+        self.choice = choice
         self.estimated_tokens = facts.input_tokens
         """Its prompt as we estimate it; all else is in the engine's tokens."""
         self.token_ratio = token_ratio
@@ -86,6 +90,12 @@ class Entry:
         self.read_s = 0.0
         self.reading: Reading | None = None
         """The reading of its prompt, while it is not known how much of that was cached."""
+
+    def moved(self, choice: Choice, token_ratio: float) -> Entry:
+        """The same on another node, to be judged by what was forecast when it was decided."""
+        other = Entry(self.facts, choice, self.came_s, self.beginning, token_ratio)
+        other.ttft_s, other.total_s = self.ttft_s, self.total_s
+        return other
 
     def due_s(self, otherwise_s: float) -> float:
         """When its first token, or else its last, is due (monotonic seconds); by objective if it has one."""

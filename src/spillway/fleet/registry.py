@@ -12,8 +12,9 @@ from spillway.fleet.breaker import Breaker, BreakerOpen
 from spillway.fleet.lease import Lease
 from spillway.fleet.marks import Beginning
 from spillway.fleet.outlook import Outlook
+from spillway.fleet.pooling import take_over
 from spillway.fleet.prefixes import PrefixMemory
-from spillway.fleet.queue import QueueTimeout, SlotQueue
+from spillway.fleet.queue import Caller, Grant, QueueTimeout, SlotQueue
 from spillway.fleet.record import Entry, NodeRecord
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
 from spillway.slo.forecast import step_s, wait_s
@@ -59,7 +60,9 @@ class Upstream:
         self.drift: tuple[str, ...] = ()
         self.breaker = Breaker()
         self.in_flight = 0
-        self.queue = SlotQueue(self.fill, self.give_back)
+        self.queue = SlotQueue(self)
+        self.on_room: Callable[[Upstream], None] = lambda node: None
+        """Told of a slot that nobody here waits for."""
         self.record = NodeRecord(profile) if side == "local" else None
         self.first_tokens_s: Quantile | None = None
         """What 95 of 100 first tokens took less than; clouds only, ``None`` before the first."""
@@ -89,6 +92,8 @@ class Upstream:
         """Hands out all free slots to those who may go; the node may have more of them than before."""
         while len(self.queue) and self.has_room and self.queue.hand_over(self.now_s(), self.may_go):
             self.in_flight += 1
+        if self.record is not None and self.has_room and not len(self.queue):
+            self.on_room(self)
 
     def may_go(self, entry: Entry) -> bool:
         """Whether it is sent where a slot is free, or waits until other prompts are read."""
@@ -96,7 +101,11 @@ class Upstream:
             return True
         now_s = self.now_s()
         unread_s = self.record.unread_s(now_s, self.queue.called)
-        return may_go(entry.yields_s, unread_s, self.record.reading_s(now_s, (entry,)))
+        return may_go(entry.yields_s, unread_s, self.reading_s(entry))
+
+    def reading_s(self, entry: Entry) -> float:
+        """Seconds to read its prompt alone; 0 where nothing is known of it."""
+        return 0.0 if self.record is None else self.record.reading_s(self.now_s(), (entry,))
 
     @property
     def token_ratio(self) -> float:
@@ -192,6 +201,7 @@ class Fleet:
     def add(self, upstream: Upstream) -> None:
         """One more upstream, in the order of the configuration."""
         upstream.clock = self._clock
+        upstream.on_room = self._pool
         self.upstreams[upstream.name] = upstream
 
     def snapshots(self) -> Sequence[NodeSnapshot]:
@@ -213,14 +223,27 @@ class Fleet:
                 found.append((name, tokens))
         return tuple(found)
 
+    def _pool(self, node: Upstream) -> None:
+        """Hands the free slots of ``node`` to those who wait for others."""
+        now_s = self._clock.monotonic_s()
+        while choice := take_over(node, self.upstreams.values(), now_s):
+            node.take()
+            self.on_admit(choice.upstream)
+
     async def admit(
-        self, facts: RequestFacts, choice: Choice, most_s: float = inf, beginning: Beginning | None = None
+        self,
+        facts: RequestFacts,
+        choice: Choice,
+        most_s: float = inf,
+        beginning: Beginning | None = None,
+        caller: Caller | None = None,
     ) -> Lease:
         """Counts one more request in flight there until the lease ends; ``beginning`` is that of its prompt.
 
         Waits for a slot of a node that is full, or until the prompts before its own are read; QueueTimeout
-        after ``choice.queue_s``, or ``most_s`` when that is less.
-        BreakerOpen where the upstream is to be left alone, also when that became so during the wait.
+        after ``choice.queue_s``, or ``most_s`` when that is less. Meanwhile another node may take it over,
+        where ``caller`` has a choice for it. BreakerOpen where the upstream is to be left alone, also when
+        that became so during the wait.
         """
         upstream, now_s = self.upstreams[choice.upstream], self._clock.monotonic_s()
         upstream.breaker.check(now_s)
@@ -229,7 +252,7 @@ class Fleet:
         if upstream.has_room and not len(upstream.queue) and upstream.may_go(entry):
             upstream.take()
         else:
-            await self._queue_up(upstream, entry, now_s, choice.queue_s, most_s)
+            upstream, entry = await self._queue_up(upstream, entry, caller or Caller(), most_s)
             now_s = self._clock.monotonic_s()
             try:
                 upstream.breaker.check(now_s)
@@ -238,18 +261,23 @@ class Fleet:
                 raise
         return Lease(upstream, entry, now_s, self.outlook.lengths)
 
-    async def _queue_up(
-        self, upstream: Upstream, entry: Entry, now_s: float, queue_s: float, most_s: float
-    ) -> None:
-        """Waits for a slot; for how long and behind how many is bounded."""
+    async def _queue_up(self, upstream: Upstream, entry: Entry, caller: Caller, most_s: float) -> Grant:
+        """Waits for a slot; for how long and behind how many is bounded.
+
+        What a decision allows counts from the request's arrival, so a wait for others is taken off it.
+        """
+        choice, now_s = entry.choice, entry.came_s
+        queue_s = choice.queue_s - caller.waited_s if choice.miss_weight else choice.queue_s
         patience_s = min(queue_s, most_s)
         if len(upstream.queue) >= HARD_QUEUE_PER_SLOT * (upstream.slots or 1):
             raise QueueTimeout(upstream.free_in_s(now_s))
         try:
             leaves_s = now_s + patience_s
-            await upstream.queue.wait(entry, entry.due_s(leaves_s), leaves_s, patience_s)
+            due_s = entry.due_s(leaves_s + caller.waited_s) - caller.waited_s
+            return await upstream.queue.wait(entry, caller, due_s, leaves_s, patience_s)
         except QueueTimeout:
-            if upstream.record is not None and queue_s <= most_s:  # else its caller's time was over
+            is_its_own = queue_s <= most_s and not caller.waited_s  # else others took its time, or its caller
+            if upstream.record is not None and is_its_own:
                 upstream.record.note_left(entry)
             raise QueueTimeout(upstream.free_in_s(self._clock.monotonic_s())) from None
 

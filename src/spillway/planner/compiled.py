@@ -24,10 +24,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from spillway.planner import choosing, compiled_loop, compiled_ours, physics
+from spillway.planner import choosing, compiled_loop, compiled_ours, physics, pooling
 from spillway.planner.compiled_tasks import task_of
 from spillway.planner.events import Fates, Node, room_to_compare
-from spillway.planner.physics import UNKNOWN
+from spillway.planner.physics import NONE, UNKNOWN
 from spillway.planner.policies import AllCloud, Policy
 from spillway.planner.runs import Arrivals, Fleet, Played
 from spillway.planner.workload import Floats
@@ -54,14 +54,14 @@ JOB_FIELDS: dict[str, Any] = {
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
     "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "miss_weight": float,
-    "yields_s": float,
+    "yields_s": float, "moved_to": np.int16,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
 JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 
 SOURCES = (
-    *(f"planner/{name}.py" for name in ("physics", "choosing", "compiled_loop", "compiled_ours")),
+    *(f"planner/{name}.py" for name in ("physics", "pooling", "choosing", "compiled_loop", "compiled_ours")),
     *(f"planner/{name}.py" for name in ("compiled_tasks", "compiled", "routed")),
     *(
         f"slo/{name}.py"
@@ -89,8 +89,9 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
     return [f for _, f in inspect.getmembers(module, inspect.isfunction) if f.__module__ == module.__name__]
 
 
+MODULES = (physics, pooling, choosing, lengths, compiled_loop, compiled_ours)
 SHARED = (
-    *(f for module in (physics, choosing, lengths, compiled_loop, compiled_ours) for f in _functions(module)),
+    *(f for module in MODULES for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
     *(forecast.patience_s, forecast.usable_s, forecast.miss_weight),
     *(usual_work.next_usual, usual_work.weighed_s, turns.yields_s, turns.may_go, turns.next_up),
@@ -129,6 +130,7 @@ def play(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played | None:
     _loop()(nodes, _rows(node, 1), tables, task.run, task.mind, task.rules, choices)
     return Played(
         choices,
+        jobs["moved_to"],
         jobs["first_s"],
         jobs["end_s"],
         jobs["asked_s"],
@@ -148,6 +150,7 @@ def _jobs(arrivals: Arrivals) -> NDArray[np.void]:
     jobs["chunks"] = arrivals.chunks
     jobs["leaves_s"] = jobs["hedge_s"] = np.inf
     jobs["asked_s"] = UNKNOWN
+    jobs["moved_to"] = NONE
     jobs["cloud_s"] = arrivals.cloud_first_s
     return jobs
 

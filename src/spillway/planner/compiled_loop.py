@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spillway.planner import choosing, physics
+from spillway.planner import choosing, physics, pooling
 from spillway.planner.compiled_ours import (
     choose_ours,
     learn_answer,
@@ -35,9 +35,7 @@ def run(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Rules
     """``choices`` and the times in ``tables.jobs`` are filled in."""
     for i in range(len(choices)):
         now_s = tables.jobs[i].arrived_s
-        for n in range(len(nodes)):
-            if nodes[n].next_s <= now_s:
-                physics.advance(nodes[n], tables, now_s)
+        catch_up(nodes, tables, task, now_s)
         if task.kind == OURS:
             learn_spilled(mind, tables.jobs, choices, now_s)
         choice = choose(nodes, twins, tables, task, mind, rules, i)
@@ -46,8 +44,17 @@ def run(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Rules
             tables.hedges[0] = hedges.saved_after(tables.hedges[0], rules.hedge_share, hedges.BURST)
         if choice >= 0:
             physics.submit(nodes[choice], tables, i)
+    catch_up(nodes, tables, task, 1e300)
+
+
+def catch_up(nodes: Any, tables: Any, task: Run, now_s: float) -> None:
+    """All has happened up to ``now_s``; only our nodes have one queue."""
+    if task.kind == OURS and len(nodes) > 1:
+        pooling.advance_together(nodes, tables, now_s)
+        return
     for n in range(len(nodes)):
-        physics.advance(nodes[n], tables, 1e300)
+        if nodes[n].next_s <= now_s:
+            physics.advance(nodes[n], tables, now_s)
 
 
 def choose(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Rules, i: int) -> int:

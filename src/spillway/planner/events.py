@@ -21,7 +21,7 @@ from spillway.vocabulary import Load, Pace
 
 __all__ = [
     "FOR_EVER", "Fates", "Job", "Load", "Node", "NodeState", "Pace", "Patience", "Tables", "TabulatedPace",
-    "room_to_compare",
+    "room_to_compare", "side_by_side",
 ]  # fmt: skip
 
 
@@ -69,7 +69,7 @@ class Job:
 
     __slots__ = (
         "arrived_s", "asked_s", "cached_tokens", "chunks", "cloud_s", "end_s", "fate", "first_s", "hedge_s",
-        "is_lost", "leaves_s", "miss_weight", "next", "next_done", "output_tokens", "prefill_s",
+        "is_lost", "leaves_s", "miss_weight", "moved_to", "next", "next_done", "output_tokens", "prefill_s",
         "prompt_tokens", "request", "sharers", "told_s", "yields_s",
     )  # fmt: skip
 
@@ -84,7 +84,7 @@ class Job:
         self.cached_tokens = cached
         self.chunks = chunks_of(prompt, cached)
         self.sharers = 0
-        """Requests on the node when it was sent, itself included."""
+        """Requests on the node when it was sent, itself included; on the first one, where it moved."""
         self.next = self.next_done = NONE
         """The one behind it in the queue, and the one that ended after it."""
         self.is_lost = False
@@ -102,6 +102,8 @@ class Job:
         self.asked_s = UNKNOWN
         """When a cloud was asked."""
         self.fate = physics.ANSWERED
+        self.moved_to = NONE
+        """The node that took it over from another's queue."""
 
 
 class Tables(NamedTuple):
@@ -122,6 +124,11 @@ class Tables(NamedTuple):
     leaves_s: list[float]
     is_passed: list[bool]
 
+    @classmethod
+    def of(cls, steps_s: list[float], slots: int) -> Tables:
+        """For nodes with so many slots in all."""
+        return cls({}, [0.0] * slots, [NONE] * slots, steps_s, [0.0], *room_to_compare())
+
 
 def room_to_compare() -> tuple[list[float], list[float], list[bool]]:
     """The last three of ``Tables``."""
@@ -136,13 +143,16 @@ class Fates(NamedTuple):
     asked_s: array[float]
     """When a cloud was asked after all, or too; below 0 where none was."""
     fate: array[int]
+    moved_to: array[int]
+    """The node that took it over from another's queue; ``physics.NONE`` where it stayed."""
 
     @classmethod
     def of(cls, count: int) -> Fates:
         """For so many requests of which nothing is known yet."""
         zeros = bytes(8 * count)
         asked_s = array("d", [UNKNOWN]) * count
-        return cls(array("d", zeros), array("d", zeros), asked_s, array("b", bytes(count)))
+        moved_to = array("h", [NONE]) * count
+        return cls(array("d", zeros), array("d", zeros), asked_s, array("b", bytes(count)), moved_to)
 
 
 class NodeState:
@@ -215,15 +225,16 @@ class Node(NodeState):
         slots: int,
         fates: Fates,
         cache_tokens: float = math.inf,
-        hedges: list[float] | None = None,
+        tables: Tables | None = None,
+        place: int = 0,
     ) -> None:
+        """``tables`` are those of all nodes, this one having its part at ``place``; else it has its own."""
         if slots < 1:
             raise ValueError("a node needs at least one slot")
         self.pace = TabulatedPace(pace, slots)
         self.fates = fates
-        budget = [0.0] if hedges is None else hedges
-        due, who = [0.0] * slots, [NONE] * slots
-        self.tables = Tables({}, due, who, self.pace.steps_s, budget, *room_to_compare())
+        self.tables = Tables.of(self.pace.steps_s, slots) if tables is None else tables
+        self.base = place * slots
         self.finished: list[Job] = []
         """Jobs done since somebody last emptied the list; only kept when ``keeps_finished``."""
         self.keeps_finished = False
@@ -273,11 +284,16 @@ class Node(NodeState):
     def advance(self, now_s: float) -> None:
         """Let everything happen that happens up to and including ``now_s``."""
         physics.advance(self, self.tables, now_s)
+        self.fetch()
+
+    def fetch(self) -> None:
+        """Take note of all that ended."""
         while self.done:
             job = self.tables.jobs.pop(self.first_done)
-            first_s, end_s, asked_s, fate = self.fates
+            first_s, end_s, asked_s, fate, moved_to = self.fates
             first_s[job.request], end_s[job.request] = job.first_s, job.end_s
             asked_s[job.request], fate[job.request] = job.asked_s, job.fate
+            moved_to[job.request] = job.moved_to
             if self.keeps_finished:
                 self.finished.append(job)
             self.first_done = job.next_done
@@ -304,3 +320,9 @@ class Node(NodeState):
             self.context,
             physics.unread_tokens(self),
         )
+
+
+def side_by_side(count: int, pace: Pace, slots: int, fates: Fates, cache_tokens: float) -> list[Node]:
+    """So many equal nodes with common tables, as requests may move from one to another."""
+    tables = Tables.of(TabulatedPace(pace, slots).steps_s, count * slots)
+    return [Node(pace, slots, fates, cache_tokens, tables, place) for place in range(count)]

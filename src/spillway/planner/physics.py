@@ -22,7 +22,7 @@ __all__ = [
     "blend", "count_late", "decode_step_s", "drop_reading", "ends_before", "enqueue", "finish", "flow",
     "free_slot", "hand_out", "last_sent", "link", "move_up", "next_waiting", "note_read", "overtaken_s",
     "plan", "pop", "push", "read", "start_reading", "step", "submit", "unlink", "unread", "unread_chunks",
-    "unread_s", "unread_tokens", "wind", "wind_reading", "write",
+    "unread_s", "unread_tokens", "whose_turn", "wind", "wind_reading", "write",
 ]  # fmt: skip
 
 LEARNING_RATE = 0.1
@@ -64,11 +64,11 @@ def unread_tokens(node: Node) -> float:
 
 
 def submit(node: Node, tables: Tables, i: int) -> None:
-    """Request ``i`` arrives; the node has been advanced to that moment."""
+    """Request ``i`` comes, from outside or from another node's queue; the node is advanced to that moment."""
     job = tables.jobs[i]
     flow(node, job.arrived_s)
     node.in_flight += 1
-    job.sharers = node.in_flight
+    job.sharers = max(job.sharers, node.in_flight)
     enqueue(node, tables, i)
     node.timer_s = min(node.timer_s, job.leaves_s, job.hedge_s)
     node.next_s = min(node.next_s, node.timer_s)
@@ -171,21 +171,24 @@ def admit(node: Node, tables: Tables) -> bool:
 
 def next_waiting(node: Node, tables: Tables) -> int:
     """Who is sent next, as a place among those who wait; ``NONE`` while other prompts have to be read."""
-    first = tables.jobs[node.first_waiting]
-    if not may_go(first.yields_s, node.sent_s, 0.0):
+    if not may_go(tables.jobs[node.first_waiting].yields_s, node.sent_s, 0.0):
         return NONE
-    if first.yields_s <= 0.0 or node.waiting == 1:
-        return 0 if may_go(first.yields_s, node.sent_s, first.prefill_s) else NONE
+    place, i = whose_turn(node, tables, node.now_s), node.first_waiting
+    for _ in range(place):
+        i = tables.jobs[i].next
+    return place if may_go(tables.jobs[i].yields_s, node.sent_s, tables.jobs[i].prefill_s) else NONE
+
+
+def whose_turn(node: Node, tables: Tables, now_s: float) -> int:
+    """Who is served next, as a place among those who wait."""
     i, count = node.first_waiting, min(node.waiting, MOST_COMPARED)
+    if tables.jobs[i].yields_s <= 0.0 or count == 1:
+        return 0
     for k in range(count):
         job = tables.jobs[i]
         tables.yields_s[k], tables.leaves_s[k] = job.yields_s, job.leaves_s
         i = job.next
-    place = next_up(node.now_s, tables.yields_s, tables.leaves_s, count, tables.is_passed)
-    i = node.first_waiting
-    for _ in range(place):
-        i = tables.jobs[i].next
-    return place if may_go(tables.jobs[i].yields_s, node.sent_s, tables.jobs[i].prefill_s) else NONE
+    return next_up(now_s, tables.yields_s, tables.leaves_s, count, tables.is_passed)
 
 
 def move_up(node: Node, tables: Tables, place: int) -> None:
@@ -308,6 +311,7 @@ def alarm(node: Node, tables: Tables) -> None:
                 unread_s += job.prefill_s
         else:
             unlink(node, tables, before, i, is_waiting)
+            hand_out(node, tables, i)
             if not is_waiting:
                 sent, unread_s = node.taken, node.sent_s
         i = behind
@@ -394,7 +398,6 @@ def unlink(node: Node, tables: Tables, before: int, i: int, is_waiting: bool) ->
     node.queued_chunks -= job.chunks
     node.queued_tokens -= job.prompt_tokens
     node.queued_s = node.queued_s - job.prefill_s if node.queued else 0.0
-    hand_out(node, tables, i)
 
 
 def plan(node: Node, tables: Tables) -> None:

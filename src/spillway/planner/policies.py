@@ -43,6 +43,8 @@ class Policy(Protocol):
     reasons: tuple[str, ...]
     patience: Patience
     """How long the request it chose a node for last may wait there."""
+    has_one_queue: bool
+    """Whether a node that is free takes over who waits for another."""
 
     def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """A run starts on these nodes. Of ``arrivals`` a policy may look at what has come by now."""
@@ -65,6 +67,7 @@ class AllCloud:
     name = "all-cloud"
     reasons: tuple[str, ...] = ("policy",)
     patience = FOR_EVER
+    has_one_queue = False
 
     def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Needs no node."""
@@ -80,6 +83,7 @@ class AllLocal:
     name = "all-local"
     reasons: tuple[str, ...] = ("context",)
     patience = FOR_EVER
+    has_one_queue = False
 
     def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
         """Remember the nodes."""
@@ -99,6 +103,7 @@ class Threshold:
     name = "threshold"
     reasons: tuple[str, ...] = ("input_budget", "difficulty")
     patience = FOR_EVER
+    has_one_queue = False
 
     def __init__(
         self,
@@ -129,6 +134,7 @@ class Reservation:
     name = "reservation"
     reasons: tuple[str, ...] = ("full", "context")
     patience = FOR_EVER
+    has_one_queue = False
 
     def __init__(self, per_node: int | None = None) -> None:
         """``per_node`` defaults to the node's slots."""
@@ -156,6 +162,7 @@ class ObservedTail:
     name = "observed-p95"
     reasons: tuple[str, ...] = ("slow", "context")
     patience = FOR_EVER
+    has_one_queue = False
     window = 50
     rest_s = 30.0
 
@@ -204,6 +211,7 @@ class Clairvoyant:
     name = "clairvoyant"
     reasons: tuple[str, ...] = ("late", "long", "context")
     patience = FOR_EVER
+    has_one_queue = False
 
     def __init__(
         self,

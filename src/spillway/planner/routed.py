@@ -58,6 +58,7 @@ class Routed:
     name = "ours"
     reasons: tuple[str, ...] = SPILLS
     patience = FOR_EVER
+    has_one_queue = True
 
     def __init__(
         self, objective: Objective, policy: RoutingPolicy = USUAL, *, knows_lengths: bool = False

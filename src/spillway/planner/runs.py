@@ -114,6 +114,8 @@ class Played:
 
     choice: NDArray[np.int16]
     """Index of the node first chosen, or ``policies.cloud(reason)``."""
+    moved_to: NDArray[np.int16]
+    """Index of the node that took it over from the queue of the one chosen; below 0 where none did."""
     first_s: Floats
     end_s: Floats
     asked_s: Floats

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillway.planner import compiled
-from spillway.planner.events import Fates, Node
+from spillway.planner.events import Fates, Node, side_by_side
 from spillway.planner.physics import LEFT, OVERTAKEN, OVERTAKEN_WAITING
 from spillway.planner.policies import AllCloud, Clairvoyant, Policy
 from spillway.planner.policies import cloud as to_cloud
+from spillway.planner.pooling import advance_together
 from spillway.planner.refusals import refusals
 from spillway.planner.routed import UNLIMITED, Routed
 from spillway.planner.runs import Arrivals, Fleet, Played
@@ -189,21 +190,19 @@ def _play(arrivals: Arrivals, fleet: Fleet, policy: Policy, engine: Engine) -> P
 
 def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played:
     """Every arrival in order: let the nodes catch up, ask the policy, hand the request over."""
-    fates, hedges = Fates.of(len(arrivals)), [0.0]
-    nodes = [Node(fleet.pace, fleet.slots, fates, fleet.cache_tokens, hedges) for _ in range(fleet.nodes)]
+    fates = Fates.of(len(arrivals))
+    nodes = side_by_side(fleet.nodes, fleet.pace, fleet.slots, fates, fleet.cache_tokens)
     chosen = array("h", bytes(2 * len(arrivals)))
     policy.begin(nodes, arrivals)
     for index, (now_s, prompt, output, cached, first_s) in enumerate(_rows(arrivals)):
-        for node in nodes:
-            if node.next_s <= now_s:
-                node.advance(now_s)
+        _catch_up(nodes, now_s, policy.has_one_queue)
         choice = chosen[index] = policy.choose(now_s, index, prompt, output, cached)
         if choice >= 0:
             nodes[choice].submit(now_s, index, prompt, output, cached, policy.patience, first_s)
-    for node in nodes:
-        node.advance(1e300)
+    _catch_up(nodes, 1e300, policy.has_one_queue)
     return Played(
         np.frombuffer(chosen, dtype=np.int16),
+        np.frombuffer(fates.moved_to, dtype=np.int16),
         np.frombuffer(fates.first_s),
         np.frombuffer(fates.end_s),
         np.frombuffer(fates.asked_s),
@@ -211,6 +210,18 @@ def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played:
         tuple(node.busy_s for node in nodes),
         tuple(node.area_s for node in nodes),
     )
+
+
+def _catch_up(nodes: Sequence[Node], now_s: float, has_one_queue: bool) -> None:
+    """All has happened up to ``now_s``; without a common queue no node needs to know of another."""
+    if has_one_queue and len(nodes) > 1:
+        advance_together(nodes, nodes[0].tables, now_s)
+        for node in nodes:
+            node.fetch()
+        return
+    for node in nodes:
+        if node.next_s <= now_s:
+            node.advance(now_s)
 
 
 def _rows(arrivals: Arrivals) -> Iterator[tuple[float, int, int, int, float]]:
@@ -223,7 +234,7 @@ def _rows(arrivals: Arrivals) -> Iterator[tuple[float, int, int, int, float]]:
 
 def _answered_by(played: Played, reasons: Sequence[str]) -> NDArray[np.int16]:
     """The node that answered each request, else the cloud with the reason."""
-    node = played.choice.copy()
+    node = np.where(played.moved_to >= 0, played.moved_to, played.choice)
     for fates, code in ((WAITED_IN_VAIN, FULL), (WAS_OVERTAKEN, HEDGED)):
         gone = np.isin(played.fate, fates)
         if gone.any():

@@ -134,16 +134,15 @@ class Relay:
         decision, hedges = run.job.decision, self._hedges
         is_foreseen = decision.hedge_delay_s is not None and step.choice is decision.choices[0]
         if hedges is not None and is_foreseen and step.kind == "first":
-            return await race(run, route, step, lambda s: self._speak(run, s), hedges, self._on_hedge)
-        return await self._speak(run, step)
+            return await race(run, route, step, lambda s: self._speak(run, route, s), hedges, self._on_hedge)
+        return await self._speak(run, route, step)
 
-    async def _speak(self, run: Run, step: Step) -> LiveAttempt:
+    async def _speak(self, run: Run, route: Route, step: Step) -> LiveAttempt:
         """Waits for a slot, sends, waits for the first token; a failure is noted and raised."""
         asking = asking_for(run, step, self._prefill_of(step.choice), self._verifier is not None)
+        facts, beginning, caller = run.job.facts, run.job.beginning, route.caller(step)
         try:
-            lease = await self._fleet.admit(
-                run.job.facts, step.choice, run.remaining_s(inf), run.job.beginning
-            )
+            lease = await self._fleet.admit(facts, step.choice, run.remaining_s(inf), beginning, caller)
         except BreakerOpen as ill:
             raise AttemptFailed(left_alone(ill.retry_after_s)) from ill
         except QueueTimeout as full:

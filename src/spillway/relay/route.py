@@ -5,9 +5,11 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 from spillway.engines.failures import CONTEXT, LOADING, RATE_LIMITED, Failure
 from spillway.engines.profiles import Prefill
+from spillway.fleet.queue import Caller
 from spillway.relay.continuation import methods_for
 from spillway.relay.run import Run
 from spillway.relay.step import Method, Step
@@ -15,6 +17,8 @@ from spillway.vocabulary import AttemptKind, Choice
 
 __all__ = ["Route"]
 
+TAKEN_OVER = "taken_over"
+"""The reason of ``routing.reasons`` that applies where a node that was free took the request from a queue."""
 BACKOFF_S = 0.5
 """First pause before the same upstream is asked again without its advice; doubles each time."""
 
@@ -76,6 +80,27 @@ class Route:
     def spare(self, step: Step) -> None:
         """Puts back one that was overtaken: it did nothing wrong, and may be needed if the winner breaks."""
         self._left.appendleft(step.choice)
+
+    def caller(self, step: Step) -> Caller:
+        """Who waits for a slot in that step: another node that is left may take it over."""
+        is_first = step.kind == "first" and not self._failed
+        waited_s = 0.0 if is_first else self._run.elapsed_s()
+        if step.method is not None:  # made for one upstream
+            return Caller(waited_s)
+        return Caller(waited_s, self._node_left, partial(self._move, step))
+
+    def _node_left(self, upstream: str) -> Choice | None:
+        for choice in self._left:
+            if choice.upstream == upstream and choice.side == "local" and self._is_larger(choice):
+                return choice
+        return None
+
+    def _move(self, step: Step, choice: Choice) -> None:
+        """``choice`` is tried in that step; its own is left for later."""
+        self._left.remove(choice)
+        self._left.appendleft(step.choice)
+        step.choice = choice
+        self._run.note_event(TAKEN_OVER)
 
     @property
     def has_alternates(self) -> bool:

@@ -16,10 +16,11 @@ Method = Literal["prompt", "prefill", "restart", "instruct"]
 to the text to complete, sent as the assistant's words, made again and skipped, or named in a request."""
 
 
-class Step(Struct, frozen=True):
+class Step(Struct, eq=False):
     """What the next attempt is."""
 
     choice: Choice
+    """Another one once a node that is free has taken it over from the queue of this one."""
     kind: AttemptKind = "first"
     pause_s: float = 0.0
     """How long to wait before it."""

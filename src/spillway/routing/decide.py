@@ -313,7 +313,7 @@ def _patience(facts: RequestFacts, deadlines: Deadlines) -> Deadlines:
 def _choice(
     facts: RequestFacts, candidate: Candidate, belief: Admission | None, deadlines: Deadlines
 ) -> Choice:
-    node, model, _ = candidate
+    node, model, rank = candidate
     if belief is None:
         return Choice(
             node.name,
@@ -322,6 +322,7 @@ def _choice(
             deadlines,
             ttft_p95_s=node.ttft_p95_s,
             context_tokens=model.context_tokens,
+            rank=rank,
         )
     patience_s = deadlines.first_token_s if belief.delay or belief.queue_s is None else belief.queue_s
     queue_s = min(patience_s, deadlines.first_token_s)
@@ -336,6 +337,7 @@ def _choice(
             context_tokens=model.context_tokens,
             drift=node.drift,
             cached_tokens=cached,
+            rank=rank,
         )
     return Choice(
         node.name,
@@ -352,6 +354,7 @@ def _choice(
         cached,
         belief.miss_weight,
         belief.yields_s,
+        rank,
     )
 
 

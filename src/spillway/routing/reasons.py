@@ -34,6 +34,7 @@ EXPLORED: Final = "explored"
 LOCAL_FIRST: Final = "local_first"
 CHEAPEST_CLOUD: Final = "cheapest_cloud"
 HEDGED: Final = "hedged"
+TAKEN_OVER: Final = "taken_over"
 ESCALATED: Final = "escalated"
 GATE_FAILED: Final = "gate_failed"
 CONTINUED: Final = "continued"
@@ -70,6 +71,7 @@ MEANING: Final[dict[str, str]] = {
     LOCAL_FIRST: "a local node can take it, and its hardware is paid for",
     CHEAPEST_CLOUD: "it goes to the cloud with the lowest list price",
     HEDGED: "the first upstream was late, and another one that was asked as well spoke first",
+    TAKEN_OVER: "it waited for one node, and another one had a slot free first",
     ESCALATED: "a local answer failed its checks, so that somebody else was asked",
     GATE_FAILED: "the answer failed its checks, and nobody could give a better one",
     CONTINUED: "the stream broke, and another upstream went on with the answer",
