@@ -124,6 +124,7 @@ UNFIT: dict[str, Callable[[Upstream], None]] = {
     "draining": lambda node: setattr(node, "is_draining", True),
     "loading": lambda node: setattr(node, "is_loading", True),
     "drifted": lambda node: setattr(node, "is_quarantined", True),
+    "drifted in what is needed": lambda node: setattr(node, "withheld", frozenset({"tools"})),
     "ill": fall_ill,
 }
 
@@ -133,7 +134,7 @@ async def test_an_unfit_node_takes_nobody_over(state: str) -> None:
     """What would have kept a request from being sent there keeps it from moving there."""
     fleet, _ = fleet_of("one", "two")
     held = [await busy(fleet, "one"), await busy(fleet, "two")]
-    asker = Asker(fleet, choice("one"), choice("two"))
+    asker = Asker(fleet, choice("one"), choice("two"), needs=frozenset({"chat", "tools"}))
     await settle()
     UNFIT[state](fleet.upstreams["two"])
     held[1].release()

@@ -18,31 +18,35 @@ if TYPE_CHECKING:
 __all__ = ["take_over"]
 
 
-def take_over(taker: Upstream, nodes: Iterable[Upstream], now_s: float) -> Choice | None:
-    """How the request that now has a slot of ``taker`` is asked there; ``None`` when nobody moves.
+def take_over(taker: Upstream, nodes: Iterable[Upstream], now_s: float) -> bool:
+    """Whether a slot of ``taker`` was handed to somebody who waited for another node; it is still to be counted.
 
     Those come first for whose node most wait, of them whoever would be served next there.
     """
-    if len(taker.queue) or not taker.has_room or not _is_fit(taker, now_s):
-        return None
-    found: list[Choice] = []
+    givers = [node for node in nodes if len(node.queue)]
+    if not givers or len(taker.queue) or not taker.has_room or not _is_fit(taker, now_s):
+        return False
+    givers.sort(key=lambda node: -len(node.queue))
+    return any(_move_one(giver, taker, now_s) for giver in givers)
+
+
+def _move_one(giver: Upstream, taker: Upstream, now_s: float) -> bool:
+    """Whether whoever is next of those who wait for ``giver`` and have a choice for ``taker`` moves there."""
 
     def moved(waiting: Waiting) -> Grant | None:
         choice = waiting.caller.choice_at(taker.name)
         if choice is None or not _is_as_good(choice, waiting, now_s):
             return None
+        if not waiting.entry.facts.needs.isdisjoint(taker.withheld):
+            return None  # it drifted meanwhile
         entry = waiting.entry.moved(choice, taker.token_ratio)
         more_s = taker.reading_s(entry) - giver.reading_s(waiting.entry)
         if more_s > READ_AHEAD_S or not taker.may_go(entry):
             return None
-        found.append(choice)
         waiting.caller.move(choice)
         return Grant(taker, entry)
 
-    for giver in sorted((node for node in nodes if len(node.queue)), key=lambda node: -len(node.queue)):
-        if giver.queue.hand_on(now_s, lambda one: one.caller.choice_at(taker.name) is not None, moved):
-            return found[0]
-    return None
+    return giver.queue.hand_on(now_s, lambda one: one.caller.choice_at(taker.name) is not None, moved)
 
 
 def _is_fit(node: Upstream, now_s: float) -> bool:

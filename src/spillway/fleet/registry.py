@@ -226,9 +226,9 @@ class Fleet:
     def _pool(self, node: Upstream) -> None:
         """Hands the free slots of ``node`` to those who wait for others."""
         now_s = self._clock.monotonic_s()
-        while choice := take_over(node, self.upstreams.values(), now_s):
+        while take_over(node, self.upstreams.values(), now_s):
             node.take()
-            self.on_admit(choice.upstream)
+            self.on_admit(node.name)
 
     async def admit(
         self,
