@@ -19,7 +19,7 @@ __all__ = ["take_over"]
 
 
 def take_over(taker: Upstream, nodes: Iterable[Upstream], now_s: float) -> bool:
-    """Whether a slot of ``taker`` was handed to somebody who waited for another node; it is still to be counted.
+    """Whether somebody who waited for another node was handed a slot of ``taker``, which is to be counted yet.
 
     Those come first for whose node most wait, of them whoever would be served next there.
     """
