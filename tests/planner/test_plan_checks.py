@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spillway.errors import WorkloadError
-from spillway.planner.plan_checks import traffic_warnings
+from spillway.planner.arrivals import DAY_S, spread_totals
+from spillway.planner.plan_build import build_inputs
+from spillway.planner.plan_checks import stretch_warnings, traffic_warnings
+from spillway.planner.plan_inputs import Effort, PlanInputs
 from spillway.planner.plan_traffic import from_numbers, from_usage
+from spillway.planner.workload import Total
+from tests.planner.plans import CHEAP
 
 
 def usage(folder: Path, times: Sequence[str], output_tokens: int = 5) -> list[str]:
@@ -45,6 +51,13 @@ def test_a_date_far_from_all_others_is_said_first(tmp_path: Path) -> None:
     assert not any("no request for" in each for each in steady)
 
 
+def test_minutes_are_said_as_minutes(tmp_path: Path) -> None:
+    """Three minutes of requests are not said to cover no hours."""
+    times = [f"2026-10-01T12:{second // 60:02d}:{second % 60:02d}Z" for second in range(0, 180, 5)]
+    warnings = traffic_warnings(from_usage(usage(tmp_path, times)))
+    assert any(each.startswith("the usage covers 3.0 minutes;") for each in warnings)
+
+
 def test_requests_without_answers_are_said(tmp_path: Path) -> None:
     """Embeddings are planned as prompts, and that is said."""
     warnings = traffic_warnings(from_usage(usage(tmp_path, days(30), output_tokens=0)))
@@ -72,3 +85,26 @@ def test_lengths_that_nobody_gave_are_guesses(
 def test_given_lengths_are_no_guesses() -> None:
     """Where both lengths are given there is nothing to warn of."""
     assert not any("guess" in warning for warning in traffic_warnings(from_numbers(100, 80, 20)))
+
+
+def uneven(counts: Sequence[int]) -> PlanInputs:
+    """A plan about days of so many requests each, of which few are simulated."""
+    totals = [Total(DAY_S * day, DAY_S, count, 300 * count, 60 * count) for day, count in enumerate(counts)]
+    inputs = build_inputs(CHEAP)
+    traffic = replace(inputs.traffic, workload=spread_totals(totals))
+    return replace(inputs, traffic=traffic, effort=Effort(4000, 1000, 40))
+
+
+def test_a_stretch_unlike_the_traffic_is_said() -> None:
+    """Where half of all requests come on one day, no part is like the whole; both figures say so."""
+    warnings = stretch_warnings(uneven([*[200] * 12, 5800, *[200] * 17]))
+    assert len(warnings) == 2
+    assert "simulated per fleet size, a request meets" in warnings[0]
+    assert warnings[0].endswith("--simulate-requests 11600 takes all of it")
+    assert "times as many others" in warnings[1]
+
+
+def test_a_stretch_like_the_traffic_needs_no_word() -> None:
+    """Days alike, or one day that nearly all requests come on, are simulated as they are."""
+    assert not stretch_warnings(uneven([400] * 30))
+    assert not stretch_warnings(uneven([*[1] * 12, 10_000, *[1] * 17]))

@@ -9,8 +9,10 @@ import numpy as np
 
 from spillway.errors import ConfigError
 from spillway.planner.plan_inputs import PlanInputs, Traffic, length_of, percent
+from spillway.planner.plan_stretch import ALIKE, crowding, stretch
+from spillway.planner.workload import Workload
 
-__all__ = ["Ceiling", "check_idle", "traffic_warnings"]
+__all__ = ["Ceiling", "check_idle", "stretch_warnings", "traffic_warnings"]
 
 LOOKED_AT = 2000
 DAY_S = 86_400.0
@@ -91,6 +93,29 @@ def traffic_warnings(traffic: Traffic) -> list[str]:
     if traffic.reports and len(traffic.workload) < 1000:
         found.append(f"only {len(traffic.workload):,} requests: their mix may not be typical")
     return found + _without_answers(traffic)
+
+
+def stretch_warnings(inputs: PlanInputs) -> list[str]:
+    """That what is simulated is more or less crowded than all of the traffic, where no part is like it."""
+    workload, effort = inputs.traffic.workload, inputs.effort
+    everything = f"; --simulate-requests {len(workload)} takes all of it"
+    found = [
+        _unlike(workload, effort.fleet_requests, "per fleet size", everything),
+        _unlike(workload, effort.side_requests, "for policies, other loads, speeds and lengths", ""),
+    ]
+    return [each for each in found if each is not None]
+
+
+def _unlike(workload: Workload, most: int, what: str, advice: str) -> str | None:
+    part = stretch(workload, most)
+    times = crowding(part, workload)
+    if 1 / ALIKE <= times <= ALIKE:
+        return None
+    much = f"{times:.1f} times as many" if times > 1 else f"only {percent(times)} of the"
+    return (
+        f"no {length_of(part.span_s)} are like all of the traffic: in those simulated {what}, a request "
+        f"meets {much} others within its hour, which makes the figures rough{advice}"
+    )
 
 
 def _guessed(traffic: Traffic) -> list[str]:
