@@ -19,6 +19,7 @@ from spillway.vocabulary import Grade
 __all__ = [
     "CHUNK_ROWS",
     "FIRST_DATE_S",
+    "MOST_REQUESTS",
     "BadRows",
     "Chunk",
     "ReadReport",
@@ -26,12 +27,15 @@ __all__ = [
     "Workload",
     "WorkloadError",
     "collect",
+    "refuse_too_many",
 ]
 
 CHUNK_ROWS = 65_536
 """Rows a reader holds before it hands them on as arrays (2 MB)."""
 FIRST_DATE_S = 1e8
 """Seconds since 1970 (March 1973) above which a time is a date; below it counts from the zero of its file."""
+MOST_REQUESTS = 100_000_000
+"""A workload of more takes many gigabytes to hold."""
 KEPT_LINES = 1000
 """Line numbers remembered per kind of fault; beyond that only the count grows."""
 
@@ -226,9 +230,12 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
 
     Draws the chunks to their end first, so ``reports`` are complete afterwards.
     """
-    parts = list(chunks)
     names = ", ".join(report.source for report in reports)
-    count = sum(len(part) for part in parts)
+    parts, count = [], 0
+    for part in chunks:
+        parts.append(part)
+        count += len(part)
+        refuse_too_many(count, names)
     if not count:
         faults = [sentence for report in reports for sentence in report.reasons()]
         why = f": {faults[0]}" if faults else ": it is empty"
@@ -252,6 +259,15 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
         start_wall_s=start if has_dates else None,
         notes=tuple(note for report in reports for note in report.warnings()),
     )
+
+
+def refuse_too_many(requests: int, names: str) -> None:
+    """``WorkloadError`` for more requests than fit into memory; ``names`` says which files they come from."""
+    if requests > MOST_REQUESTS:
+        raise WorkloadError(
+            f"{names}: {requests:,} requests are more than a plan can hold, {MOST_REQUESTS:,}; give a "
+            "shorter time, or plan for an equal part of them"
+        )
 
 
 def _span_s(time_s: Floats) -> float:
