@@ -21,7 +21,13 @@ from spillway.planner.breakeven import (
 )
 from spillway.planner.money import Naive
 from spillway.planner.parallel import Workers
-from spillway.planner.plan_checks import Ceiling, check_idle, stretch_warnings, traffic_warnings
+from spillway.planner.plan_checks import (
+    Ceiling,
+    check_idle,
+    stretch_warnings,
+    traffic_warnings,
+    unknown_cached,
+)
 from spillway.planner.plan_costs import assumptions_of
 from spillway.planner.plan_inputs import (
     DEFAULT_OBJECTIVE,
@@ -297,10 +303,11 @@ def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
             f"{share.source}; {share.low:.2f} to {share.high:.2f}",
         ),
     ]  # fmt: skip
+    cached = unknown_cached(inputs)
+    traffic = [*inputs.traffic.assumptions, *([] if cached is None else [cached])]
     limits += [_longest_prompt(inputs.most_input_tokens), _suitable(inputs.suitable_ratio), _hedged(inputs)]
     return (
-        *inputs.traffic.assumptions, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money,
-        *_simulated(inputs),
+        *traffic, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money, *_simulated(inputs),
     )  # fmt: skip
 
 

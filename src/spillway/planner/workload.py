@@ -28,6 +28,7 @@ __all__ = [
     "WorkloadError",
     "collect",
     "refuse_too_many",
+    "some_only",
 ]
 
 CHUNK_ROWS = 65_536
@@ -178,6 +179,8 @@ class Workload:
     """Geometric mean of all answers before, in the same conversation; known where the last one is."""
     form: Ints | None = None
     """Number of what the gateway would tell by ``RequestFacts.form``; 0 for none."""
+    knows_cached: NDArray[np.bool_] | None = None
+    """Where a source told ``cached_tokens``; ``None`` where it did for all requests or for none."""
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -211,7 +214,7 @@ class Workload:
     def only(self, part: slice | NDArray[np.bool_]) -> Workload:
         """Those requests of it, at their times; the span is still that of the whole."""
         cached, last, mean = self.cached_tokens, self.last_answer_tokens, self.mean_answer_tokens
-        form = self.form
+        form, knows = self.form, self.knows_cached
         return replace(
             self,
             time_s=self.time_s[part],
@@ -222,6 +225,7 @@ class Workload:
             last_answer_tokens=None if last is None else last[part],
             mean_answer_tokens=None if mean is None else mean[part],
             form=None if form is None else form[part],
+            knows_cached=None if knows is None else knows[part],
         )
 
 
@@ -246,19 +250,26 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
     start = float(time_s[order[0]])
     has_dates = start > FIRST_DATE_S
     cached = np.concatenate([part.cached_tokens for part in parts])[order]
+    knows_cached = cached >= 0
     time_s = time_s[order] - start
     models: list[str] = next((report.models for report in reports if report.models), [])
     return Workload(
         time_s=time_s,
         input_tokens=np.concatenate([part.input_tokens for part in parts])[order],
         output_tokens=np.concatenate([part.output_tokens for part in parts])[order],
-        cached_tokens=None if (cached < 0).all() else np.maximum(cached, 0).astype(np.int32),
+        cached_tokens=np.maximum(cached, 0).astype(np.int32) if knows_cached.any() else None,
         model=np.concatenate([part.model for part in parts])[order],
         models=tuple(models),
         span_s=_span_s(time_s),
         start_wall_s=start if has_dates else None,
         notes=tuple(note for report in reports for note in report.warnings()),
+        knows_cached=some_only(knows_cached),
     )
+
+
+def some_only(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The mask where it tells requests apart; ``None`` where it holds for all or for none."""
+    return None if mask.all() or not mask.any() else mask
 
 
 def refuse_too_many(requests: int, names: str) -> None:
