@@ -288,11 +288,13 @@ def test_requests_must_be_given_and_only_with_costs(tmp_path: Path) -> None:
 
 
 def test_requests_that_cannot_be_are_refused(tmp_path: Path) -> None:
-    """Fewer requests than days and models, or requests longer than any model takes, are a wrong number."""
+    """Fewer requests than days and models, longer than any model takes or too many are a wrong number."""
     with pytest.raises(WorkloadError, match="comes to 1 in the time of the costs, fewer than its days times"):
         read(export(tmp_path, *USED), Bill(15, price))
     with pytest.raises(WorkloadError, match="a request, more than any model takes"):
         read(export(tmp_path, row(0, "1000", f"{MINI}, input")), Bill(30, price))
+    with pytest.raises(WorkloadError, match=r"requests are more than a plan can hold, 100,000,000"):
+        read(export(tmp_path, *USED), Bill(10**12, price))
 
 
 def test_requests_are_shared_out_to_the_last() -> None:

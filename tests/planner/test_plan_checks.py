@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from spillway.errors import WorkloadError
-from spillway.planner.plan_checks import traffic_warnings
+from spillway.planner.arrivals import DAY_S, spread_totals
+from spillway.planner.plan import make_plan
+from spillway.planner.plan_build import Asked, build_inputs
+from spillway.planner.plan_checks import stretch_warnings, traffic_warnings, unknown_cached
+from spillway.planner.plan_inputs import Effort, PlanInputs
 from spillway.planner.plan_traffic import from_numbers, from_usage
+from spillway.planner.workload import Total
+from tests.planner.plans import CHEAP, DAY
 
 
 def usage(folder: Path, times: Sequence[str], output_tokens: int = 5) -> list[str]:
@@ -45,6 +52,13 @@ def test_a_date_far_from_all_others_is_said_first(tmp_path: Path) -> None:
     assert not any("no request for" in each for each in steady)
 
 
+def test_minutes_are_said_as_minutes(tmp_path: Path) -> None:
+    """Three minutes of requests are not said to cover no hours."""
+    times = [f"2026-10-01T12:{second // 60:02d}:{second % 60:02d}Z" for second in range(0, 180, 5)]
+    warnings = traffic_warnings(from_usage(usage(tmp_path, times)))
+    assert any(each.startswith("the usage covers 3.0 minutes;") for each in warnings)
+
+
 def test_requests_without_answers_are_said(tmp_path: Path) -> None:
     """Embeddings are planned as prompts, and that is said."""
     warnings = traffic_warnings(from_usage(usage(tmp_path, days(30), output_tokens=0)))
@@ -72,3 +86,81 @@ def test_lengths_that_nobody_gave_are_guesses(
 def test_given_lengths_are_no_guesses() -> None:
     """Where both lengths are given there is nothing to warn of."""
     assert not any("guess" in warning for warning in traffic_warnings(from_numbers(100, 80, 20)))
+
+
+def uneven(counts: Sequence[int]) -> PlanInputs:
+    """A plan about days of so many requests each, of which few are simulated."""
+    totals = [Total(DAY_S * day, DAY_S, count, 300 * count, 60 * count) for day, count in enumerate(counts)]
+    inputs = build_inputs(CHEAP)
+    traffic = replace(inputs.traffic, workload=spread_totals(totals))
+    return replace(inputs, traffic=traffic, effort=Effort(4000, 1000, 40))
+
+
+def test_a_stretch_unlike_the_traffic_is_said() -> None:
+    """Where half of all requests come on one day, no part is like the whole; both figures say so."""
+    warnings = stretch_warnings(uneven([*[200] * 12, 5800, *[200] * 17]))
+    assert len(warnings) == 2
+    assert "simulated per fleet size, a request meets" in warnings[0]
+    assert warnings[0].endswith("--simulate-requests 11600 takes all of it")
+    assert "times as many others" in warnings[1]
+
+
+def test_a_stretch_like_the_traffic_needs_no_word() -> None:
+    """Days alike, or one day that nearly all requests come on, are simulated as they are."""
+    assert not stretch_warnings(uneven([400] * 30))
+    assert not stretch_warnings(uneven([*[1] * 12, 10_000, *[1] * 17]))
+
+
+SINGLE, TOTAL = "2026-10-{:02d}T12:00:00Z,gpt-4o-mini,1000,0", "2026-10-{:02d},gpt-4o-mini,1000,0"
+
+
+def cached_usage(folder: Path, row: str, cached: Sequence[str]) -> PlanInputs:
+    """A plan about one row a day of 1,000 input tokens of gpt-4o-mini, of which so many were cached."""
+    totals = ",requests" if row == TOTAL else ""
+    lines = [f"{row.format(1 + day)},{cell}{',2' if totals else ''}" for day, cell in enumerate(cached)]
+    path = folder / "u.csv"
+    head = f"time,model,input_tokens,output_tokens,cached_tokens{totals}"
+    path.write_text("\n".join([head, *lines, ""]))
+    return build_inputs(Asked(DAY, usage=(str(path),)))
+
+
+@pytest.mark.parametrize(("row", "prompts"), [(SINGLE, "10 of 20"), (TOTAL, "20 of 40")])
+def test_cached_tokens_that_some_rows_do_not_tell_are_said(row: str, prompts: str, tmp_path: Path) -> None:
+    """They count as none in the price; what the share of all other prompts would save is told beside it."""
+    found = unknown_cached(cached_usage(tmp_path, row, ["800", ""] * 10))
+    assert found is not None
+    assert (found.name, found.value) == (f"what was cached of {prompts} prompts", None)
+    # cached tokens are half price: 0.6 of the full price with 80 % cached, 0.8 where only half the rows tell
+    assert found.source.endswith("the cloud would cost 25 % less were 80 % of it cached as of the others")
+
+
+def test_cached_tokens_that_no_row_tells_are_said(tmp_path: Path) -> None:
+    """Where nobody knows a share none is made up: the most that it could save is said, and warned of."""
+    inputs = cached_usage(tmp_path, SINGLE, [""] * 20)
+    found = unknown_cached(inputs)
+    assert found is not None
+    assert found.name == "what was cached of the prompts"
+    assert found.source == (
+        "unknown and taken as nothing; the cloud would cost 50 % less at most, were all of it cached"
+    )
+
+
+@pytest.mark.parametrize("cached", ["0", "400"])
+def test_known_cached_tokens_need_no_word(cached: str, tmp_path: Path) -> None:
+    """None at all is known as well; and numbers that were asked about have no cache to know of."""
+    assert unknown_cached(cached_usage(tmp_path, SINGLE, [cached] * 20)) is None
+    assert unknown_cached(build_inputs(CHEAP)) is None
+
+
+def test_a_plan_warns_of_what_it_does_not_know(tmp_path: Path) -> None:
+    """Unknown cached tokens and a stretch unlike the traffic are among a plan's warnings."""
+    inputs = cached_usage(tmp_path, SINGLE, [""] * 20)
+    small = replace(inputs, sizes=(0, 1), effort=Effort(600, 300, 20))
+    assert any(each.startswith("what was cached of the prompts is unknown") for each in warnings_of(small))
+    crowded = replace(uneven([*[20] * 12, 580, *[20] * 17]), sizes=(0, 1), effort=Effort(400, 100, 20))
+    assert any("times as many others within its hour" in each for each in warnings_of(crowded))
+
+
+def warnings_of(inputs: PlanInputs) -> Sequence[str]:
+    """What the whole plan warns of."""
+    return make_plan(inputs, workers=1).warnings

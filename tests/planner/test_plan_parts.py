@@ -1,4 +1,4 @@
-"""The parts a plan is made of: stretches of traffic, uncertain figures, nodes and clouds."""
+"""The parts a plan is made of: uncertain figures, nodes and clouds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from spillway.errors import ConfigError, WorkloadError
 from spillway.planner.node_figures import NodeFigures
 from spillway.planner.plan_cloud import CloudFigures, choose_cloud, provider_of
 from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
-from spillway.planner.plan_inputs import CloudChoice, SlowedPace, stretch
+from spillway.planner.plan_inputs import CloudChoice, SlowedPace
 from spillway.planner.plan_node import Typical, choose_node
 from spillway.planner.plan_runs import Run, World, carry_out, hours_covered
 from spillway.planner.plan_traffic import from_numbers
@@ -34,28 +34,6 @@ def workload(models: tuple[str, ...] = ("a",), count: int = 8, *, start_s: float
     model = (np.arange(count) % len(models)).astype(np.int32)
     times = np.linspace(0.0, (count - 1) * 3600.0, count, dtype=np.float64)
     return Workload(times, 1000 * ones, 100 * ones, None, model, models, count * 3600.0, start_s)
-
-
-def test_stretch_leaves_small_traffic_whole() -> None:
-    """What is small enough is simulated as it is."""
-    whole = workload()
-    assert stretch(whole, 8) is whole
-
-
-def test_stretch_is_whole_days_at_a_typical_rate() -> None:
-    """A part is whole days long, begins on a day, and its rate is near the whole's."""
-    whole = from_numbers(30_000, 100, 20, "office", seed=3).workload
-    part = stretch(whole, 11_000)
-    assert part.span_s == 7 * DAY_S
-    assert len(part) / part.span_s == pytest.approx(len(whole) / whole.span_s, rel=0.1)
-    assert part.time_s[0] >= 0
-    assert part.time_s[-1] < part.span_s
-
-
-def test_stretch_never_is_less_than_a_day() -> None:
-    """However little is asked for, a course of the day stays whole."""
-    whole = from_numbers(30_000, 100, 20).workload
-    assert stretch(whole, 10).span_s == DAY_S
 
 
 def test_months_are_a_twelfth_of_a_year() -> None:

@@ -19,6 +19,7 @@ WHOLE = Workload(
     last_answer_tokens=COUNT * 7,
     mean_answer_tokens=5 * REAL,
     form=COUNT + 1,
+    knows_cached=COUNT > 2,
 )
 
 
@@ -35,9 +36,11 @@ def test_a_part_has_all_columns_of_its_requests() -> None:
         assert part.mean_answer_tokens.tolist() == [10, 15]
         assert part.form is not None
         assert part.form.tolist() == [3, 4]
+        assert part.knows_cached is not None
+        assert part.knows_cached.tolist() == [False, True]
     bare = Workload(REAL, COUNT, COUNT, None, COUNT * 0, ("m",), 4.0).only(slice(0, 2))
     assert (bare.cached_tokens, bare.last_answer_tokens, bare.mean_answer_tokens) == (None, None, None)
-    assert bare.form is None
+    assert (bare.form, bare.knows_cached) == (None, None)
 
 
 def test_a_faster_workload_knows_its_conversations_still() -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from spillway.planner.workload import Floats, Ints, Total, Workload, WorkloadError
+from spillway.planner.workload import Floats, Ints, Total, Workload, WorkloadError, some_only
 from spillway.vocabulary import Grade
 
 __all__ = ["SHAPES", "Shape", "spread_coarse_times", "spread_totals", "synthesise"]
@@ -96,6 +96,7 @@ def spread_totals(
     names = sorted({total.model for total in usable})
     times = [_times(total, found, burst_cv, random) - start_s for total in usable]
     order = np.argsort(np.concatenate(times), kind="stable")
+    counts, knows_cached = [t.requests for t in usable], [t.cached_tokens is not None for t in usable]
     inputs = [_lengths(t.input_tokens, t.requests, INPUT_CV, random) for t in usable]
     return Workload(
         time_s=np.concatenate(times)[order],
@@ -104,9 +105,7 @@ def spread_totals(
             [_lengths(t.output_tokens, t.requests, OUTPUT_CV, random) for t in usable]
         )[order],
         cached_tokens=_cached(usable, inputs, order),
-        model=np.repeat([names.index(t.model) for t in usable], [t.requests for t in usable]).astype(
-            np.int32
-        )[order],
+        model=np.repeat([names.index(t.model) for t in usable], counts).astype(np.int32)[order],
         models=tuple(names),
         span_s=max(total.start_s + total.length_s for total in totals) - start_s,
         start_wall_s=start_s if start_s > 1e8 else None,
@@ -116,6 +115,7 @@ def spread_totals(
             f"gaps with variation {burst_cv:g}, lengths log-normal with variation "
             f"{INPUT_CV:g} (input) and {OUTPUT_CV:g} (output)",
         ),
+        knows_cached=some_only(np.repeat(knows_cached, counts)[order]),
     )
 
 

@@ -21,19 +21,26 @@ from spillway.planner.breakeven import (
 )
 from spillway.planner.money import Naive
 from spillway.planner.parallel import Workers
-from spillway.planner.plan_checks import Ceiling, check_idle, traffic_warnings
+from spillway.planner.plan_checks import (
+    Ceiling,
+    check_idle,
+    stretch_warnings,
+    traffic_warnings,
+    unknown_cached,
+)
 from spillway.planner.plan_costs import assumptions_of
 from spillway.planner.plan_inputs import (
     DEFAULT_OBJECTIVE,
     Assumption,
     PlanGrade,
     PlanInputs,
+    length_of,
     percent,
-    stretch,
 )
 from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
 from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
 from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, growth_loads, side_runs
+from spillway.planner.plan_stretch import stretch
 from spillway.planner.routed import USUAL
 from spillway.planner.thresholds import what_would_pay
 from spillway.routing import Policy as RoutingPolicy
@@ -296,10 +303,11 @@ def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
             f"{share.source}; {share.low:.2f} to {share.high:.2f}",
         ),
     ]  # fmt: skip
+    cached = unknown_cached(inputs)
+    traffic = [*inputs.traffic.assumptions, *([] if cached is None else [cached])]
     limits += [_longest_prompt(inputs.most_input_tokens), _suitable(inputs.suitable_ratio), _hedged(inputs)]
     return (
-        *inputs.traffic.assumptions, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money,
-        *_simulated(inputs),
+        *traffic, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money, *_simulated(inputs),
     )  # fmt: skip
 
 
@@ -336,11 +344,11 @@ def _simulated(inputs: PlanInputs) -> list[Assumption]:
     return [
         Assumption(
             "requests simulated per fleet size", len(whole), "requests", "derived",
-            f"{whole.span_s / 86_400:.1f} of {inputs.traffic.workload.span_s / 86_400:.1f} days",
+            f"{length_of(whole.span_s)} of {length_of(inputs.traffic.workload.span_s)}",
         ),
         Assumption(
             "requests simulated per side question", len(sample), "requests", "derived",
-            f"{sample.span_s / 86_400:.1f} days; policies, other loads, speeds and lengths",
+            f"{length_of(sample.span_s)}; policies, other loads, speeds and lengths",
         ),
         Assumption("futures drawn", inputs.effort.draws, "draws", "derived", f"seed {inputs.seed}"),
     ]  # fmt: skip
@@ -358,7 +366,7 @@ def _warnings(
     *,
     pays: bool,
 ) -> list[str]:
-    found = [*traffic_warnings(inputs.traffic), *inputs.warnings]
+    found = [*traffic_warnings(inputs.traffic), *stretch_warnings(inputs), *inputs.warnings]
     found += [f"{a.name} is {a.source}" for a in assumptions if a.value is None and "unknown" in a.source]
     found += _long_prompts(inputs)
     if pays and line.nodes == max(inputs.sizes):

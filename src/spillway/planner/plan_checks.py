@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
 
 from spillway.errors import ConfigError
-from spillway.planner.plan_inputs import PlanInputs, Traffic, length_of, percent
+from spillway.planner.plan_inputs import Assumption, PlanInputs, Traffic, length_of, percent
+from spillway.planner.plan_stretch import ALIKE, crowding, stretch
+from spillway.planner.workload import Workload
 
-__all__ = ["Ceiling", "check_idle", "traffic_warnings"]
+__all__ = ["Ceiling", "check_idle", "stretch_warnings", "traffic_warnings", "unknown_cached"]
 
 LOOKED_AT = 2000
 DAY_S = 86_400.0
@@ -91,6 +93,62 @@ def traffic_warnings(traffic: Traffic) -> list[str]:
     if traffic.reports and len(traffic.workload) < 1000:
         found.append(f"only {len(traffic.workload):,} requests: their mix may not be typical")
     return found + _without_answers(traffic)
+
+
+def stretch_warnings(inputs: PlanInputs) -> list[str]:
+    """That what is simulated is more or less crowded than all of the traffic, where no part is like it."""
+    workload, effort = inputs.traffic.workload, inputs.effort
+    everything = f"; --simulate-requests {len(workload)} takes all of it"
+    found = [
+        _unlike(workload, effort.fleet_requests, "per fleet size", everything),
+        _unlike(workload, effort.side_requests, "for policies, other loads, speeds and lengths", ""),
+    ]
+    return [each for each in found if each is not None]
+
+
+def _unlike(workload: Workload, most: int, what: str, advice: str) -> str | None:
+    part = stretch(workload, most)
+    times = crowding(part, workload)
+    if 1 / ALIKE <= times <= ALIKE:
+        return None
+    much = f"{times:.1f} times as many" if times > 1 else f"only {percent(times)} of the"
+    return (
+        f"no {length_of(part.span_s)} are like all of the traffic: in those simulated {what}, a request "
+        f"meets {much} others within its hour, which makes the figures rough{advice}"
+    )
+
+
+def unknown_cached(inputs: PlanInputs) -> Assumption | None:
+    """That usage does not tell what was cached of some prompts, and what that may do to the cloud's price.
+
+    ``None`` where it tells all, or where a cache would save next to nothing.
+    """
+    workload, knows = inputs.traffic.workload, inputs.traffic.workload.knows_cached
+    if not inputs.traffic.reports or (workload.cached_tokens is not None and knows is None):
+        return None
+    share, name, told = 1.0, "what was cached of the prompts", "at most, were all of it cached"
+    if knows is not None and workload.cached_tokens is not None:
+        share = workload.cached_tokens[knows].sum() / max(int(workload.input_tokens[knows].sum()), 1)
+        name = f"what was cached of {int((~knows).sum()):,} of {len(workload):,} prompts"
+        told = f"were {percent(share)} of it cached as of the others"
+    saved = _saved_by_cache(inputs, share)
+    if knows is None and saved < SOME_OF_IT:
+        return None
+    source = f"unknown and taken as nothing; the cloud would cost {percent(saved)} less {told}"
+    return Assumption(name, None, "tokens", "guess", source)
+
+
+def _saved_by_cache(inputs: PlanInputs, share: float) -> float:
+    """Share of the cloud's price that goes if so much was cached of the prompts that nobody knows it of.
+
+    0 where no price of cached tokens is known.
+    """
+    workload, cloud = inputs.traffic.workload, inputs.cloud
+    likely = np.rint(share * workload.input_tokens).astype(np.int32)
+    if workload.knows_cached is not None and workload.cached_tokens is not None:
+        likely = np.where(workload.knows_cached, workload.cached_tokens, likely)
+    whole, less = cloud.price_usd(workload), cloud.price_usd(replace(workload, cached_tokens=likely))
+    return float(1 - less / whole) if whole and less is not None else 0.0
 
 
 def _guessed(traffic: Traffic) -> list[str]:

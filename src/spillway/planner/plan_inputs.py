@@ -5,7 +5,6 @@ Every figure carries a grade and a source; the assumptions of a plan are gathere
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -35,7 +34,6 @@ __all__ = [
     "Value",
     "length_of",
     "percent",
-    "stretch",
 ]
 
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
@@ -258,37 +256,12 @@ class PlanInputs:
 
 
 def length_of(span_s: float) -> str:
-    """A stretch of time as people say it: ``0.8 hours``, ``6.2 days``."""
-    return f"{span_s / DAY_S:.1f} days" if span_s >= DAY_S else f"{span_s / 3600:.1f} hours"
+    """A stretch of time as people say it: ``3.0 minutes``, ``1.8 hours``, ``6.2 days``."""
+    if span_s >= DAY_S:
+        return f"{span_s / DAY_S:.1f} days"
+    return f"{span_s / 3600:.1f} hours" if span_s >= 3600 else f"{span_s / 60:.1f} minutes"
 
 
 def percent(ratio: float) -> str:
     """The share as people write it: ``36 %``."""
     return f"{ratio:.0%}".replace("%", " %")
-
-
-def stretch(workload: Workload, most: int) -> Workload:
-    """A contiguous part of at most about ``most`` requests, whole weeks or days where there are any.
-
-    Of all parts that begin on a whole day the one whose rate is nearest the whole's is taken, the first
-    among equals. The workload itself when it is small enough; never less than a day of a longer one.
-    """
-    if len(workload) <= most:
-        return workload
-    length_s = workload.span_s * most / len(workload)
-    if workload.span_s >= 2 * DAY_S:
-        days = max(1, math.floor(length_s / DAY_S))
-        length_s = (days - days % 7 if days > 7 else days) * DAY_S
-    starts = np.arange(0.0, workload.span_s - length_s + 1.0, min(DAY_S, length_s))
-    first = np.searchsorted(workload.time_s, starts)
-    last = np.searchsorted(workload.time_s, starts + length_s)
-    wanted = len(workload) * length_s / workload.span_s
-    best = int(np.argmin(np.abs(last - first - wanted)))
-    part = workload.only(slice(int(first[best]), int(last[best])))
-    start_s = float(starts[best])
-    return replace(
-        part,
-        time_s=part.time_s - start_s,
-        span_s=length_s,
-        start_wall_s=None if workload.start_wall_s is None else workload.start_wall_s + start_s,
-    )

@@ -40,7 +40,7 @@ def make_case(
         residual_ratio=mode["residual_ratio"],
         idle_w=node.idle_w,
         active_w=node.active_w,
-        busy_ratio=_decimal(at_now.busy_ratio),
+        busy_ratio=_busy_ratio(inputs, at_now),
         usd_per_kwh=mode["usd_per_kwh"],
         maintenance_hours_per_month=nodes * mode["maintenance_hours"],
         usd_per_hour=inputs.usd_per_hour,
@@ -52,6 +52,13 @@ def make_case(
         output_cost_ratio=answers.cost_ratio,
         output_share_loss=answers.share_loss,
     )
+
+
+def _busy_ratio(inputs: PlanInputs, ran: Ran) -> Decimal:
+    """Share of a month that a node works: for each request as long as in the run, whatever the rate there."""
+    workload = inputs.traffic.workload
+    all_per_s = len(workload) / workload.span_s
+    return min(ONE, _decimal(ran.busy_ratio * all_per_s / ran.requests_per_s))
 
 
 def _curve(inputs: PlanInputs, runs: Sequence[Ran]) -> ShareCurve:

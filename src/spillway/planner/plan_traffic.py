@@ -13,7 +13,7 @@ from spillway.planner.plan_inputs import Assumption, Traffic, length_of
 from spillway.planner.readers import read_workload
 from spillway.planner.readers.costs import Bill
 from spillway.planner.readers.values import MOST_TOKENS_PER_REQUEST
-from spillway.planner.workload import Workload
+from spillway.planner.workload import MOST_REQUESTS, Workload
 
 __all__ = ["from_numbers", "from_usage"]
 
@@ -23,8 +23,6 @@ WEEK_S = 7 * 86_400.0
 """A shorter stretch does not hold every kind of hour of a month."""
 USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 1000, 250
 """Lengths where nobody states any (guess: a question with some context, an answer of a few paragraphs)."""
-MOST_REQUESTS = 100_000_000
-"""A month of more takes many gigabytes to hold."""
 LEAST_REQUESTS = 10
 LEAST_SPAN_S = 60.0
 """What says nothing about a month's traffic: fewer requests, or a shorter time."""

@@ -19,6 +19,7 @@ from spillway.vocabulary import Grade
 __all__ = [
     "CHUNK_ROWS",
     "FIRST_DATE_S",
+    "MOST_REQUESTS",
     "BadRows",
     "Chunk",
     "ReadReport",
@@ -26,12 +27,16 @@ __all__ = [
     "Workload",
     "WorkloadError",
     "collect",
+    "refuse_too_many",
+    "some_only",
 ]
 
 CHUNK_ROWS = 65_536
 """Rows a reader holds before it hands them on as arrays (2 MB)."""
 FIRST_DATE_S = 1e8
 """Seconds since 1970 (March 1973) above which a time is a date; below it counts from the zero of its file."""
+MOST_REQUESTS = 100_000_000
+"""A workload of more takes many gigabytes to hold."""
 KEPT_LINES = 1000
 """Line numbers remembered per kind of fault; beyond that only the count grows."""
 
@@ -174,6 +179,8 @@ class Workload:
     """Geometric mean of all answers before, in the same conversation; known where the last one is."""
     form: Ints | None = None
     """Number of what the gateway would tell by ``RequestFacts.form``; 0 for none."""
+    knows_cached: NDArray[np.bool_] | None = None
+    """Where a source told ``cached_tokens``; ``None`` where it did for all requests or for none."""
 
     def __len__(self) -> int:
         return len(self.time_s)
@@ -207,7 +214,7 @@ class Workload:
     def only(self, part: slice | NDArray[np.bool_]) -> Workload:
         """Those requests of it, at their times; the span is still that of the whole."""
         cached, last, mean = self.cached_tokens, self.last_answer_tokens, self.mean_answer_tokens
-        form = self.form
+        form, knows = self.form, self.knows_cached
         return replace(
             self,
             time_s=self.time_s[part],
@@ -218,6 +225,7 @@ class Workload:
             last_answer_tokens=None if last is None else last[part],
             mean_answer_tokens=None if mean is None else mean[part],
             form=None if form is None else form[part],
+            knows_cached=None if knows is None else knows[part],
         )
 
 
@@ -226,9 +234,12 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
 
     Draws the chunks to their end first, so ``reports`` are complete afterwards.
     """
-    parts = list(chunks)
     names = ", ".join(report.source for report in reports)
-    count = sum(len(part) for part in parts)
+    parts, count = [], 0
+    for part in chunks:
+        parts.append(part)
+        count += len(part)
+        refuse_too_many(count, names)
     if not count:
         faults = [sentence for report in reports for sentence in report.reasons()]
         why = f": {faults[0]}" if faults else ": it is empty"
@@ -239,19 +250,35 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
     start = float(time_s[order[0]])
     has_dates = start > FIRST_DATE_S
     cached = np.concatenate([part.cached_tokens for part in parts])[order]
+    knows_cached = cached >= 0
     time_s = time_s[order] - start
     models: list[str] = next((report.models for report in reports if report.models), [])
     return Workload(
         time_s=time_s,
         input_tokens=np.concatenate([part.input_tokens for part in parts])[order],
         output_tokens=np.concatenate([part.output_tokens for part in parts])[order],
-        cached_tokens=None if (cached < 0).all() else np.maximum(cached, 0).astype(np.int32),
+        cached_tokens=np.maximum(cached, 0).astype(np.int32) if knows_cached.any() else None,
         model=np.concatenate([part.model for part in parts])[order],
         models=tuple(models),
         span_s=_span_s(time_s),
         start_wall_s=start if has_dates else None,
         notes=tuple(note for report in reports for note in report.warnings()),
+        knows_cached=some_only(knows_cached),
     )
+
+
+def some_only(mask: NDArray[np.bool_]) -> NDArray[np.bool_] | None:
+    """The mask where it tells requests apart; ``None`` where it holds for all or for none."""
+    return None if mask.all() or not mask.any() else mask
+
+
+def refuse_too_many(requests: int, names: str) -> None:
+    """``WorkloadError`` for more requests than fit into memory; ``names`` says which files they come from."""
+    if requests > MOST_REQUESTS:
+        raise WorkloadError(
+            f"{names}: {requests:,} requests are more than a plan can hold, {MOST_REQUESTS:,}; give a "
+            "shorter time, or plan for an equal part of them"
+        )
 
 
 def _span_s(time_s: Floats) -> float:

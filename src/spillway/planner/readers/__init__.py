@@ -28,6 +28,7 @@ from spillway.planner.workload import (
     Workload,
     WorkloadError,
     collect,
+    refuse_too_many,
 )
 
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
@@ -35,8 +36,6 @@ __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 Row = tuple[float, int, int, int, int]
 IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
 """All that a bucket of OpenAI's API holds where nothing was used."""
-MOST_REQUESTS = 2**31 - 1
-"""Requests that a row of totals may hold: each becomes an arrival."""
 
 
 @dataclass
@@ -178,9 +177,9 @@ def read_workload(
         raise WorkloadError("some files hold single requests and others totals; give one kind at a time")
     if any(with_totals):
         totals = _together(files, [file.totals() for file in files])
-        if not totals:
+        if not any(total.requests for total in totals):
             raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
-        return spread_totals(totals, shape, seed=seed), reports
+        return _spread(files, totals, shape, seed), reports
     workload = collect((chunk for file in files for chunk in file.chunks()), reports)
     return spread_coarse_times(workload, shape, seed=seed), reports
 
@@ -216,8 +215,14 @@ def _from_costs(files: Sequence[UsageFile], bill: Bill | None, shape: str, seed:
         raise WorkloadError(
             f"{costs[0]} holds no cost that tells tokens" + _first_fault([file.report for file in files])
         )
-    workload = spread_totals(share_out(totals, bill.requests_per_month), shape, seed=seed)
+    workload = _spread(files, share_out(totals, bill.requests_per_month), shape, seed)
     return replace(workload, notes=(DERIVED, *workload.notes))
+
+
+def _spread(files: Sequence[UsageFile], totals: Sequence[Total], shape: str, seed: int) -> Workload:
+    """Arrivals made from the totals; ``WorkloadError`` when they are more than memory holds."""
+    refuse_too_many(sum(total.requests for total in totals), ", ".join(file.report.source for file in files))
+    return spread_totals(totals, shape, seed=seed)
 
 
 def _together(files: Sequence[UsageFile], totals: Sequence[list[Total]]) -> list[Total]:
@@ -345,11 +350,14 @@ class _TotalReader(Cells):
             start_s, length_s = self.period(record)
             if self._is_idle(record):
                 return Total(start_s, length_s, 0, 0, 0)
-            requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_REQUESTS)
+            requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_PER_PERIOD)
             fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens", MOST_PER_PERIOD)
             out = read_tokens(self.cell(record, "output_tokens"), "output tokens", MOST_PER_PERIOD)
             if requests == 0 and fresh + out > 0:
                 raise ValueError("tokens without a request")
+            if requests > 0 and fresh + out == 0:
+                self.reject(ValueError("no tokens at all"), line)
+                return Total(start_s, length_s, 0, 0, 0)
             if max(fresh, out) > requests * MOST_TOKENS_PER_REQUEST:
                 raise ValueError("more tokens a request than any model takes")
             cached = self.cached(record, fresh)

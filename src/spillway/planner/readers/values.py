@@ -22,7 +22,7 @@ __all__ = [
 MOST_TOKENS_PER_REQUEST = 2_000_000
 """The longest context that any model is sold with (vendor: Google, 2026)."""
 MOST_PER_PERIOD = 10**15
-"""Tokens that a row of totals may hold; far above what anybody uses in a month."""
+"""Tokens or requests that a row of totals may hold; far above what anybody uses in a month."""
 MOST_USD = Decimal(10) ** 12
 """Far above any bill."""
 THOUSANDS = re.compile(r"[+-]?[1-9]\d{0,2}(,\d{3})+(?P<rest>\.\d*)?")
