@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from spillway.planner.readers import open_usage, propose, read_workload
-from spillway.planner.readers.values import TimeReader, currency_of, read_money, read_tokens
+from spillway.planner.readers.times import TimeReader
+from spillway.planner.readers.values import currency_of, read_money, read_tokens
 from spillway.planner.workload import CHUNK_ROWS, ReadReport, Workload, WorkloadError
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC).timestamp()

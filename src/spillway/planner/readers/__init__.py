@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 Row = tuple[float, int, int, int, int]
 IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
 """All that a bucket of OpenAI's API holds where nothing was used."""
+ROWS_TO_TELL = 100
+"""Rows whose times tell together how a file writes them."""
 MOST_REQUESTS = 2**31 - 1
 """Requests that a row of totals may hold: each becomes an arrival."""
 
@@ -63,7 +66,7 @@ class UsageFile:
         """Single requests in arrays of at most ``CHUNK_ROWS``, in file order."""
         rows: list[Row] = []
         reader = _RowReader(self.format, self.report, self.seen)
-        for line, record in self.source.records():
+        for line, record in self._records(reader):
             row = reader.row(line, record)
             if row is not None:
                 rows.append(row)
@@ -77,17 +80,24 @@ class UsageFile:
     def totals(self) -> list[Total]:
         """Totals of periods; empty for a file of single requests."""
         reader = _TotalReader(self.format, self.report)
-        found = [reader.total(line, record) for line, record in self.source.records()]
+        found = [reader.total(line, record) for line, record in self._records(reader)]
         reader.finish()
         return [total for total in found if total is not None]
 
     def billed(self, price: Price) -> list[Total]:
         """What a bill's line items bought, still without requests; ``WorkloadError`` where nobody knows."""
         reader = CostReader(self.format, self.report, price)
-        for line, record in self.source.records():
+        for line, record in self._records(reader):
             reader.add(line, record)
         reader.finish()
         return reader.totals()
+
+    def _records(self, reader: Cells) -> Iterator[tuple[int, Record | str]]:
+        """The source's records, the first of which the reader has looked at before it reads any."""
+        records = self.source.records()
+        first = list(islice(records, ROWS_TO_TELL))
+        reader.look_at([record for _, record in first if not isinstance(record, str)])
+        return chain(first, records)
 
 
 def open_usage(

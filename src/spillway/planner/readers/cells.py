@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from spillway.planner.readers.formats import NO_VALUE, Format
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
+from spillway.planner.readers.times import TimeReader
 from spillway.planner.readers.values import (
     MOST_PER_PERIOD,
-    AmbiguousNumber,
-    TimeReader,
+    Ambiguous,
     currency_named,
     currency_of,
-    read_day,
     read_money,
     read_tokens,
 )
@@ -50,6 +50,10 @@ class Cells:
         self._are_all_calls = not self.format.only and not self.format.has
         # What a local answer would have cost is asked of the reference, not of the model that gave it.
         self._is_ledger = self.format.name == "spillway-ledger"
+
+    def look_at(self, records: Iterable[Record]) -> None:
+        """Let the times of the first records, all together, tell how the file writes its times."""
+        self.times.look_at(self.cell(record, "time") for record in records)
 
     def place(self, record: Record, line: int) -> int | str:
         """Where a person finds the record: its line, in a ledger its id."""
@@ -98,9 +102,9 @@ class Cells:
 
     def period(self, record: Record) -> tuple[float, float]:
         """Start of the record's period, in seconds since 1970, and its length: a day unless it has an end."""
-        start_s = read_day(self.cell(record, "time"))
+        start_s = self.times.read(self.cell(record, "time"))
         end = self.cell(record, "end")
-        length_s = read_day(end) - start_s if end is not None else DAY_S
+        length_s = self.times.read(end) - start_s if end is not None else DAY_S
         if length_s <= 0:
             raise ValueError("a period that ends before it starts")
         if length_s > LONGEST_PERIOD_S:
@@ -136,7 +140,7 @@ class Cells:
 
     def reject(self, fault: ValueError, line: int | str, cost_usd: Decimal | None = None) -> None:
         """Count a row that cannot be used; ``WorkloadError`` where its fault makes good rows doubtful."""
-        if isinstance(fault, AmbiguousNumber):
+        if isinstance(fault, Ambiguous):
             raise WorkloadError(f"{self.report.source}, line {line}: {fault}") from fault
         self.report.bad.add(str(fault), line, cost_usd)
 
@@ -154,6 +158,8 @@ class Cells:
             if given:
                 self.report.columns[our] = " or ".join(given)
         self.report.zones |= self.times.zones
+        if self.times.as_written:
+            self.report.notes.append(self.times.as_written)
         if self._has_all_costs and self.report.rows:
             self.report.cost_usd = self._cost_usd
         for what, counts in self._others.items():
