@@ -17,6 +17,7 @@ from spillway.planner.readers.generic import generic_format, propose
 from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.openai_usage import Extras
+from spillway.planner.readers.periods import DAY, ends_of, period_of
 from spillway.planner.readers.records import Record, Source, open_source
 from spillway.planner.readers.repeats import SeenIds, compare_totals, request_id, whole_row
 from spillway.planner.readers.values import MOST_PER_PERIOD, MOST_TOKENS_PER_REQUEST, read_tokens
@@ -80,9 +81,10 @@ class UsageFile:
     def totals(self) -> list[Total]:
         """Totals of periods; empty for a file of single requests."""
         reader = _TotalReader(self.format, self.report)
-        found = [reader.total(line, record) for line, record in self._records(reader)]
+        for line, record in self._records(reader):
+            reader.add(line, record)
         reader.finish()
-        return [total for total in found if total is not None]
+        return reader.totals()
 
     def billed(self, price: Price) -> list[Total]:
         """What a bill's line items bought, still without requests; ``WorkloadError`` where nobody knows."""
@@ -343,39 +345,78 @@ class _TotalReader(Cells):
         self._extras = Extras(report)
         self._rows = SeenIds()
         self._equal = 0
+        self._totals: list[Total] = []
+        self._endless: list[Total] = []
 
-    def total(self, line: int, record: Record | str) -> Total | None:
-        """The total in a record; ``None`` for one that is none, and then the report says why."""
+    def add(self, line: int, record: Record | str) -> None:
+        """Keep the total in a record, or say in the report why it is none."""
         if isinstance(record, str):
             self.report.bad.add(record, line)
-            return None
+            return
         if not self.belongs(record):
-            return None
+            return
         try:
-            start_s, length_s = self.period(record)
-            if self._is_idle(record):
-                return Total(start_s, length_s, 0, 0, 0)
-            requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_REQUESTS)
-            fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens", MOST_PER_PERIOD)
-            out = read_tokens(self.cell(record, "output_tokens"), "output tokens", MOST_PER_PERIOD)
-            if requests == 0 and fresh + out > 0:
-                raise ValueError("tokens without a request")
-            if max(fresh, out) > requests * MOST_TOKENS_PER_REQUEST:
-                raise ValueError("more tokens a request than any model takes")
-            cached = self.cached(record, fresh)
-            amount = self.money(record, line) if "cost" in self.columns else None
-            name = str(self.cell(record, "model") or "")
-            known = None if cached < 0 else cached
-            total = Total(start_s, length_s, requests, fresh, out, known, name, amount)
+            total, has_end = self._total(record, line)
             self._extras.add(record, total)
         except ValueError as fault:
             self.reject(fault, line)
-            return None
+            return
+        (self._totals if has_end else self._endless).append(total)
+        if self._is_idle(record):
+            return
         self.report.rows += 1
-        self._equal += fresh + out > 0 and not self._rows.add(whole_row(record))
-        self.add_cost(amount)
+        self._equal += total.input_tokens + total.output_tokens > 0 and not self._rows.add(whole_row(record))
+        self.add_cost(total.cost_usd)
         self.model(record)
-        return total
+
+    def totals(self) -> list[Total]:
+        """All totals; those without an end are as long as they lie apart, which the report says.
+
+        ``WorkloadError`` where they lie apart as no period does.
+        """
+        if not self._endless:
+            return self._totals
+        starts = [total.start_s for total in self._endless]
+        period = DAY if self.format.is_daily else period_of(starts, self.report.columns.get("time", ""))
+        if period is None:
+            raise WorkloadError(self._no_period())
+        if not self.format.is_daily:
+            self.report.notes.append(
+                f"its totals do not say when they end, and were taken as {period.name} each; if that is "
+                "wrong, name a column of ends with --map COLUMN=end, or say hour, day, week or month in the "
+                "name of the column of their times"
+            )
+        ends = ends_of(starts, period)
+        long = [replace(total, length_s=ends[total.start_s] - total.start_s) for total in self._endless]
+        return self._totals + long
+
+    def _no_period(self) -> str:
+        requests = self.report.columns.get("requests", "COLUMN")
+        return (
+            f"{self.report.source} holds totals that do not say when they end, and their times lie apart as "
+            "no hours, days, weeks or months do; name a column of ends with --map COLUMN=end, or, if each "
+            f"row is one request, leave out what was taken for their number: --map {requests}="
+        )
+
+    def _total(self, record: Record, line: int) -> tuple[Total, bool]:
+        """The total in a record, and whether it says when it ends; else it is of a day for now."""
+        start_s, length_s = self.period(record)
+        has_end = length_s is not None
+        length_s = DAY.seconds if length_s is None else length_s
+        if self._is_idle(record):
+            return Total(start_s, length_s, 0, 0, 0), has_end
+        requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_REQUESTS)
+        fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens", MOST_PER_PERIOD)
+        out = read_tokens(self.cell(record, "output_tokens"), "output tokens", MOST_PER_PERIOD)
+        if requests == 0 and fresh + out > 0:
+            raise ValueError("tokens without a request")
+        if max(fresh, out) > requests * MOST_TOKENS_PER_REQUEST:
+            raise ValueError("more tokens a request than any model takes")
+        cached = self.cached(record, fresh)
+        amount = self.money(record, line) if "cost" in self.columns else None
+        name = str(self.cell(record, "model") or "")
+        known = None if cached < 0 else cached
+        return Total(start_s, length_s, requests, fresh, out, known, name, amount), has_end
 
     def finish(self) -> None:
         """Complete the report."""

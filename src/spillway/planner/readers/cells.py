@@ -22,8 +22,7 @@ from spillway.planner.workload import ReadReport, WorkloadError
 
 __all__ = ["Cells"]
 
-DAY_S = 86_400.0
-LONGEST_PERIOD_S = 3660 * DAY_S
+LONGEST_PERIOD_S = 3660 * 86_400.0
 """Longer ones have a wrong date, and every hour of them would be planned."""
 MOST_NAMES = 8
 """Values kept of what says that rows are no requests."""
@@ -100,16 +99,16 @@ class Cells:
             self.report.models.append(name)
         return index
 
-    def period(self, record: Record) -> tuple[float, float]:
-        """Start of the record's period, in seconds since 1970, and its length: a day unless it has an end."""
+    def period(self, record: Record) -> tuple[float, float | None]:
+        """Start of the record's period, in seconds since 1970, and its length; ``None`` without an end."""
         start_s = self.times.read(self.cell(record, "time"))
         end = self.cell(record, "end")
-        length_s = self.times.read(end) - start_s if end is not None else DAY_S
-        if length_s <= 0:
+        length_s = None if end is None else self.times.read(end) - start_s
+        if length_s is not None and length_s <= 0:
             raise ValueError("a period that ends before it starts")
-        if length_s > LONGEST_PERIOD_S:
+        if length_s is not None and length_s > LONGEST_PERIOD_S:
             raise ValueError("a period of more than ten years")
-        period = start_s + length_s, bool(record.get("has_more"))
+        period = start_s + (length_s or 0.0), bool(record.get("has_more"))
         self.report.last_period = max(self.report.last_period, period)
         return start_s, length_s
 

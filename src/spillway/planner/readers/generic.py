@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from spillway.planner.readers.formats import Format
 from spillway.planner.workload import WorkloadError
 
-__all__ = ["WORDS", "generic_format", "propose"]
+__all__ = ["WORDS", "generic_format", "propose", "words_of"]
 
 WORDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     # Our column → sets of words that say it, most telling first; all words of a set must be in the name.
@@ -58,7 +58,7 @@ def propose(names: tuple[str, ...]) -> dict[str, str]:
 
     Words are compared, not letters: ``totalPromptTokens`` says "prompt" and "tokens".
     """
-    words = {name: set(_words(name)) for name in names}
+    words = {name: set(words_of(name)) for name in names}
     words = {name: found for name, found in words.items() if not found & LENGTHS_OF_TIME}
     found: dict[str, str] = {}
     for our, sets in WORDS.items():
@@ -91,7 +91,7 @@ def generic_format(names: tuple[str, ...], mapping: Mapping[str, str], source: s
             f"{source}: no column looks like {' or '.join(missing)}; say which with "
             f"--map COLUMN={missing[0]}, the file has {', '.join(names[:30])}"
         )
-    unit_s = UNITS.get(_words(found["time"])[-1])
+    unit_s = UNITS.get(words_of(found["time"])[-1])
 
     def one(our: str) -> tuple[str, ...]:
         return (found[our],) if our in found else ()
@@ -102,7 +102,7 @@ def generic_format(names: tuple[str, ...], mapping: Mapping[str, str], source: s
     )  # fmt: skip
 
 
-def _words(name: str) -> list[str]:
+def words_of(name: str) -> list[str]:
     """The words of a column name: ``nPromptTokens`` and ``n_prompt_tokens`` alike."""
     spaced = re.sub(r"([a-z0-9])([A-Z])", r"\1 \2", name)
     return [word for word in re.split(r"[^a-z0-9]+", spaced.lower()) if word] or [name]
