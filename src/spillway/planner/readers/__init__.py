@@ -13,7 +13,7 @@ from spillway.planner.arrivals import spread_coarse_times, spread_totals
 from spillway.planner.readers.cells import Cells
 from spillway.planner.readers.costs import DERIVED, Bill, CostReader, Price, share_out
 from spillway.planner.readers.formats import FORMATS, Format, recognise
-from spillway.planner.readers.generic import generic_format, propose
+from spillway.planner.readers.generic import corrected, generic_format, propose
 from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.openai_usage import Extras
@@ -35,6 +35,8 @@ from spillway.planner.workload import (
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
 Row = tuple[float, int, int, int, int]
+GENERIC = "generic"
+"""The format of a file that nobody knows."""
 IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
 """All that a bucket of OpenAI's API holds where nothing was used."""
 ROWS_TO_TELL = 100
@@ -109,25 +111,21 @@ def open_usage(
     columns: Mapping[str, str] | None = None,
     models: list[str] | None = None,
 ) -> UsageFile:
-    """The file with its format told by content, or as named; ``columns`` corrects a generic file's mapping.
+    """The file with its format told by content, or as named.
 
-    Text that is no path is the URL of a ledger.
+    ``columns`` are names of the file's columns and the fields they are taken as, empty for one that is not to
+    be used. Text that is no path is the URL of a ledger.
     ``models`` is the list of model names that several files share; the file's names are appended to it.
     """
     source = open_source(path) if isinstance(path, Path) else open_ledger(path)
-    if columns or (format_name is None and recognise(source) is None):
+    if columns or (format_name in (None, GENERIC) and recognise(source) is None):
         source = source.wider()
     _refuse_empty(source)
-    if columns:
-        found = generic_format(source.names, columns, str(path))
-    elif format_name is not None:
-        known = next((known for known in FORMATS if known.name == format_name), None)
-        if known is None:
-            names = ", ".join(known.name for known in FORMATS)
-            raise WorkloadError(f"format {format_name!r} is unknown; use one of {names}")
-        found = known
+    known = recognise(source) if format_name is None else _named(format_name)
+    if known is None:
+        found = generic_format(source.names, columns or {}, str(path))
     else:
-        found = recognise(source) or generic_format(source.names, {}, str(path))
+        found = corrected(known, source.names, columns, str(path)) if columns else known
     if source.has_header:
         found = found.within(source.names)
     _refuse_repeated(source, found)
@@ -135,10 +133,20 @@ def open_usage(
     report = ReadReport(str(source.path), found.name, mapping, models=[] if models is None else models)
     if found.name == "spillway-ledger":
         report.bad.place = "request"
-    if found.name == "generic":
+    if found.name == GENERIC:
+        if found.ids and not found.requests:
+            mapping["id"] = found.ids[0][0]
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
         report.notes.append(f"columns taken as {pairs}")
     return UsageFile(source, found, report)
+
+
+def _named(format_name: str) -> Format | None:
+    """The format of that name, ``None`` for a file whose columns are guessed whatever they look like."""
+    known = {known.name: known for known in FORMATS}
+    if format_name not in known and format_name != GENERIC:
+        raise WorkloadError(f"format {format_name!r} is unknown; use one of {', '.join((*known, GENERIC))}")
+    return known.get(format_name)
 
 
 def _refuse_empty(source: Source) -> None:
