@@ -64,7 +64,7 @@ class Cells:
             found = record.get(theirs)
             if found is None and rest and first in record:
                 found = look_up(record[first], rest)
-            if found is not None and found != "":
+            if not _is_nothing(found):
                 self._given.add(theirs)
                 return found
         return None
@@ -165,6 +165,14 @@ class Cells:
             named = [value[:40] for value in sorted(counts) if value] if what in NAMED else []
             which = f" ({', '.join(named)})" if named else ""
             self.report.left_out.append(f"{sum(counts.values())} row(s) are {what}{which} and were left out")
+
+
+def _is_nothing(cell: Any) -> bool:
+    """Whether a cell holds no value, or a word for none."""
+    if isinstance(cell, str):
+        # Nearly every cell begins with a digit; the rest is for the others.
+        return not cell[:1].isdigit() and cell.strip().lower() in NO_VALUE
+    return cell is None or cell != cell  # not a number is not even itself
 
 
 def _path(name: str) -> tuple[str, str]:

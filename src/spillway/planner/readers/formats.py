@@ -10,8 +10,8 @@ from spillway.planner.readers.records import Record, Source
 
 __all__ = ["FORMATS", "NO_VALUE", "Format", "Only", "recognise"]
 
-NO_VALUE = frozenset({"", "null", "none", "nan", "undefined", "\\n"})
-"""Cells that hold nothing, as databases and scripts write it, in lower case."""
+NO_VALUE = frozenset({"", "null", "none", "nan", "undefined", "\\n", "-", "n/a"})
+"""Cells that hold nothing, as databases, scripts and spreadsheets write it, in lower case."""
 
 
 @dataclass(frozen=True)
