@@ -157,3 +157,11 @@ def test_activity_is_of_days(tmp_path: Path) -> None:
     rows = [f"2026-11-{day:02},m,100,1000,100,0.1" for day in (2, 9)]
     workload, report = read(tmp_path, header, *rows)
     assert (report.format, workload.span_s, report.notes) == ("openrouter-activity", 8 * DAY_S, [])
+
+
+def test_totals_of_any_year_have_an_end(tmp_path: Path) -> None:
+    """Months end also where no date can tell it."""
+    _, report = read(tmp_path, TOTALS, at("9999-11-01"), at("9999-12-01"))
+    assert "taken as a month each" in report.notes[-1]
+    _, report = read(tmp_path, TOTALS, at("9999-12-30T23:30"), at("9999-12-31T23:30"))
+    assert "taken as a day each" in report.notes[-1]

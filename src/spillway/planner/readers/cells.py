@@ -64,7 +64,7 @@ class Cells:
             found = record.get(theirs)
             if found is None and rest and first in record:
                 found = look_up(record[first], rest)
-            if not _is_nothing(found):
+            if found is not None and not _is_nothing(found):
                 self._given.add(theirs)
                 return found
         return None
@@ -168,11 +168,11 @@ class Cells:
 
 
 def _is_nothing(cell: Any) -> bool:
-    """Whether a cell holds no value, or a word for none."""
+    """Whether a cell holds a word for no value."""
     if isinstance(cell, str):
         # Nearly every cell begins with a digit; the rest is for the others.
-        return not cell[:1].isdigit() and cell.strip().lower() in NO_VALUE
-    return cell is None or cell != cell  # not a number is not even itself
+        return not "0" <= cell[:1] <= "9" and cell.strip().lower() in NO_VALUE
+    return bool(cell != cell)  # not a number is not even itself
 
 
 def _path(name: str) -> tuple[str, str]:

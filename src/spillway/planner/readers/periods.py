@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from itertools import pairwise
 from math import gcd, inf
+
+import numpy as np
 
 from spillway.planner.readers.generic import words_of
 
@@ -29,11 +30,8 @@ class Period:
         """When a period ends that starts then; months by the calendar of the zone in which it is midnight."""
         if not self.months:
             return start_s + self.seconds
-        midnight_s = _day(start_s) * DAY_S
-        day = datetime.fromtimestamp(midnight_s, UTC)
-        years, month = divmod(day.month - 1 + self.months, 12)
-        later = day.replace(year=day.year + years, month=month + 1, day=min(day.day, 28))
-        return later.timestamp() + DAY_S * (day.day - later.day) + start_s - midnight_s
+        month, day = _month_and_day(_day(start_s))
+        return start_s + DAY_S * (_first_day(month + self.months) + day - _day(start_s))
 
 
 HOUR, DAY, WEEK, MONTH = (
@@ -87,11 +85,21 @@ def _day(moment_s: float) -> int:
     return round(moment_s / DAY_S)
 
 
+def _month_and_day(day: int) -> tuple[int, int]:
+    """The month since 1970 in which a day is, and its place there, both from 0."""
+    month = int(np.datetime64(day, "D").astype("datetime64[M]").astype(int))
+    return month, day - _first_day(month)
+
+
+def _first_day(month: int) -> int:
+    return int(np.datetime64(month, "M").astype("datetime64[D]").astype(int))
+
+
 def _of_days(days: list[int]) -> Period:
     """Months of days that are the same in each, weeks of days a week apart, else days."""
-    dates = [datetime.fromtimestamp(day * DAY_S, UTC) for day in days]
-    if len({date.day for date in dates}) == 1:
-        months = gcd(*(12 * b.year + b.month - 12 * a.year - a.month for a, b in pairwise(dates)))
+    dates = [_month_and_day(day) for day in days]
+    if len({day for _, day in dates}) == 1:
+        months = gcd(*(later - earlier for (earlier, _), (later, _) in pairwise(dates)))
         return MONTH if months == 1 else Period(f"{months} months", months=months)
     return DAY if any((later - earlier) % 7 for earlier, later in pairwise(days)) else WEEK
 
