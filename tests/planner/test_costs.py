@@ -259,7 +259,7 @@ def test_bills_that_tell_no_tokens_are_refused(case: str, tmp_path: Path) -> Non
 
 def test_a_broken_quantity_is_a_fault(tmp_path: Path) -> None:
     """A quantity that is no number of tokens is not replaced by a guess."""
-    results = [result(0.15, f"{MINI}, input", quantity=each) for each in ("many", -3, "NaN")]
+    results = [result(0.15, f"{MINI}, input", quantity=each) for each in ("many", -3, "inf")]
     _, report = read(page(tmp_path, [result(0.15, f"{MINI}, input"), *results]))
     assert report.bad.counts == {"quantity is not a number": 1, "quantity is not a number of tokens": 2}
 

@@ -280,3 +280,27 @@ def test_a_time_beyond_all_dates_is_no_time(tmp_path: Path) -> None:
     good = [{"timestamp": 1_790_000_000 + 60 * i, "input_tokens": 9, "output_tokens": 9} for i in range(3)]
     _, report = read(json_lines(tmp_path, *good, {**good[0], "timestamp": 1e300}))
     assert report.bad.sentences() == ["1 row(s) not used: time is beyond the year 9999 (line 4)"]
+
+
+@pytest.mark.parametrize("nothing", ["", " ", "NULL", "null", "None", "NaN", "\\N", "-", "N/A", "n/a"])
+def test_a_word_for_nothing_is_no_value(nothing: str, tmp_path: Path) -> None:
+    """It is unknown in a column that may be empty, and a counted fault in one that may not."""
+    path = tmp_path / "n.csv"
+    header = "time,input_tokens,output_tokens,cached_tokens,cost,currency,model\n"
+    row = ["60", "100", "10", "60", "0.5", "usd", "m"]
+    wrong = [",".join([*row[:place], nothing, *row[place + 1 :]]) for place in range(7)]
+    path.write_text(header + "\n".join([",".join(row), *wrong]) + "\n")
+    workload, report = read(path)
+    assert report.bad.lines == {"no time": [3], "no input tokens": [4], "no output tokens": [5]}
+    assert (report.rows, report.cost_usd) == (5, None)
+    assert workload.cached_tokens is not None
+    assert workload.cached_tokens.tolist() == [60, 0, 60, 60, 60]
+    assert [workload.models[i] for i in workload.model] == ["m", "m", "m", "m", ""]
+
+
+def test_no_number_in_json_is_no_value(tmp_path: Path) -> None:
+    """What scripts write as NaN is unknown."""
+    good = {"t_s": 1, "input_tokens": 100, "output_tokens": 10, "cached_tokens": float("nan")}
+    workload, report = read(json_lines(tmp_path, good, {**good, "input_tokens": float("nan")}))
+    assert workload.cached_tokens is None
+    assert report.bad.lines == {"no input tokens": [2]}

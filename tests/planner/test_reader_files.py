@@ -155,3 +155,20 @@ def test_mixed_clocks_are_named_by_line(times: tuple[str, ...], lines: str, tmp_
     text = "time,input_tokens,output_tokens\n" + "".join(f"{time},100,10\n" for time in times)
     with pytest.raises(WorkloadError, match=rf"some times are dates .* \(lines {lines}\)"):
         read(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("line", ["sep=;\n", "sep=;\r\n", "SEP=;\n", '\ufeff"sep=;"\n'])
+def test_a_line_that_names_the_delimiter_is_no_header(line: str, tmp_path: Path) -> None:
+    """Excel's first line says what stands between cells, and still counts as a line."""
+    path = write(tmp_path, line + "t_s;body;input_tokens;output_tokens\n0;a,b,c;100;10\n1;;;\n")
+    workload, report = read(path)
+    assert workload.input_tokens.tolist() == [100]
+    assert report.bad.lines == {"no input tokens": [4]}
+    with pytest.raises(WorkloadError, match="row that starts in line 3 opens a quote"):
+        read(write(tmp_path, line + 't_s;input_tokens;output_tokens\n0;"100;10\n'))
+
+
+def test_commas_in_a_quoted_name_separate_nothing(tmp_path: Path) -> None:
+    """The delimiter is the sign that is most frequent outside of quotes."""
+    text = 't_s;input_tokens;output_tokens;"note (a, b, c, d, e)"\n0;100;10;x\n1;100;10;x\n'
+    assert len(read(write(tmp_path, text))[0]) == 2

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from spillway.planner.readers import open_usage, propose, read_workload
-from spillway.planner.readers.values import TimeReader, currency_of, read_money, read_tokens
+from spillway.planner.readers.times import TimeReader
+from spillway.planner.readers.values import currency_of, read_money, read_tokens
 from spillway.planner.workload import CHUNK_ROWS, ReadReport, Workload, WorkloadError
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC).timestamp()
@@ -393,14 +394,14 @@ def test_columns_are_proposed_and_can_be_corrected(tmp_path: Path) -> None:
         "cost": "cost",
     }
     path = write(tmp_path, "k.csv", "t_ms,a,b,c\n1000,1,2,3\n3000,4,5,6\n")
-    workload, report = read(path, columns={"input_tokens": "b", "output_tokens": "c"})
+    workload, report = read(path, columns={"b": "input_tokens", "c": "output_tokens"})
     assert workload.input_tokens.tolist() == [2, 5]
     assert workload.time_s.tolist() == [0, 2]
     assert report.columns == {"time": "t_ms", "input_tokens": "b", "output_tokens": "c"}
     with pytest.raises(WorkloadError, match="no column 'd'; it has t_ms, a, b, c"):
-        open_usage(path, columns={"input_tokens": "d"})
+        open_usage(path, columns={"d": "input_tokens"})
     with pytest.raises(WorkloadError, match="there is no field 'tokens' to map a column to; use "):
-        open_usage(path, columns={"tokens": "a"})
+        open_usage(path, columns={"a": "tokens"})
     with pytest.raises(WorkloadError, match="'parquet' is unknown"):
         open_usage(path, format_name="parquet")
 

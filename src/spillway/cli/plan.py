@@ -146,23 +146,28 @@ def _known(**given: Decimal | None) -> dict[str, Decimal]:
 
 
 def _columns(pairs: Sequence[str]) -> Mapping[str, str]:
-    """Our field → the file's column, from ``COLUMN=FIELD``."""
+    """The file's column → our field, from ``COLUMN=FIELD``; empty for one that is not to be used."""
     found: dict[str, str] = {}
     for pair in pairs:
         column, equals, field = pair.rpartition("=")
-        if not equals or not column or not field:
+        if not equals or not column:
             raise ConfigError(
-                f"--map {pair!r} is no pair; write COLUMN=FIELD, such as prompt_len=input_tokens"
+                f"--map {pair!r} is no pair; write COLUMN=FIELD, such as prompt_len=input_tokens, or COLUMN= "
+                "for one that is not to be used"
             )
-        found.update({column: field} if _is_field(column) and not _is_field(field) else {field: column})
+        if _is_field(column) and field and not _is_field(field):
+            column, field = field, column
+        if column in found:
+            raise ConfigError(f"--map names {column!r} twice; name each column once")
+        found[column] = field
     return found
 
 
 def _is_field(name: str) -> bool:
     """Whether it is one of our own columns; ``FIELD=COLUMN`` is understood too."""
-    from spillway.planner.readers.generic import WORDS
+    from spillway.planner.readers.generic import FIELDS
 
-    return name in WORDS
+    return name in FIELDS
 
 
 def _sizes(text: str) -> tuple[int, ...]:

@@ -69,10 +69,10 @@ class PlanOptions:
     ] = "consumer"
     column_map: Annotated[
         list[str] | None,
-        TRAFFIC("--map", help="COLUMN=FIELD, for a file of a kind nobody knows; repeatable."),
+        TRAFFIC("--map", help="COLUMN=FIELD says what a column holds, COLUMN= leaves it out; repeatable."),
     ] = None
     format_name: Annotated[
-        Text, TRAFFIC("--format", help="Kind of the usage files, where it is not told well.")
+        Text, TRAFFIC("--format", help="Kind of the usage files, where it is not told well; generic: guess.")
     ] = None
     hardware: Annotated[Text, NODE(help="The node's machine, a key of the catalogue.")] = None
     model: Annotated[Text, NODE(help="The node's model, a key of the catalogue.")] = None

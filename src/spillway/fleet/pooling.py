@@ -19,7 +19,7 @@ __all__ = ["take_over"]
 
 
 def take_over(taker: Upstream, nodes: Iterable[Upstream], now_s: float) -> bool:
-    """Whether somebody who waited for another node was handed a slot of ``taker``, which is to be counted yet.
+    """Whether a slot of ``taker`` went to somebody who waited for another node; its owner counts it.
 
     Those come first for whose node most wait, of them whoever would be served next there.
     """

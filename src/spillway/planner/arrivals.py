@@ -95,6 +95,8 @@ def spread_totals(
     start_s = min(total.start_s for total in totals)
     names = sorted({total.model for total in usable})
     times = [_times(total, found, burst_cv, random) - start_s for total in usable]
+    is_fine = all(total.length_s <= HOUR_S for total in usable)
+    how = "evenly over each" if is_fine else f"daily shape {shape!r} ({found.grade}: {found.source})"
     order = np.argsort(np.concatenate(times), kind="stable")
     counts, knows_cached = [t.requests for t in usable], [t.cached_tokens is not None for t in usable]
     inputs = [_lengths(t.input_tokens, t.requests, INPUT_CV, random) for t in usable]
@@ -111,9 +113,8 @@ def spread_totals(
         start_wall_s=start_s if start_s > 1e8 else None,
         grade="derived",
         notes=(
-            f"arrivals made from totals: daily shape {shape!r} ({found.grade}: {found.source}), "
-            f"gaps with variation {burst_cv:g}, lengths log-normal with variation "
-            f"{INPUT_CV:g} (input) and {OUTPUT_CV:g} (output)",
+            f"arrivals made from totals: {how}, gaps with variation {burst_cv:g}, lengths log-normal with "
+            f"variation {INPUT_CV:g} (input) and {OUTPUT_CV:g} (output)",
         ),
         knows_cached=some_only(np.repeat(knows_cached, counts)[order]),
     )

@@ -57,6 +57,7 @@ class Asked:
     shape: str = "consumer"
     format_name: str | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    """The files' columns and the fields they are taken as, empty for one that is not to be used."""
     node: NodeFigures = field(default_factory=NodeFigures)
     cloud: CloudFigures | None = None
     objective: Objective = DEFAULT_OBJECTIVE

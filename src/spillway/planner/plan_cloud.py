@@ -37,6 +37,8 @@ FIRST_SOLD = date(2020, 6, 11)
 """When OpenAI opened the first interface that sold a language model by the token (vendor's announcement)."""
 FIRST_LISTED = date(2025, 7, 1)
 """About when the price catalogue began (guess): what it does not date was in force then, or later."""
+MOST_OF_A_NAME = 60
+"""Characters of a model's name that a sentence shows; no model's own name is as long."""
 PROVIDERS: tuple[tuple[str, str], ...] = (
     (r"gpt-|chatgpt-|o\d(-|$)|text-embedding-|davinci|babbage", "openai"),
     (r"claude", "anthropic"),
@@ -263,7 +265,7 @@ def _refuse_unknown(
     later = [name for name, rates in found.items() if rates is None and spans.get(name)]
     if later:
         raise ConfigError(_too_early(later[0], spans[later[0]], figures.price_day))
-    unknown = [repr(name) for name, rates in found.items() if rates is None]
+    unknown = [repr(_short(name)) for name, rates in found.items() if rates is None]
     nameless = 0
     if not figures.cloud and any(workload.models) and "" in workload.models:
         nameless = int((workload.model == workload.models.index("")).sum())
@@ -278,6 +280,11 @@ def _refuse_unknown(
         f"savings: price everything as one model (--cloud {DEFAULT_CLOUD}), or state a price "
         "(--input-usd-per-mtok, --output-usd-per-mtok)"
     )
+
+
+def _short(name: str) -> str:
+    """A model's name as a sentence can hold it; usage may have a whole text in its place."""
+    return name if len(name) <= MOST_OF_A_NAME else f"{name[:MOST_OF_A_NAME]}…"
 
 
 def _too_early(name: str, spans: Sequence[Span], day: date) -> str:

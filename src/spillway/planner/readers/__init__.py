@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain, islice
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ from spillway.planner.arrivals import spread_coarse_times, spread_totals
 from spillway.planner.readers.cells import Cells
 from spillway.planner.readers.costs import DERIVED, Bill, CostReader, Price, share_out
 from spillway.planner.readers.formats import FORMATS, Format, recognise
-from spillway.planner.readers.generic import generic_format, propose
+from spillway.planner.readers.generic import corrected, generic_format, propose
 from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.openai_usage import Extras
+from spillway.planner.readers.periods import DAY, ends_of, period_of
 from spillway.planner.readers.records import Record, Source, open_source
 from spillway.planner.readers.repeats import SeenIds, compare_totals, request_id, whole_row
 from spillway.planner.readers.values import MOST_PER_PERIOD, MOST_TOKENS_PER_REQUEST, read_tokens
@@ -34,8 +36,12 @@ from spillway.planner.workload import (
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
 Row = tuple[float, int, int, int, int]
+GENERIC = "generic"
+"""The format of a file that nobody knows."""
 IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
 """All that a bucket of OpenAI's API holds where nothing was used."""
+ROWS_TO_TELL = 100
+"""Rows whose times tell together how a file writes them."""
 
 
 @dataclass
@@ -62,7 +68,7 @@ class UsageFile:
         """Single requests in arrays of at most ``CHUNK_ROWS``, in file order."""
         rows: list[Row] = []
         reader = _RowReader(self.format, self.report, self.seen)
-        for line, record in self.source.records():
+        for line, record in self._records(reader):
             row = reader.row(line, record)
             if row is not None:
                 rows.append(row)
@@ -76,17 +82,25 @@ class UsageFile:
     def totals(self) -> list[Total]:
         """Totals of periods; empty for a file of single requests."""
         reader = _TotalReader(self.format, self.report)
-        found = [reader.total(line, record) for line, record in self.source.records()]
+        for line, record in self._records(reader):
+            reader.add(line, record)
         reader.finish()
-        return [total for total in found if total is not None]
+        return reader.totals()
 
     def billed(self, price: Price) -> list[Total]:
         """What a bill's line items bought, still without requests; ``WorkloadError`` where nobody knows."""
         reader = CostReader(self.format, self.report, price)
-        for line, record in self.source.records():
+        for line, record in self._records(reader):
             reader.add(line, record)
         reader.finish()
         return reader.totals()
+
+    def _records(self, reader: Cells) -> Iterator[tuple[int, Record | str]]:
+        """The source's records, the first of which the reader has looked at before it reads any."""
+        records = self.source.records()
+        first = list(islice(records, ROWS_TO_TELL))
+        reader.look_at([record for _, record in first if not isinstance(record, str)])
+        return chain(first, records)
 
 
 def open_usage(
@@ -96,25 +110,21 @@ def open_usage(
     columns: Mapping[str, str] | None = None,
     models: list[str] | None = None,
 ) -> UsageFile:
-    """The file with its format told by content, or as named; ``columns`` corrects a generic file's mapping.
+    """The file with its format told by content, or as named.
 
-    Text that is no path is the URL of a ledger.
+    ``columns`` are names of the file's columns and the fields they are taken as, empty for one that is not to
+    be used. Text that is no path is the URL of a ledger.
     ``models`` is the list of model names that several files share; the file's names are appended to it.
     """
     source = open_source(path) if isinstance(path, Path) else open_ledger(path)
-    if columns or (format_name is None and recognise(source) is None):
+    if columns or (format_name in (None, GENERIC) and recognise(source) is None):
         source = source.wider()
     _refuse_empty(source)
-    if columns:
-        found = generic_format(source.names, columns, str(path))
-    elif format_name is not None:
-        known = next((known for known in FORMATS if known.name == format_name), None)
-        if known is None:
-            names = ", ".join(known.name for known in FORMATS)
-            raise WorkloadError(f"format {format_name!r} is unknown; use one of {names}")
-        found = known
+    known = recognise(source) if format_name is None else _named(format_name)
+    if known is None:
+        found = generic_format(source.names, columns or {}, str(path))
     else:
-        found = recognise(source) or generic_format(source.names, {}, str(path))
+        found = corrected(known, source.names, columns, str(path)) if columns else known
     if source.has_header:
         found = found.within(source.names)
     _refuse_repeated(source, found)
@@ -122,10 +132,20 @@ def open_usage(
     report = ReadReport(str(source.path), found.name, mapping, models=[] if models is None else models)
     if found.name == "spillway-ledger":
         report.bad.place = "request"
-    if found.name == "generic":
+    if found.name == GENERIC:
+        if found.ids and not found.requests:
+            mapping["id"] = found.ids[0][0]
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
         report.notes.append(f"columns taken as {pairs}")
     return UsageFile(source, found, report)
+
+
+def _named(format_name: str) -> Format | None:
+    """The format of that name, ``None`` for a file whose columns are guessed whatever they look like."""
+    known = {known.name: known for known in FORMATS}
+    if format_name not in known and format_name != GENERIC:
+        raise WorkloadError(f"format {format_name!r} is unknown; use one of {', '.join((*known, GENERIC))}")
+    return known.get(format_name)
 
 
 def _refuse_empty(source: Source) -> None:
@@ -338,42 +358,83 @@ class _TotalReader(Cells):
         self._extras = Extras(report)
         self._rows = SeenIds()
         self._equal = 0
+        self._totals: list[Total] = []
+        self._endless: list[Total] = []
 
-    def total(self, line: int, record: Record | str) -> Total | None:
-        """The total in a record; ``None`` for one that is none, and then the report says why."""
+    def add(self, line: int, record: Record | str) -> None:
+        """Keep the total in a record, or say in the report why it is none."""
         if isinstance(record, str):
             self.report.bad.add(record, line)
-            return None
+            return
         if not self.belongs(record):
-            return None
+            return
         try:
-            start_s, length_s = self.period(record)
-            if self._is_idle(record):
-                return Total(start_s, length_s, 0, 0, 0)
-            requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_PER_PERIOD)
-            fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens", MOST_PER_PERIOD)
-            out = read_tokens(self.cell(record, "output_tokens"), "output tokens", MOST_PER_PERIOD)
-            if requests == 0 and fresh + out > 0:
-                raise ValueError("tokens without a request")
-            if requests > 0 and fresh + out == 0:
-                self.reject(ValueError("no tokens at all"), line)
-                return Total(start_s, length_s, 0, 0, 0)
-            if max(fresh, out) > requests * MOST_TOKENS_PER_REQUEST:
-                raise ValueError("more tokens a request than any model takes")
-            cached = self.cached(record, fresh)
-            amount = self.money(record, line) if "cost" in self.columns else None
-            name = str(self.cell(record, "model") or "")
-            known = None if cached < 0 else cached
-            total = Total(start_s, length_s, requests, fresh, out, known, name, amount)
+            total, has_end = self._total(record, line)
             self._extras.add(record, total)
         except ValueError as fault:
             self.reject(fault, line)
-            return None
+            return
+        kept = self._totals if has_end else self._endless
+        if total.requests and not total.input_tokens + total.output_tokens:
+            self.reject(ValueError("no tokens at all"), line)
+            kept.append(replace(total, requests=0))  # its time was looked at all the same
+            return
+        kept.append(total)
+        if self._is_idle(record):
+            return
         self.report.rows += 1
-        self._equal += fresh + out > 0 and not self._rows.add(whole_row(record))
-        self.add_cost(amount)
+        self._equal += total.input_tokens + total.output_tokens > 0 and not self._rows.add(whole_row(record))
+        self.add_cost(total.cost_usd)
         self.model(record)
-        return total
+
+    def totals(self) -> list[Total]:
+        """All totals; those without an end are as long as they lie apart, which the report says.
+
+        ``WorkloadError`` where they lie apart as no period does.
+        """
+        if not self._endless:
+            return self._totals
+        starts = [total.start_s for total in self._endless]
+        period = DAY if self.format.is_daily else period_of(starts, self.report.columns.get("time", ""))
+        if period is None:
+            raise WorkloadError(self._no_period())
+        if not self.format.is_daily:
+            self.report.notes.append(
+                f"its totals do not say when they end, and were taken as {period.name} each; if that is "
+                "wrong, name a column of ends with --map COLUMN=end, or say hour, day, week or month in the "
+                "name of the column of their times"
+            )
+        ends = ends_of(starts, period)
+        long = [replace(total, length_s=ends[total.start_s] - total.start_s) for total in self._endless]
+        return self._totals + long
+
+    def _no_period(self) -> str:
+        requests = self.report.columns.get("requests", "COLUMN")
+        return (
+            f"{self.report.source} holds totals that do not say when they end, and their times lie apart as "
+            "no hours, days, weeks or months do; name a column of ends with --map COLUMN=end, or, if each "
+            f"row is one request, leave out what was taken for their number: --map {requests}="
+        )
+
+    def _total(self, record: Record, line: int) -> tuple[Total, bool]:
+        """The total in a record, and whether it says when it ends; else it is of a day for now."""
+        start_s, length_s = self.period(record)
+        has_end = length_s is not None
+        length_s = DAY.seconds if length_s is None else length_s
+        if self._is_idle(record):
+            return Total(start_s, length_s, 0, 0, 0), has_end
+        requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_PER_PERIOD)
+        fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens", MOST_PER_PERIOD)
+        out = read_tokens(self.cell(record, "output_tokens"), "output tokens", MOST_PER_PERIOD)
+        if requests == 0 and fresh + out > 0:
+            raise ValueError("tokens without a request")
+        if max(fresh, out) > requests * MOST_TOKENS_PER_REQUEST:
+            raise ValueError("more tokens a request than any model takes")
+        cached = self.cached(record, fresh)
+        amount = self.money(record, line) if "cost" in self.columns else None
+        name = str(self.cell(record, "model") or "")
+        known = None if cached < 0 else cached
+        return Total(start_s, length_s, requests, fresh, out, known, name, amount), has_end
 
     def finish(self) -> None:
         """Complete the report."""

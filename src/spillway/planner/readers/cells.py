@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
 from spillway.planner.readers.formats import NO_VALUE, Format
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
+from spillway.planner.readers.times import TimeReader
 from spillway.planner.readers.values import (
     MOST_PER_PERIOD,
-    AmbiguousNumber,
-    TimeReader,
+    Ambiguous,
     currency_named,
     currency_of,
-    read_day,
     read_money,
     read_tokens,
 )
@@ -22,8 +22,7 @@ from spillway.planner.workload import ReadReport, WorkloadError
 
 __all__ = ["Cells"]
 
-DAY_S = 86_400.0
-LONGEST_PERIOD_S = 3660 * DAY_S
+LONGEST_PERIOD_S = 3660 * 86_400.0
 """Longer ones have a wrong date, and every hour of them would be planned."""
 MOST_NAMES = 8
 """Values kept of what says that rows are no requests."""
@@ -51,6 +50,10 @@ class Cells:
         # What a local answer would have cost is asked of the reference, not of the model that gave it.
         self._is_ledger = self.format.name == "spillway-ledger"
 
+    def look_at(self, records: Iterable[Record]) -> None:
+        """Let the times of the first records, all together, tell how the file writes its times."""
+        self.times.look_at(self.cell(record, "time") for record in records)
+
     def place(self, record: Record, line: int) -> int | str:
         """Where a person finds the record: its line, in a ledger its id."""
         return str(record.get("request_id") or line) if self._is_ledger else line
@@ -61,7 +64,7 @@ class Cells:
             found = record.get(theirs)
             if found is None and rest and first in record:
                 found = look_up(record[first], rest)
-            if found is not None and found != "":
+            if found is not None and not _is_nothing(found):
                 self._given.add(theirs)
                 return found
         return None
@@ -96,16 +99,16 @@ class Cells:
             self.report.models.append(name)
         return index
 
-    def period(self, record: Record) -> tuple[float, float]:
-        """Start of the record's period, in seconds since 1970, and its length: a day unless it has an end."""
-        start_s = read_day(self.cell(record, "time"))
+    def period(self, record: Record) -> tuple[float, float | None]:
+        """Start of the record's period, in seconds since 1970, and its length; ``None`` without an end."""
+        start_s = self.times.read(self.cell(record, "time"))
         end = self.cell(record, "end")
-        length_s = read_day(end) - start_s if end is not None else DAY_S
-        if length_s <= 0:
+        length_s = None if end is None else self.times.read(end) - start_s
+        if length_s is not None and length_s <= 0:
             raise ValueError("a period that ends before it starts")
-        if length_s > LONGEST_PERIOD_S:
+        if length_s is not None and length_s > LONGEST_PERIOD_S:
             raise ValueError("a period of more than ten years")
-        period = start_s + length_s, bool(record.get("has_more"))
+        period = start_s + (length_s or 0.0), bool(record.get("has_more"))
         self.report.last_period = max(self.report.last_period, period)
         return start_s, length_s
 
@@ -136,7 +139,7 @@ class Cells:
 
     def reject(self, fault: ValueError, line: int | str, cost_usd: Decimal | None = None) -> None:
         """Count a row that cannot be used; ``WorkloadError`` where its fault makes good rows doubtful."""
-        if isinstance(fault, AmbiguousNumber):
+        if isinstance(fault, Ambiguous):
             raise WorkloadError(f"{self.report.source}, line {line}: {fault}") from fault
         self.report.bad.add(str(fault), line, cost_usd)
 
@@ -154,12 +157,22 @@ class Cells:
             if given:
                 self.report.columns[our] = " or ".join(given)
         self.report.zones |= self.times.zones
+        if self.times.as_written:
+            self.report.notes.append(self.times.as_written)
         if self._has_all_costs and self.report.rows:
             self.report.cost_usd = self._cost_usd
         for what, counts in self._others.items():
             named = [value[:40] for value in sorted(counts) if value] if what in NAMED else []
             which = f" ({', '.join(named)})" if named else ""
             self.report.left_out.append(f"{sum(counts.values())} row(s) are {what}{which} and were left out")
+
+
+def _is_nothing(cell: Any) -> bool:
+    """Whether a cell holds a word for no value."""
+    if isinstance(cell, str):
+        # Nearly every cell begins with a digit; the rest is for the others.
+        return not "0" <= cell[:1] <= "9" and cell.strip().lower() in NO_VALUE
+    return bool(cell != cell)  # not a number is not even itself
 
 
 def _path(name: str) -> tuple[str, str]:

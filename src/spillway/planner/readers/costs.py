@@ -28,6 +28,8 @@ DERIVED = (
     "tokens derived from costs: each amount over the price of its model on its day; requests shared out to "
     "days and models in proportion to their tokens"
 )
+DAY_S = 86_400.0
+"""What a line item without an end is of: bills are by days."""
 MILLION = Decimal(1_000_000)
 
 
@@ -76,7 +78,8 @@ class CostReader(Cells):
             return
         amount: Decimal | None = None
         try:
-            period = self.period(record)
+            start_s, length_s = self.period(record)
+            period = start_s, length_s or DAY_S
             amount = self.money(record, line)
             text = " ".join(str(self.cell(record, "line_item") or "").split())
             self._periods.add(period)

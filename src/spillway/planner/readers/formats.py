@@ -10,8 +10,8 @@ from spillway.planner.readers.records import Record, Source
 
 __all__ = ["FORMATS", "NO_VALUE", "Format", "Only", "recognise"]
 
-NO_VALUE = frozenset({"", "null", "none", "nan", "undefined", "\\n"})
-"""Cells that hold nothing, as databases and scripts write it, in lower case."""
+NO_VALUE = frozenset({"", "null", "none", "nan", "undefined", "\\n", "-", "n/a"})
+"""Cells that hold nothing, as databases, scripts and spreadsheets write it, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,8 @@ class Format:
     unit_s: float | None = None
     rewrite: Callable[[Record], Record] | None = None
     ids: tuple[tuple[str, ...], ...] = ()
+    is_daily: bool = False
+    """Whether totals are of days, however far they lie apart."""
 
     def columns(self, names: tuple[str, ...]) -> dict[str, str]:
         """Our column → the file's, for those the file has."""
@@ -166,6 +168,7 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="openrouter-activity",
+        is_daily=True,
         marks=(("date",), ("requests",), ("prompt_tokens", "promptTokens")),
         time=("date",),
         requests=("requests",),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from itertools import chain
@@ -13,6 +14,9 @@ __all__ = ["Table"]
 
 MOST_CELL_CHARACTERS = 64 * 1024 * 1024
 """Far above any prompt; what is longer is most likely a quote that nobody closed."""
+NAMED_DELIMITER = re.compile(r'"?sep=(.)"?\r?\n', re.IGNORECASE)
+"""A first line by which Excel is told what stands between cells."""
+QUOTED = re.compile(r'"[^"]*"')
 
 
 class Table:
@@ -24,7 +28,12 @@ class Table:
         csv.field_size_limit(MOST_CELL_CHARACTERS)
         self._source = source
         self._line = next(lines, "")
-        self._delimiter = max(",;\t|", key=self._line.count)
+        named = NAMED_DELIMITER.fullmatch(self._line)
+        if named:
+            self._line = next(lines, "")
+        self._lines_before = 1 if named else 0
+        unquoted = QUOTED.sub("", self._line)
+        self._delimiter = named[1] if named else max(",;\t|", key=unquoted.count)
         kept = self._kept(chain([self._line], lines))
         self._reader = csv.reader(kept, delimiter=self._delimiter, strict=True)
         self.names = tuple(name.strip() for name in next(self.rows(), (1, [""]))[1])
@@ -37,7 +46,7 @@ class Table:
     def rows(self) -> Iterator[tuple[int, list[str]]]:
         """Pairs of (line in which the row starts, cells), without empty lines."""
         while True:
-            start = self._reader.line_num + 1
+            start = self._line_number + 1
             try:
                 cells = next(self._reader)
             except StopIteration:
@@ -46,6 +55,11 @@ class Table:
                 cells = self._lenient(start, fault)
             if cells:
                 yield start, cells
+
+    @property
+    def _line_number(self) -> int:
+        """The line that was read last."""
+        return self._reader.line_num + self._lines_before
 
     def _kept(self, lines: Iterable[str]) -> Iterator[str]:
         for line in lines:
@@ -60,7 +74,7 @@ class Table:
                 f"{MOST_CELL_CHARACTERS:,} characters, or a quote that is never closed; correct it, or leave "
                 "that column out"
             ) from fault
-        if self._reader.line_num == start:
+        if self._line_number == start:
             # An open quote would take the empty line into its cell.
             rows = list(csv.reader([self._line, ""], delimiter=self._delimiter))
             if len(rows) == 2:

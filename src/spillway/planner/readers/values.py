@@ -1,21 +1,20 @@
-"""Cells of usage files as times, token counts and money; ``ValueError`` says in words what is wrong."""
+"""Cells of usage files as token counts and money; ``ValueError`` says in words what is wrong."""
 
 from __future__ import annotations
 
 import math
 import re
-from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 
 __all__ = [
     "MOST_PER_PERIOD",
     "MOST_TOKENS_PER_REQUEST",
+    "Ambiguous",
     "AmbiguousNumber",
-    "TimeReader",
     "currency_named",
     "currency_of",
-    "read_day",
     "read_money",
+    "read_number",
     "read_tokens",
 ]
 
@@ -40,14 +39,14 @@ DOLLARS = frozenset({"", "$", "usd", "us$", "usd$"})
 BESIDE_NUMBER = re.compile(
     r"(?i)(?P<before>[^\w\s.,+-]|[a-z]{2,3}\$?)?\s*[\d.,+-]+\s*(?P<after>[^\w\s.,+-]|[a-z]{3})?"
 )
-EPOCH_UNITS = ((1e17, 1e-9), (1e14, 1e-6), (1e11, 1e-3), (1e8, 1.0))
-"""Smallest plausible date in nanoseconds, microseconds, milliseconds and seconds, and the unit's length."""
-LAST_S = 253_402_300_799.0
-"""The last second that a date can tell."""
 
 
-class AmbiguousNumber(ValueError):
-    """A number that is one in some countries and another elsewhere; no row of its file can be trusted."""
+class Ambiguous(ValueError):
+    """What means one thing or another, so that no row of its file can be trusted."""
+
+
+class AmbiguousNumber(Ambiguous):
+    """A number that is one in some countries and another elsewhere."""
 
     def __init__(self, what: str, text: str) -> None:
         """``what`` is the number's meaning, ``text`` how it is written."""
@@ -65,7 +64,7 @@ def read_tokens(cell: object, what: str, most: int = MOST_TOKENS_PER_REQUEST) ->
         cell = _plain_count(cell.strip(), what)
     if cell is None or cell == "":
         raise ValueError(f"no {what}")
-    number = _float(cell, what)
+    number = read_number(cell, what)
     if not math.isfinite(number) or number != int(number):
         raise ValueError(f"{what} is not a whole number")
     if number < 0:
@@ -84,7 +83,8 @@ def _plain_count(text: str, what: str) -> str:
     return text
 
 
-def _float(cell: object, what: str) -> float:
+def read_number(cell: object, what: str) -> float:
+    """Any number, also one that is not finite; ``what`` names it in the error."""
     if isinstance(cell, bool):
         raise ValueError(f"{what} is not a number")
     try:
@@ -144,71 +144,3 @@ def _plain_amount(text: str) -> str:
     if found or DECIMAL_COMMA.fullmatch(text):
         raise AmbiguousNumber("cost", text)
     return text
-
-
-class TimeReader:
-    """Reads the times of one file: dates in any zone, or numbers whose unit the first of them decides."""
-
-    def __init__(self, unit_s: float | None = None) -> None:
-        """``unit_s`` is the length of one unit of a numeric time; ``None`` guesses it from the first."""
-        self.unit_s = unit_s
-        self.zones: set[str] = set()
-
-    def read(self, cell: object) -> float:
-        """Seconds since 1970, or since the file's zero for small numbers."""
-        if isinstance(cell, str):
-            text = cell.strip()
-            if "-" in text[1:] and ":" in text:
-                return self._date(text)
-            try:
-                cell = float(text)
-            except ValueError:
-                return self._date(text)
-        if cell is None or isinstance(cell, bool) or not isinstance(cell, int | float):
-            raise ValueError("no time")
-        number = _float(cell, "time")
-        if not math.isfinite(number):
-            raise ValueError("time is not a number")
-        if number < 0:
-            raise ValueError("time is negative")
-        if self.unit_s is None:
-            self.unit_s = next((unit for least, unit in EPOCH_UNITS if number >= least), 1.0)
-        seconds = number * self.unit_s
-        if seconds > LAST_S:
-            raise ValueError("time is beyond the year 9999")
-        return seconds
-
-    def _date(self, text: str) -> float:
-        if not text:
-            raise ValueError("no time")
-        try:
-            moment = datetime.fromisoformat(_plain(text))
-        except ValueError:
-            raise ValueError("time is not a date such as 2026-11-24 13:05:00") from None
-        if moment.tzinfo is None:
-            self.zones.add("none given, taken as UTC")
-            return moment.replace(tzinfo=UTC).timestamp()
-        self.zones.add("UTC" if moment.tzinfo is UTC else str(moment.tzinfo))
-        return moment.timestamp()
-
-
-def _plain(text: str) -> str:
-    """The date without what ``fromisoformat`` does not take: a trailing `` UTC``, more than six decimals."""
-    if text.endswith(" UTC"):
-        text = text[:-4] + "+00:00"
-    head, dot, tail = text.partition(".")
-    if not dot:
-        return text
-    digits = len(tail) - len(tail.lstrip("0123456789"))
-    return f"{head}.{tail[: min(digits, 6)]:0<6}{tail[digits:]}"
-
-
-def read_day(cell: object) -> float:
-    """Seconds since 1970 of a day's start, from ``2026-11-24`` or from epoch seconds."""
-    if isinstance(cell, str) and len(cell.strip()) == 10 and not cell.strip().isdigit():
-        try:
-            day = date.fromisoformat(cell.strip())
-        except ValueError:
-            raise ValueError("day is not a date") from None
-        return datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
-    return TimeReader().read(cell)
