@@ -209,7 +209,7 @@ def _summary(run: Run, workload: Workload, result: Result, cloud: CloudChoice) -
         requests_per_s=len(workload) / workload.span_s,
         local_share=result.local_share,
         local_token_share=result.local_token_share,
-        useful_share=float((local & result.in_time).mean()),
+        useful_share=result.useful_share,
         avoided_share=avoided / bill if bill else Decimal(0),
         attainment=result.attainment,
         local_attainment=result.local_attainment,
