@@ -236,8 +236,8 @@ def _no_more(idle_w: Decimal, active_w: Decimal) -> Decimal:
     """The idle draw; ``ConfigError`` where it is above the active one."""
     if idle_w > active_w:
         raise ConfigError(
-            f"the node cannot draw more when idle ({float(idle_w):g} W, by --idle-w or the configuration's idle_w) "
-            f"than when active ({float(active_w):g} W): correct that, or state --active-w"
+            f"the node cannot draw more when idle ({float(idle_w):g} W, by --idle-w or the configuration's "
+            f"idle_w) than when active ({float(active_w):g} W): correct that, or state --active-w"
         )
     return idle_w
 
