@@ -38,6 +38,7 @@ class Learning:
     name = "learning"
     reasons: tuple[str, ...] = ("spilled",)
     patience = FOR_EVER
+    has_one_queue = False
 
     def __init__(self, slower_from_s: float = float("inf"), factor: float = 1.0) -> None:
         self.slower_from_s, self.factor = slower_from_s, factor
