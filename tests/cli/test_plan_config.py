@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spillway.cli import run
-from spillway.cli.plan_config import Stated, filled, notes_on, read_stated
+from spillway.cli.plan_config import Stated, filled, life_of, notes_on, read_stated
 from spillway.errors import ConfigError
 from spillway.planner.node_figures import NodeFigures
 
@@ -96,6 +96,33 @@ def test_a_price_without_a_speed_is_not_planned_with(tmp_path: Path) -> None:
     stated = read_stated(path, is_preset=False)
     assert stated.node.hardware_usd is None
     assert "not how fast it is" in stated.notes[0]
+
+
+def own_machine(life_months: object) -> str:
+    """A configuration with a node of its own price, power and profile, and that life."""
+    hardware = f"{{price_usd: 1500, life_months: {life_months}, idle_w: 8, active_w: 90}}"
+    return f'nodes: [{{name: box, url: "http://127.0.0.1:1", profile: mini.json, hardware: {hardware}}}]'
+
+
+def test_the_life_of_the_hardware_is_taken(tmp_path: Path) -> None:
+    """The configured machine's life is the plan's; that of another or a rented machine is not."""
+    path = tmp_path / "c.yaml"
+    path.write_text(own_machine(24))
+    stated = read_stated(path, is_preset=False)
+    assert "life of the hardware" in stated.notes[0]
+    assert life_of(filled(NodeFigures(), stated.node), stated) == 24
+    assert life_of(filled(NodeFigures(hardware="rtx-4090"), stated.node), stated) is None
+    assert life_of(filled(NodeFigures(rent_usd_per_hour=Decimal("0.4")), stated.node), stated) is None
+
+
+def test_a_life_that_no_plan_can_count_is_left_out(tmp_path: Path) -> None:
+    """Half months and centuries do in a ledger and not in a plan, and a note says so."""
+    path = tmp_path / "c.yaml"
+    for months in ("30.5", "1200", "0.2"):
+        path.write_text(own_machine(months))
+        stated = read_stated(path, is_preset=False)
+        assert stated.life_months is None
+        assert f"node box has a life of {months} months, which was left out" in stated.notes[-1]
 
 
 def test_a_configuration_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:

@@ -25,6 +25,7 @@ FIGURES = ("bench", "--predict", "--tflops", "1", "--weights-gb", "1", "--bandwi
         (["plan", "--attainment", "95"], "--attainment: must be less than or equal to 0.999"),
         (["plan", "--slots", "many"], "--slots: must be a valid integer;"),
         (["plan", "--price-date", "2026"], "--price-date: '2026' does not match"),
+        (["plan", "--price-date", "2999-01-01"], "--price-date 2999-01-01 is still to come"),
         (["plan", "--nodes"], "option '--nodes' requires an argument"),
         (["check", "extra"], "spillway check: got unexpected extra argument"),
         ([*FIGURES, "inf"], "spillway bench: --bandwidth-gb-s: must be less than or equal to"),

@@ -18,7 +18,7 @@ from spillway.planner.plan import make_plan
 from spillway.planner.plan_build import Asked, build_inputs
 from spillway.planner.plan_cloud import CloudFigures
 from spillway.planner.plan_runs import POLICIES
-from spillway.planner.plan_side import side_runs
+from spillway.planner.plan_side import loads_of, side_runs
 from spillway.planner.report.as_json import dumps
 from spillway.planner.report.terminal import printed
 from spillway.vocabulary import Objective
@@ -116,17 +116,36 @@ def test_every_assumption_is_graded_and_sourced() -> None:
         assert each.grade in ("measured", "vendor", "derived", "guess", "given")
 
 
-def test_bills_meet_at_the_hardware_price() -> None:
-    """The course begins with nothing paid to the cloud and the hardware paid for, and never falls."""
+def test_bills_begin_at_what_the_hardware_loses() -> None:
+    """The course begins with nothing paid to the cloud and the hardware less its resale, and never falls."""
     plan = pays()
     course = plan.course
     assert course.all_cloud[0].p50_usd == 0
-    assert course.with_nodes[0].p50_usd == plan.shown_nodes * plan.inputs.node.price_usd
+    price_usd = plan.shown_nodes * plan.inputs.node.price_usd
+    assert course.with_nodes[0].p50_usd == pytest.approx(price_usd * D("0.9"), rel=D("0.02"))
     assert len(course.all_cloud) == len(course.with_nodes) == plan.inputs.life_months + 1
     for points in (course.all_cloud, course.with_nodes):
         middle = [point.p50_usd for point in points]
         assert middle == sorted(middle)
         assert all(point.p10_usd <= point.p50_usd <= point.p90_usd for point in points)
+
+
+def test_bills_cross_where_the_hardware_is_paid_back() -> None:
+    """Also where most of the price comes back as resale, the curves say what the mark and the band do."""
+    asked = replace(CHEAP, cloud=DEAR, costs={"residual_ratio": D("0.9")}, life_months=24, sizes=(1,))
+    plan = make_plan(build_inputs(asked), workers=1)
+    pairs = zip(plan.course.all_cloud, plan.course.with_nodes, strict=True)
+    first = next(month for month, (cloud, local) in enumerate(pairs) if cloud.p50_usd >= local.p50_usd)
+    assert plan.band.p50 is not None
+    assert first - 1 <= plan.band.p50 <= first
+    apart = plan.course.all_cloud[-1].p50_usd - plan.course.with_nodes[-1].p50_usd
+    assert float(apart) == pytest.approx(float(plan.band.saved_p50_usd), rel=0.1)
+
+
+def test_traffic_that_nearly_vanishes_is_still_planned() -> None:
+    """However far traffic falls within a life, no fleet is simulated at less than a quarter of today's."""
+    asked = replace(CHEAP, costs={"growth_per_year": D("-0.9")}, life_months=120)
+    assert loads_of(build_inputs(asked)) == (0.25,)
 
 
 def test_same_seed_same_plan() -> None:

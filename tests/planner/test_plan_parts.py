@@ -151,6 +151,8 @@ PROFILE = Path("never-read.json")
     ("figures", "sentence"),
     [
         (NodeFigures(rent_usd_per_hour=D(1), hardware_usd=D(9)), "--rent-usd-per-hour and --hardware-usd"),
+        (NodeFigures(hardware="rtx-4090", idle_w=D(500)), r"idle \(500 W, by --idle-w .*active \(464 W\)"),
+        (NodeFigures(hardware="rtx-4090", idle_w=D(90), active_w=D(9)), r"idle \(90 W, .*active \(9 W\)"),
         (NodeFigures(rent_usd_per_hour=D("0.4"), active_w=D(90)), "--active-w has no place beside a rent"),
         (NodeFigures(hardware="rental-rtx-4090", idle_w=D(9)), "--idle-w has no place beside a rent"),
         (NodeFigures(hardware="rental-rtx-4090", hardware_usd=D(9)), "--hardware rental-rtx-4090, which"),
@@ -311,6 +313,24 @@ def test_mean_rates_weigh_by_tokens() -> None:
     """The usual calculation's two rates are those of the whole traffic."""
     cloud = CloudChoice("x", (Rates(D(1), D(10)), Rates(D(3), D(30))))
     assert cloud.mean_rates(workload(("a", "b"))) == (D(2), D(20))
+
+
+def test_energy_of_a_month() -> None:
+    """An idle node draws its idle watts all month; what a rented or another machine draws is not told."""
+    traffic = from_numbers(300, 200, 40).workload
+    node, cloud = choose_node(NodeFigures(), TYPICAL), CloudChoice("x", (Rates(D(1), D(10)),))
+    world = World(
+        traffic, traffic, node.fleet, TYPICAL.objective, cloud, 0, {"other": node.fleet}, idle_w=100.0,
+        active_w=300.0,
+    )  # fmt: skip
+    assert carry_out(world, Run(2, "all-cloud")).kwh_per_month == pytest.approx(2 * 0.1 * 730, rel=0.001)
+    used = carry_out(world, Run(2, "all-local"))
+    watts = 100 + used.busy_ratio * 200
+    assert used.busy_ratio > 0
+    assert used.kwh_per_month == pytest.approx(2 * watts / 1000 * 730, rel=0.001)
+    assert carry_out(world, Run(1, machine="other")).kwh_per_month is None
+    assert carry_out(replace(world, idle_w=0.0, active_w=0.0), Run(1)).kwh_per_month is None
+    assert carry_out(replace(world, idle_w=0.0, active_w=0.0), Run(0)).kwh_per_month == 0.0
 
 
 def test_a_run_is_the_same_wherever_it_is_worked_out() -> None:

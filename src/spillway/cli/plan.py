@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import fields, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 MOST_NODES = 64
+EASTERNMOST = timedelta(hours=14)
+"""Before UTC: where a day begins first."""
 WIDTH = 100
 """Columns where there is no terminal to ask."""
 
@@ -55,11 +57,11 @@ def command(options: PlanOptions) -> None:
 
 def _asked(options: PlanOptions, stated: Stated) -> Asked:
     """The plan asked for: the command line's figures, and where it gives none those of ``spillway.yaml``."""
-    from spillway.cli.plan_config import filled, notes_on, wished
+    from spillway.cli.plan_config import filled, life_of, notes_on, wished
     from spillway.planner.node_figures import NodeFigures
     from spillway.planner.plan_build import Asked
 
-    day = (options.price_date or datetime.now(UTC)).date()
+    day = _price_day(options.price_date)
     names = [field.name for field in fields(NodeFigures) if hasattr(options, field.name)]
     node = filled(NodeFigures(**{name: getattr(options, name) for name in names}), stated.node)
     return Asked(
@@ -78,7 +80,7 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         sizes=_sizes(options.nodes),
         costs=_costs(options, stated),
         usd_per_hour=options.usd_per_hour,
-        life_months=options.life_months,
+        life_months=options.life_months or life_of(node, stated),
         suitable_ratio=options.local_ratio,
         most_input_tokens=options.most_input_tokens or stated.most_input_tokens,
         hedge_share=stated.hedge_share,
@@ -86,6 +88,18 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         seed=options.seed,
         effort=_effort(options.simulate_requests, options.draws),
     )
+
+
+def _price_day(wished: datetime | None) -> date:
+    """The day of the price list, today's unless stated; ``ConfigError`` for one that is still to come."""
+    now = datetime.now(UTC)
+    day = (wished or now).date()
+    if day > (now + EASTERNMOST).date():
+        raise ConfigError(
+            f"--price-date {day} is still to come, and nobody knows its list prices: leave it out for today's"
+            ", or state a price without it (--input-usd-per-mtok, --output-usd-per-mtok)"
+        )
+    return day
 
 
 def _cloud(options: PlanOptions, stated: Stated, day: date) -> CloudFigures:

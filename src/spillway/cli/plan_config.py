@@ -9,15 +9,16 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spillway.cli.plan_options import MOST_MONTHS
 from spillway.errors import ConfigError
 from spillway.planner.node_figures import SPEED_FIELDS, NodeFigures, option_of
 from spillway.planner.plan_cloud import OWN_PRICE
 from spillway.vocabulary import Objective, Rates
 
 if TYPE_CHECKING:
-    from spillway.config.schema import Config, NodeConfig, PriceConfig
+    from spillway.config.schema import Config, HardwareConfig, NodeConfig, PriceConfig
 
-__all__ = ["Stated", "filled", "notes_on", "read_stated", "wished"]
+__all__ = ["Stated", "filled", "life_of", "notes_on", "read_stated", "wished"]
 
 USUAL = Objective("default", ttft_s=2.0, total_s=20.0, attainment_ratio=0.95)
 
@@ -31,6 +32,8 @@ class Stated:
     most_input_tokens: int | None = None
     hedge_share: float | None = None
     node: NodeFigures = field(default_factory=NodeFigures)
+    life_months: int | None = None
+    """Of that node."""
     prices: Mapping[str, Rates] = field(default_factory=dict)
     """The owner's own price by ``CLOUD/MODEL``."""
     reference: str | None = None
@@ -55,7 +58,7 @@ def read_stated(path: Path | None, *, is_preset: bool) -> Stated:
 def _stated(config: Config, path: Path) -> Stated:
     is_limited = "max_local_input_tokens" in config.routing.model_fields_set
     is_hedged = "hedge_share" in config.routing.model_fields_set
-    node, node_notes = _node(config.nodes)
+    node, life_months, node_notes = _node(config.nodes)
     reference = config.routing.reference
     found = Stated(
         usd_per_kwh=config.electricity_usd_per_kwh,
@@ -63,6 +66,7 @@ def _stated(config: Config, path: Path) -> Stated:
         most_input_tokens=config.routing.max_local_input_tokens if is_limited else None,
         hedge_share=config.routing.hedge_share if is_hedged else None,
         node=node,
+        life_months=life_months,
         prices={_as_listed(name, config): _rates(price) for name, price in config.prices.items()},
         reference=None if reference is None else _as_listed(reference, config),
     )
@@ -72,6 +76,7 @@ def _stated(config: Config, path: Path) -> Stated:
         ("longest local prompt", is_limited),
         ("share of requests sent twice", is_hedged),
         ("hardware", node != NodeFigures()),
+        ("life of the hardware", life_months is not None),
         ("prices", bool(found.prices)),
         ("reference", found.reference is not None),
     ]
@@ -106,23 +111,41 @@ def _rates(price: PriceConfig) -> Rates:
     )
 
 
-def _node(nodes: tuple[NodeConfig, ...]) -> tuple[NodeFigures, list[str]]:
-    """The machine of the first node that has one; what it costs alone says nothing of how fast it is."""
+def _node(nodes: tuple[NodeConfig, ...]) -> tuple[NodeFigures, int | None, list[str]]:
+    """The machine of the first node that has one, and its life in months where that is stated.
+
+    What it costs alone says nothing of how fast it is.
+    """
     node = next((each for each in nodes if each.hardware is not None), None)
     if node is None or node.hardware is None:
-        return NodeFigures(), []
+        return NodeFigures(), None, []
     profile = None if node.profile is None else Path(node.profile)
     if isinstance(node.hardware, str):
-        return NodeFigures(hardware=node.hardware, profile=profile), []
+        return NodeFigures(hardware=node.hardware, profile=profile), None, []
     if profile is None:
-        return NodeFigures(), [
+        note = (
             f"node {node.name} says what it costs and not how fast it is, so it was not planned with: "
             "spillway bench URL --save measures it, profile: names the file"
-        ]
+        )
+        return NodeFigures(), None, [note]
     costs = node.hardware
-    return NodeFigures(
+    figures = NodeFigures(
         profile=profile, hardware_usd=costs.price_usd, idle_w=costs.idle_w, active_w=costs.active_w
-    ), []
+    )
+    return figures, *_life(node.name, costs)
+
+
+def _life(name: str, costs: HardwareConfig) -> tuple[int | None, list[str]]:
+    """Months of the hardware's life where they are stated and a plan can count them; else a note."""
+    months = costs.life_months
+    if "life_months" not in costs.model_fields_set:
+        return None, []
+    if months == int(months) and 1 <= months <= MOST_MONTHS:
+        return int(months), []
+    return None, [
+        f"node {name} has a life of {months} months, which was left out: a plan counts whole months, 1 to "
+        f"{MOST_MONTHS}; --life-months says how many"
+    ]
 
 
 def filled(figures: NodeFigures, stated: NodeFigures) -> NodeFigures:
@@ -148,6 +171,12 @@ def filled(figures: NodeFigures, stated: NodeFigures) -> NodeFigures:
         idle_w=stated.idle_w if figures.idle_w is None else figures.idle_w,
         active_w=stated.active_w if figures.active_w is None else figures.active_w,
     )
+
+
+def life_of(figures: NodeFigures, stated: Stated) -> int | None:
+    """The configured life in months; ``None`` where the plan is about another machine or a rented one."""
+    is_its_own = figures.profile == stated.node.profile and figures.rent_usd_per_hour is None
+    return stated.life_months if is_its_own else None
 
 
 def notes_on(figures: NodeFigures, stated: NodeFigures) -> tuple[str, ...]:

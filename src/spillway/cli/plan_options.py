@@ -18,6 +18,8 @@ TRAFFIC, NODE, OBJECTIVE, CLOUD, MONEY, WORK = (
 )
 
 
+MOST_MONTHS = 240
+"""Longest life of the hardware that a plan counts."""
 LEAST, MOST = Decimal("0.000000001"), 1_000_000_000
 """Between these lies every figure that a plan can mean; what is not is a slip of the hand."""
 
@@ -128,7 +130,7 @@ class PlanOptions:
     cloud_ttft_ms: Annotated[Number, CLOUD(help="The cloud's median time to first token.", min=1)] = None
     cloud_tok_s: Annotated[Number, CLOUD(help="The cloud's median speed after that.", min=1e-3)] = None
     price_date: Annotated[
-        datetime | None, CLOUD(help="Day of the price list; default: today.", formats=["%Y-%m-%d"])
+        datetime | None, CLOUD(help="Day of the price list; default and latest: today.", formats=["%Y-%m-%d"])
     ] = None
     usd_per_kwh: Annotated[Money, MONEY(help="Price of electricity.", parser=positive)] = None
     maintenance_hours: Annotated[Money, MONEY(help="Hours a month that one node takes.", parser=positive)] = (
@@ -137,7 +139,7 @@ class PlanOptions:
     usd_per_hour: Annotated[Money, MONEY(help="What such an hour costs.", parser=positive)] = None
     growth: Annotated[Money, MONEY(help="Growth of traffic a year: 0.2 or 20%.", parser=amount)] = None
     cloud_decline: Annotated[Money, MONEY(help="Fall of cloud prices a year.", parser=amount)] = None
-    life_months: Annotated[Count, MONEY(help="Life of the hardware.", min=1, max=240)] = None
+    life_months: Annotated[Count, MONEY(help="Life of the hardware.", min=1, max=MOST_MONTHS)] = None
     residual: Annotated[Money, MONEY(help="Resale value at the end, over the price.", parser=positive)] = None
     redone: Annotated[
         Money, MONEY(help="Share of local answers that the cloud does again.", parser=positive)
@@ -154,7 +156,7 @@ class PlanOptions:
         None
     )
     simulate_requests: Annotated[
-        Count, WORK(help="Requests per fleet size; default: a week of a million a month.", min=1)
+        Count, WORK(help="Requests per fleet size, at least a day; default: a week of 1 M a month.", min=1)
     ] = None
     draws: Annotated[int, WORK(help="Futures drawn for the uncertain figures.", min=10, max=100_000)] = 1000
     html: Annotated[Path | None, WORK(help="Write a page of its own.", dir_okay=False)] = None

@@ -182,6 +182,8 @@ def _world(inputs: PlanInputs) -> World:
             max_local_input_tokens=inputs.most_input_tokens or UNLIMITED, hedge_share=_hedge_share(inputs)
         ),
         suitable_ratio=inputs.suitable_ratio,
+        idle_w=float(inputs.node.idle_w),
+        active_w=float(inputs.node.active_w),
         engine="compiled" if pays_to_compile else "auto",
     )
 

@@ -110,7 +110,7 @@ def share_spread(now: Ran, slower: Ran, faster: Ran, error_ratio: float) -> Spre
 
 @dataclass(frozen=True)
 class Point:
-    """What has been paid by the end of a month, in USD, over all futures."""
+    """What has been spent by the end of a month, in USD, over all futures."""
 
     p10_usd: Decimal
     p50_usd: Decimal
@@ -119,23 +119,23 @@ class Point:
 
 @dataclass(frozen=True)
 class Course:
-    """Both bills over the hardware's life, month 0 first: what is paid on the day the nodes are bought."""
+    """Both bills over the hardware's life, month 0 first: what the nodes lose in value stands there at once.
+
+    So they cross where the fleet is paid back, and end as far apart as it saves.
+    """
 
     all_cloud: tuple[Point, ...]
     with_nodes: tuple[Point, ...]
 
 
 def courses(outcomes: Sequence[Outcome]) -> Course:
-    """The quantiles of what was paid so far, month by month."""
+    """The quantiles of what was spent so far, month by month."""
     cloud = [_sums(ZERO, [month.all_cloud_usd for month in outcome.months]) for outcome in outcomes]
-    local = [
-        _sums(outcome.case.nodes * outcome.case.hardware_usd, [_paid_usd(m) for m in outcome.months])
-        for outcome in outcomes
-    ]
+    local = [_sums(each.lost_value_usd, [_spent_usd(month) for month in each.months]) for each in outcomes]
     return Course(_points(cloud), _points(local))
 
 
-def _paid_usd(month: Month) -> Decimal:
+def _spent_usd(month: Month) -> Decimal:
     return month.cloud_usd + month.running_usd
 
 

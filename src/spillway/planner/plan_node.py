@@ -205,13 +205,13 @@ def _refuse_price_of_rental(figures: NodeFigures, machine: CatalogueMachine | No
 def _watts(
     figures: NodeFigures, machine: CatalogueMachine | None, *, is_rented: bool
 ) -> tuple[Decimal, Decimal, tuple[Assumption, ...]]:
-    """Idle and active draw; a rented node's power is in its rent."""
+    """Idle and active draw, the second no less; a rented node's power is in its rent."""
     if is_rented:
         _refuse_own_power(figures)
         return Decimal(0), Decimal(0), ()
     if figures.active_w is not None:
         idle_w = figures.idle_w
-        least = figures.active_w if idle_w is None else idle_w
+        least = figures.active_w if idle_w is None else _no_more(idle_w, figures.active_w)
         idle = (
             Assumption("power when idle", least, "W", "derived", "unknown, taken as when active")
             if idle_w is None
@@ -226,9 +226,20 @@ def _watts(
     active = Assumption.of("power when active", machine.active_w, "W")
     if figures.idle_w is not None:
         said = figures.said("power when idle", figures.idle_w, "W")
-        return figures.idle_w, _decimal(machine.active_w), (said, active)
+        active_w = _decimal(machine.active_w)
+        return _no_more(figures.idle_w, active_w), active_w, (said, active)
     idle = Assumption.of("power when idle", machine.idle_w, "W")
     return _decimal(machine.idle_w), _decimal(machine.active_w), (idle, active)
+
+
+def _no_more(idle_w: Decimal, active_w: Decimal) -> Decimal:
+    """The idle draw; ``ConfigError`` where it is above the active one."""
+    if idle_w > active_w:
+        raise ConfigError(
+            f"the node cannot draw more when idle ({float(idle_w):g} W, by --idle-w or the configuration's "
+            f"idle_w) than when active ({float(active_w):g} W): correct that, or state --active-w"
+        )
+    return idle_w
 
 
 def _refuse_own_power(figures: NodeFigures) -> None:

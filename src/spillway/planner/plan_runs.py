@@ -9,6 +9,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import NDArray
 
+from spillway.planner.money import HOURS_PER_MONTH
 from spillway.planner.plan_inputs import CloudChoice, PlanInputs, SlowedPace
 from spillway.planner.policies import AllCloud, AllLocal, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import Routed
@@ -50,6 +51,9 @@ class World:
     """What the owner tells the rules."""
     suitable_ratio: float = 1.0
     """Share of requests that a local model answers well enough; the others stay in the cloud unseen."""
+    idle_w: float = 0.0
+    active_w: float = 0.0
+    """What one of the plan's own nodes draws; 0 where nobody knows, as of a rented one."""
     engine: Engine = "auto"
     """``compiled`` where so many runs follow that machine code pays although each is short."""
 
@@ -92,9 +96,14 @@ class Ran:
     goodput_rps: float
     ttft_p50_s: float
     ttft_p95_s: float
+    ttft_p99_s: float
+    total_p50_s: float
     total_p95_s: float
+    total_p99_s: float
     busy_ratio: float
     """Mean share of the time a node worked; 0 without nodes."""
+    kwh_per_month: float | None
+    """Energy of all nodes, idle ones too, at this load; ``None`` where nobody knows what they draw."""
     spills: Mapping[str, int]
     local_by_hour: tuple[float, ...]
     """Local requests per hour, by hour of the day in UTC, or of the workload when it has no dates."""
@@ -123,7 +132,7 @@ def carry_out(world: World, run: Run) -> Ran:
         result = _replay_suitable(world, run, workload, fleet, objective, cloud)
     else:
         result = _replay(world, run, workload, fleet, objective, cloud)
-    return _summary(run, workload, result, world.cloud)
+    return _summary(world, run, workload, result)
 
 
 def _replay(
@@ -195,10 +204,10 @@ def make_policy(name: str, objective: Objective, settings: RoutingPolicy) -> Pol
     return makers[name]()
 
 
-def _summary(run: Run, workload: Workload, result: Result, cloud: CloudChoice) -> Ran:
+def _summary(world: World, run: Run, workload: Workload, result: Result) -> Ran:
     local = result.is_local
-    bill = cloud.price_usd(workload)
-    avoided = cloud.price_usd(workload, local & ~result.is_doubled)  # at most: the cloud is broken off
+    bill = world.cloud.price_usd(workload)
+    avoided = world.cloud.price_usd(workload, local & ~result.is_doubled)  # at most: the cloud is broken off
     if bill is None or avoided is None:
         raise ValueError("a plan needs every price it uses")
     first, total = result.quantiles(result.ttft_s) or {}, result.quantiles(result.total_s) or {}
@@ -209,19 +218,29 @@ def _summary(run: Run, workload: Workload, result: Result, cloud: CloudChoice) -
         requests_per_s=len(workload) / workload.span_s,
         local_share=result.local_share,
         local_token_share=result.local_token_share,
-        useful_share=float((local & result.in_time).mean()),
+        useful_share=result.useful_share,
         avoided_share=avoided / bill if bill else Decimal(0),
         attainment=result.attainment,
         local_attainment=result.local_attainment,
         goodput_rps=result.goodput_rps,
         ttft_p50_s=first["p50"],
         ttft_p95_s=first["p95"],
+        ttft_p99_s=first["p99"],
+        total_p50_s=total["p50"],
         total_p95_s=total["p95"],
+        total_p99_s=total["p99"],
         busy_ratio=sum(result.utilisation) / run.nodes if run.nodes else 0.0,
+        kwh_per_month=_kwh_per_month(world, run, result),
         spills=dict(result.spills),
         local_by_hour=by_hour[0],
         cloud_by_hour=by_hour[1],
     )
+
+
+def _kwh_per_month(world: World, run: Run, result: Result) -> float | None:
+    if run.machine is not None or (run.nodes and not world.active_w):
+        return None
+    return result.energy_kwh(world.idle_w, world.active_w) / result.span_s * HOUR_S * float(HOURS_PER_MONTH)
 
 
 def _by_hour(workload: Workload, chosen: NDArray[np.bool_]) -> tuple[float, ...]:

@@ -59,10 +59,11 @@ def loads_of(inputs: PlanInputs, *, is_never: bool = False) -> tuple[float, ...]
     Where nothing pays (``is_never``) much more traffic too.
     """
     growth, years = inputs.costs["growth_per_year"], inputs.life_months / 12
-    least = max(LEAST_GROWTH, float(1 + growth.low) ** years)
-    most = min(MOST_GROWTH, float(1 + growth.high) ** years)
+    least, most = (
+        min(MOST_GROWTH, max(LEAST_GROWTH, float(1 + end) ** years)) for end in (growth.low, growth.high)
+    )
     steps = (least, most**0.5, most) if most > 3 else (least, most)
-    loads = [round(load, 4) for load in steps if abs(load - 1) > 0.05]
+    loads = sorted({round(load, 4) for load in steps if abs(load - 1) > 0.05})
     top = max(loads, default=1.0)
     return (*loads, *(load for load in MORE_TRAFFIC if is_never and load > 1.5 * top))
 

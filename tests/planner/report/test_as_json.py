@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from spillway.planner.plan import Plan
 from spillway.planner.report.as_json import dumps, to_json
 from tests.planner.plans import never, pays
 
+ROOT = Path(__file__).parents[3]
 NUMBER = (int, float)
 KEYS: dict[str, set[str]] = {
     "naive": {
@@ -21,7 +23,11 @@ KEYS: dict[str, set[str]] = {
         "nodes", "local_share", "slo_attainment", "ttft_p95_ms", "cloud_usd_per_month",
         "local_usd_per_month", "total_usd_per_month", "break_even_months",
     },
-    "policies": {"name", "local_share", "slo_attainment", "regret_vs_clairvoyant"},
+    "policies": {
+        "name", "local_share", "local_token_share", "slo_attainment", "goodput_rps", "ttft_p50_ms",
+        "ttft_p95_ms", "ttft_p99_ms", "total_p50_ms", "total_p95_ms", "total_p99_ms", "utilisation",
+        "kwh_per_month", "spilled_requests_by_reason", "regret_vs_clairvoyant", "local_share_in_time",
+    },
     "assumptions": {"name", "value", "unit", "grade", "source"},
 }  # fmt: skip
 """Keys of the contract by where they stand; more may be there."""
@@ -60,6 +66,18 @@ def test_shares_are_ratios_and_money_is_numbers() -> None:
             line["cloud_usd_per_month"] + line["local_usd_per_month"]
         )
         assert line["break_even_months"] is None
+
+
+def test_every_key_of_a_policy_is_documented() -> None:
+    """Keys of policies and fleets are in the reference, and reasons add up to what did not stay local."""
+    told = (ROOT / "docs" / "reference" / "plan.md").read_text()
+    plan: Plan = never()
+    found = to_json(plan)
+    assert all(f"`{key}`" in told for name in ("policies", "fleets") for key in found[name][0])
+    for line, known in zip(found["policies"], plan.policies, strict=True):
+        spilled = sum(line["spilled_requests_by_reason"].values())
+        assert spilled == round((1 - known.ran.local_share) * known.ran.requests)
+        assert line["kwh_per_month"] > 0
 
 
 def test_exact_figures_stay_exact() -> None:

@@ -94,6 +94,17 @@ def test_a_machine_that_is_there_has_nothing_to_pay_back() -> None:
     assert headline(owned).startswith("Nothing has to be paid back, and it saves $")
 
 
+def test_resale_is_said_where_there_is_any() -> None:
+    """What can be sold at the end is no part of what is paid back, and sentence and curves say so."""
+    plan = pays()
+    none = replace(plan.inputs.costs["residual_ratio"], low=Decimal(0), mode=Decimal(0), high=Decimal(0))
+    kept = replace(plan, inputs=replace(plan.inputs, costs={**plan.inputs.costs, "residual_ratio": none}))
+    assert " of hardware, less resale, is paid back in " in headline(plan)
+    assert "hardware at its price less resale" in page(plan)
+    assert " of hardware is paid back in " in headline(kept)
+    assert "less resale" not in page(kept)
+
+
 def test_headline_keeps_to_the_middle_future() -> None:
     """Months and savings of the headline come from the same futures, with their range."""
     plan = pays()

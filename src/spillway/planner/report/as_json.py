@@ -9,6 +9,7 @@ from typing import Any
 from spillway.planner.breakeven import Band
 from spillway.planner.plan import FleetLine, Plan
 from spillway.planner.plan_inputs import Value
+from spillway.planner.plan_runs import Ran
 from spillway.planner.plan_side import MachineLine, PolicyLine
 from spillway.planner.report.words import label_of
 
@@ -105,9 +106,7 @@ def _honest(plan: Plan) -> dict[str, Any]:
 def _fleet(line: FleetLine) -> dict[str, Any]:
     return {
         "nodes": line.nodes,
-        "local_share": round(line.ran.local_share, 6),
-        "slo_attainment": round(line.ran.attainment, 6),
-        "ttft_p95_ms": round(1000 * line.ran.ttft_p95_s, 1),
+        **_ran(line.ran),
         "cloud_usd_per_month": _number(line.outcome.cloud_usd_per_month),
         "local_usd_per_month": _number(line.local_usd_per_month),
         "total_usd_per_month": _number(line.outcome.total_usd_per_month),
@@ -115,22 +114,38 @@ def _fleet(line: FleetLine) -> dict[str, Any]:
         "reason": line.outcome.reason if line.nodes else None,
         "saved_usd": _number(line.outcome.saved_usd),
         "keeps_objective": line.keeps_objective,
-        "local_token_share": round(line.ran.local_token_share, 6),
         "bill_share": _number(line.ran.avoided_share),
-        "total_p95_ms": round(1000 * line.ran.total_p95_s, 1),
-        "utilisation": round(line.ran.busy_ratio, 4),
-        "goodput_rps": round(line.ran.goodput_rps, 4),
     }
 
 
 def _policy(line: PolicyLine) -> dict[str, Any]:
     return {
         "name": line.name,
-        "local_share": round(line.ran.local_share, 6),
-        "slo_attainment": round(line.ran.attainment, 6),
+        **_ran(line.ran),
         "regret_vs_clairvoyant": None if line.regret is None else round(line.regret, 6),
         "local_share_in_time": round(line.ran.useful_share, 6),
-        "ttft_p95_ms": round(1000 * line.ran.ttft_p95_s, 1),
+        "spilled_requests_by_reason": dict(line.ran.spills),
+    }
+
+
+def _ran(ran: Ran) -> dict[str, Any]:
+    """What the simulator measured of one run."""
+    times_s = {
+        "ttft_p50_ms": ran.ttft_p50_s,
+        "ttft_p95_ms": ran.ttft_p95_s,
+        "ttft_p99_ms": ran.ttft_p99_s,
+        "total_p50_ms": ran.total_p50_s,
+        "total_p95_ms": ran.total_p95_s,
+        "total_p99_ms": ran.total_p99_s,
+    }
+    return {
+        "local_share": round(ran.local_share, 6),
+        "local_token_share": round(ran.local_token_share, 6),
+        "slo_attainment": round(ran.attainment, 6),
+        "goodput_rps": round(ran.goodput_rps, 4),
+        **{name: round(1000 * seconds, 1) for name, seconds in times_s.items()},
+        "utilisation": round(ran.busy_ratio, 4),
+        "kwh_per_month": None if ran.kwh_per_month is None else round(ran.kwh_per_month, 2),
     }
 
 

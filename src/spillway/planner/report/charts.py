@@ -21,7 +21,7 @@ LETTERS = 16.0
 
 
 def cost_over_time(plan: Plan) -> str:
-    """What has been paid by each month, in the cloud alone and with the shown fleet, with its band."""
+    """What has been spent by each month, in the cloud alone and with the shown fleet, with its band."""
     course, life = plan.course, plan.inputs.life_months
     top_usd = max(
         float(point.p90_usd) for points in (course.all_cloud, course.with_nodes) for point in points

@@ -16,6 +16,7 @@ from spillway.planner.report.words import (
     comparison,
     fleet_cells,
     headline,
+    is_resold,
     machine_cells,
     nodes_of,
     policy_cells,
@@ -75,6 +76,7 @@ def _values(plan: Plan) -> dict[str, Any]:
         "comparison": comparison(plan),
         "nodes": nodes_of(plan.shown_nodes),
         "life": inputs.life_months,
+        "is_resold": is_resold(plan),
         "clock": "UTC" if inputs.traffic.workload.start_wall_s is not None else "the day",
         # Our own elements with their words already escaped.
         "ceiling": share(plan.ceiling.in_time_share),
@@ -108,11 +110,11 @@ def _fleets(plan: Plan) -> _Table:
 
 
 def _policies(plan: Plan) -> _Table:
-    names = ("policy", "local", "in time", "regret", "local and in time")
+    names = ("policy", "local", "in time", "regret", "kWh/month", "local and in time")
     rows = [
         _Row(policy_cells(line), line.name == "ours", 100 * line.ran.useful_share) for line in plan.policies
     ]
-    return _Table(names, rows, frozenset({"local and in time"}))
+    return _Table(names, rows, frozenset({"kWh/month", "local and in time"}))
 
 
 def _machines(plan: Plan) -> _Table:

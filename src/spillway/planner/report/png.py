@@ -15,6 +15,7 @@ from spillway.planner.report.charts import short_usd
 from spillway.planner.report.words import (
     about,
     headline,
+    is_resold,
     label_of,
     months,
     nodes_of,
@@ -85,7 +86,7 @@ def _frame(axes: Axes, title: str, grid: str = "y") -> None:
 
 
 def _cost(plan: Plan, axes: Axes) -> None:
-    _frame(axes, "What will have been paid")
+    _frame(axes, f"What will have been spent{', hardware less resale' if is_resold(plan) else ''}")
     course = plan.course
     for points, colour, name in (
         (course.all_cloud, CLOUD, "all cloud"),

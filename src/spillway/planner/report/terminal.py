@@ -76,7 +76,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     )
     _print_table(
         console,
-        ("policy", "local", "in time", "regret", "local and in time"),
+        ("policy", "local", "in time", "regret", "kWh/month", "local and in time"),
         [policy_cells(line) for line in plan.policies],
         title=f"Who decides, on {nodes_of(plan.shown_nodes)}",
     )

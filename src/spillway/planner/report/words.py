@@ -20,6 +20,7 @@ __all__ = [
     "comparison",
     "fleet_cells",
     "headline",
+    "is_resold",
     "label_of",
     "machine_cells",
     "machine_name",
@@ -206,10 +207,16 @@ def _answer(plan: Plan) -> str:
     if not cost:
         return f"Nothing has to be paid back, and it {saves}.{of}"
     late = months(band.p90) if band.p90 is not None else "never in one future of ten"
+    less = ", less resale," if is_resold(plan) else ""
     return (
-        f"{usd(cost)} of hardware is paid back {when(band.p50)} "
+        f"{usd(cost)} of hardware{less} is paid back {when(band.p50)} "
         f"({short_months(band.p10)} to {late}) and {saves}.{of}"
     )
+
+
+def is_resold(plan: Plan) -> bool:
+    """Whether something is bought that may be worth something at the end: only what it loses is paid back."""
+    return plan.inputs.node.price_usd > 0 and plan.inputs.costs["residual_ratio"].high > 0
 
 
 def _capital(sentence: str) -> str:
@@ -370,7 +377,8 @@ def policy_cells(line: PolicyLine) -> tuple[str, ...]:
     """One row of the policies; the clairvoyant is behind nobody."""
     ran = line.ran
     behind = "" if line.name == CLAIRVOYANT else share(line.regret)
-    return line.name, share(ran.local_share), share(ran.attainment), behind, share(ran.useful_share)
+    energy = "unknown" if ran.kwh_per_month is None else f"{ran.kwh_per_month:,.0f}"
+    return line.name, share(ran.local_share), share(ran.attainment), behind, energy, share(ran.useful_share)
 
 
 def machine_cells(line: MachineLine) -> tuple[str, ...]:
