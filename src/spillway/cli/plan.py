@@ -59,6 +59,11 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
     from spillway.planner.node_figures import NodeFigures
     from spillway.planner.plan_build import Asked
 
+    if options.preset is not None and options.price_date is not None and options.cloud is None:
+        raise ConfigError(
+            "--price-date has no place beside --preset, which brings its own prices: name a --cloud too, or "
+            "leave it out"
+        )
     day = (options.price_date or datetime.now(UTC)).date()
     names = [field.name for field in fields(NodeFigures) if hasattr(options, field.name)]
     node = filled(NodeFigures(**{name: getattr(options, name) for name in names}), stated.node)
