@@ -52,7 +52,7 @@ def test_verdict_never_says_why_and_what_would_change_it() -> None:
     assert plan.would_pay["hardware_usd"] is None or plan.would_pay["hardware_usd"] < D(1999)
     needed = plan.would_pay["cloud_usd_per_request"]
     assert needed is not None
-    assert needed > plan.naive.cloud_usd_per_request
+    assert needed > plan.cloud_usd_per_request
 
 
 def test_little_traffic_is_told_how_much_would_pay() -> None:

@@ -112,6 +112,11 @@ class Plan:
         return None if read is None else math.ceil(self.naive.decode_utilisation + read)
 
     @property
+    def cloud_usd_per_request(self) -> Decimal:
+        """What the cloud charges for the mean request today: tiers, cached tokens and batch considered."""
+        return self.shown.outcome.case.cloud_usd_per_request
+
+    @property
     def all_cloud_usd_per_month(self) -> Decimal:
         """What the first month costs without any node."""
         return self.shown.outcome.months[0].all_cloud_usd

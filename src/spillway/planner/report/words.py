@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
+from spillway.planner.breakeven import Band
 from spillway.planner.catalogue import DESKTOP
 from spillway.planner.plan import CLEARLY, FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
@@ -205,11 +206,14 @@ def _answer(plan: Plan) -> str:
     cost = node.price_usd * plan.recommended_nodes
     if not cost:
         return f"Nothing has to be paid back, and it {saves}.{of}"
-    late = months(band.p90) if band.p90 is not None else "never in one future of ten"
-    return (
-        f"{usd(cost)} of hardware is paid back {when(band.p50)} "
-        f"({short_months(band.p10)} to {late}) and {saves}.{of}"
-    )
+    return f"{usd(cost)} of hardware is paid back {when(band.p50)} ({_range(band)}) and {saves}.{of}"
+
+
+def _range(band: Band) -> str:
+    """From when to when in eight futures of ten; how many are never, where those are a tenth or more."""
+    if band.p90 is None:
+        return f"from {short_months(band.p10)}, never in {share(1 - band.pays_ratio)} of the futures"
+    return f"{short_months(band.p10)} to {months(band.p90)}"
 
 
 def _capital(sentence: str) -> str:
@@ -226,7 +230,7 @@ def comparison(plan: Plan) -> list[tuple[str, str, str]]:
     work = f"{share(naive.decode_utilisation)} writing"
     whole = f"{work} + {share(read)} reading" if read is not None else work
     return [
-        ("cloud, per request", usd(naive.cloud_usd_per_request), usd(naive.cloud_usd_per_request)),
+        ("cloud, per request", usd(naive.cloud_usd_per_request), usd(plan.cloud_usd_per_request)),
         ("cloud, a month", usd(naive.cloud_usd_per_month), f"{usd(one.outcome.months[0].cloud_usd)} remain"),
         ("local, per request", usd(naive.local_usd_per_request), usd(_local_usd(plan, one))),
         ("one node's time", "not asked", whole),
@@ -300,10 +304,9 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
     said = list(_what_alone(plan, nodes, they))
     yield from said
     if not said and paid_back is None:
-        yield (
-            "No price of the machine, and neither traffic nor a cloud price a thousand times as high, would "
-            "change that."
-        )
+        nothing = "Neither traffic nor a cloud price a thousand times as high would change that"
+        is_rented = plan.inputs.node.rent_usd_per_month > 0
+        yield f"{nothing}." if is_rented else f"{nothing}, nor would any price of the machine."
 
 
 def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
@@ -312,7 +315,7 @@ def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
     if (price := would.get("hardware_usd")) is not None and price < now_usd:
         most, now = _apart(price, now_usd, ROUND_FLOOR)
         yield f"{_capital(nodes)} would pay if one cost at most {most}, not {now}."
-    charged = plan.naive.cloud_usd_per_request
+    charged = plan.cloud_usd_per_request
     if (charge := would.get("cloud_usd_per_request")) is not None and charge > charged:
         least, now = _apart(charge, charged, ROUND_CEILING)
         yield f"{they} would pay if the cloud charged {least} a request, not {now}."
