@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-MOST_NODES = 64
 WIDTH = 100
 """Columns where there is no terminal to ask."""
 
@@ -172,6 +171,8 @@ def _is_field(name: str) -> bool:
 
 def _sizes(text: str) -> tuple[int, ...]:
     """Fleet sizes from ``0-8``, ``3`` or ``1,2,4``, in ascending order."""
+    from spillway.planner.plan import MOST_NODES
+
     sizes: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)

@@ -46,10 +46,11 @@ def test_dollars(amount: str | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("ratio", "said"),
     [(0.0, "0 %"), (1.0, "100 %"), (0.123, "12 %"), (0.0123, "1.2 %"), (0.0001, "< 0.1 %"), (-0.001, "0 %"),
-     (2.3766, "238 %"), (None, "unknown")],
+     (2.3766, "238 %"), (None, "unknown"), (0.9949, "99 %"), (0.9959, "99.6 %"), (0.99999, "99.9 %"),
+     (Decimal("0.9959"), "99.6 %")],
 )  # fmt: skip
-def test_shares(ratio: float | None, said: str) -> None:
-    """Whole percents, a decimal where they are few."""
+def test_shares(ratio: Decimal | float | None, said: str) -> None:
+    """Whole percents, a decimal where they are few or nearly all: what is not all does not read so."""
     assert share(ratio) == said
 
 
@@ -70,6 +71,8 @@ def test_objectives() -> None:
         objective_of(Objective("x", 2.0, 20.0, 0.95)) == "first token within 2 s, last within 20 s for 95 %"
     )
     assert objective_of(Objective("x")) == "no objective"
+    for ratio, said in ((0.999, "99.9 %"), (0.985, "98.5 %"), (0.957, "95.7 %"), (0.9, "90 %")):
+        assert objective_of(Objective("x", 2.0, None, ratio)) == f"first token within 2 s for {said}"
 
 
 def test_values() -> None:
@@ -118,6 +121,15 @@ def late() -> Plan:
     """A plan whose fleets keep no objective."""
     plan = never()
     return replace(plan, fleets=tuple(replace(line, keeps_objective=False) for line in plan.fleets))
+
+
+def test_what_is_late_is_not_said_to_pay() -> None:
+    """A fleet that would save money and misses the objective is refused for that alone."""
+    plan = replace(late(), reason="no fleet keeps the objective", band=pays().band)
+    assert verdict(plan) == "Do not buy Mac mini M4 Pro: it misses the objective"
+    assert headline(plan) == "No fleet keeps the objective."
+    other = next(line for line in plan.machines if line.key == "rtx-3090")
+    assert verdict(replace(plan, better=other)).endswith("objective, but GeForce RTX 3090 pays")
 
 
 def test_rent_is_no_price_of_a_machine() -> None:

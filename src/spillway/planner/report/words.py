@@ -9,7 +9,7 @@ from spillway.planner.breakeven import Band
 from spillway.planner.catalogue import DESKTOP
 from spillway.planner.plan import CLEARLY, FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
-from spillway.planner.plan_inputs import DAY_S, NodeChoice, Value, length_of
+from spillway.planner.plan_inputs import DAY_S, NodeChoice, Value, exact_percent, length_of
 from spillway.planner.plan_runs import CLAIRVOYANT
 from spillway.planner.plan_side import MachineLine, PolicyLine
 from spillway.routing import reasons
@@ -73,11 +73,13 @@ def usd(amount: Number | None) -> str:
 
 
 def share(ratio: Number | None) -> str:
-    """A percentage; small ones with a decimal."""
+    """A percentage; small ones with a decimal, and those that are nearly all."""
     if ratio is None:
         return "unknown"
     if 0 < ratio < 0.0005:
         return "< 0.1 %"
+    if 0.995 <= ratio < 1:
+        return f"{min(float(ratio), 0.999):.1%}".replace("%", " %")
     if -0.005 < ratio < 0:
         return "0 %"  # a policy with luck may be a hair better than the bound that was found
     return f"{ratio:.1%}".replace("%", " %") if 0 < ratio < 0.0995 else f"{ratio:.0%}".replace("%", " %")
@@ -131,7 +133,7 @@ def objective_of(objective: Objective) -> str:
         parts.append(f"last within {objective.total_s:g} s")
     if not parts:
         return "no objective"
-    return f"{', '.join(parts)} for {objective.attainment_ratio:.0%}".replace("%", " %")
+    return f"{', '.join(parts)} for {exact_percent(objective.attainment_ratio)}"
 
 
 def about(plan: Plan) -> str:
@@ -174,8 +176,11 @@ def verdict(plan: Plan) -> str:
     action = "rent" if node.rent_usd_per_month else "buy"
     if not plan.is_worth_it:
         named = f" {short_machine(node).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
-        other = "" if plan.better is None else f", but {short_machine(plan.better.node)} does"
-        return f"Do not {action}{named}: it never pays{other}"
+        why, does = (
+            ("it never pays", "does") if plan.shown.keeps_objective else ("it misses the objective", "pays")
+        )
+        other = "" if plan.better is None else f", but {short_machine(plan.better.node)} {does}"
+        return f"Do not {action}{named}: {why}{other}"
     return f"{_capital(action)} {nodes_of(plan.recommended_nodes)}: it pays"
 
 
@@ -195,7 +200,8 @@ def _condition(plan: Plan) -> str:
 def _answer(plan: Plan) -> str:
     band, node = plan.band, plan.inputs.node
     if not plan.is_worth_it:
-        chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if band.pays_ratio else ""
+        is_chance = band.pays_ratio and plan.shown.keeps_objective
+        chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if is_chance else ""
         return f"{_capital(plan.reason or '')}.{chance}"
     life = plan.inputs.life_months
     p10, p50, p90 = (saved / life for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd))
