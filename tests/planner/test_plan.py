@@ -14,11 +14,12 @@ from spillway.errors import ConfigError
 from spillway.planner import compiled
 from spillway.planner.money import Naive
 from spillway.planner.node_figures import NodeFigures
-from spillway.planner.plan import make_plan
+from spillway.planner.plan import make_plan, promised
 from spillway.planner.plan_build import Asked, build_inputs
 from spillway.planner.plan_cloud import CloudFigures
+from spillway.planner.plan_inputs import Effort
 from spillway.planner.plan_runs import POLICIES
-from spillway.planner.plan_side import loads_of, side_runs
+from spillway.planner.plan_side import Side, loads_of, side_runs
 from spillway.planner.report.as_json import dumps
 from spillway.planner.report.terminal import printed
 from spillway.vocabulary import Objective
@@ -52,7 +53,7 @@ def test_verdict_never_says_why_and_what_would_change_it() -> None:
     assert plan.would_pay["hardware_usd"] is None or plan.would_pay["hardware_usd"] < D(1999)
     needed = plan.would_pay["cloud_usd_per_request"]
     assert needed is not None
-    assert needed > plan.naive.cloud_usd_per_request
+    assert needed > plan.cloud_usd_per_request
 
 
 def test_little_traffic_is_told_how_much_would_pay() -> None:
@@ -212,6 +213,57 @@ def test_only_fleets_asked_about_are_recommended() -> None:
     assert [line.nodes for line in plan.fleets] == [0, 1, 2]
     assert plan.recommended_nodes == 2
     assert any("--nodes 0-4" in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize(("most", "said"), [(3, "--nodes 0-3"), (2, "equal part of the traffic")])
+def test_only_fleets_that_may_be_asked_about_are_suggested(
+    most: int, said: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No more nodes are suggested than a plan tries."""
+    monkeypatch.setattr("spillway.planner.plan.MOST_NODES", most)
+    plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
+    assert any(said in warning for warning in plan.warnings)
+
+
+@pytest.mark.parametrize(
+    ("cloud", "requests", "least"),
+    [(1.0, 100, 0.95 - 0.0218), (1.0, 250_000, 0.95 - 0.00044), (0.9, 10_000, 0.9 - 0.003)],
+)
+def test_a_promise_is_kept_within_what_chance_may_do(cloud: float, requests: int, least: float) -> None:
+    """What was promised, or what the cloud alone manages, less the standard error of so many requests."""
+    inputs, ran = never().inputs, never().fleets[0].ran
+    assert promised(inputs, replace(ran, attainment=cloud, requests=requests)) == pytest.approx(
+        least, abs=1e-4
+    )
+
+
+def test_other_machines_are_held_to_the_same_requests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was simulated over a shorter stretch is compared with the cloud over that stretch."""
+    held: list[float] = []
+    monkeypatch.setattr(Side, "better", lambda side, lines, least: held.append(least))
+    plan = make_plan(build_inputs(CHEAP), workers=1)
+    alone = next(line.ran for line in plan.policies if line.name == "all-cloud")
+    assert held == [promised(plan.inputs, alone)] != [promised(plan.inputs, plan.fleets[0].ran)]
+
+
+@pytest.mark.parametrize(
+    ("requests", "total_s", "missed"),
+    [
+        (3000, 20.0, r"99\.\d % of the requests are in time"),
+        (600, 6.0, r"8\d % of the requests are in time \(90\.\d % with the cloud alone\)"),
+    ],
+)
+def test_a_missed_promise_is_said_to_be(requests: int, total_s: float, missed: str) -> None:
+    """Half a point too few is too few, told with the digits that show it and with the cloud's share."""
+    asked = replace(
+        CHEAP, requests_per_month=requests, input_tokens=900, output_tokens=200, sizes=(1,),
+        objective=Objective("default", 2.0, total_s, 0.999), effort=Effort(requests, 300, 10),
+    )  # fmt: skip
+    plan = make_plan(build_inputs(asked), workers=1)
+    assert not plan.shown.keeps_objective
+    assert re.fullmatch(f"no fleet keeps the objective: with 1 node {missed}", plan.reason or "")
+    said = rf"with 1 node\(s\) only {missed}, 99\.9 % were promised"
+    assert any(re.fullmatch(said, warning) for warning in plan.warnings)
 
 
 def test_long_prompts_are_planned_for_and_said() -> None:

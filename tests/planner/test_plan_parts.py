@@ -14,7 +14,7 @@ from spillway.errors import ConfigError, WorkloadError
 from spillway.planner.node_figures import NodeFigures
 from spillway.planner.plan_cloud import CloudFigures, choose_cloud, provider_of
 from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
-from spillway.planner.plan_inputs import CloudChoice, SlowedPace
+from spillway.planner.plan_inputs import CloudChoice, SlowedPace, percent_below
 from spillway.planner.plan_node import Typical, choose_node
 from spillway.planner.plan_runs import Run, World, carry_out, hours_covered
 from spillway.planner.plan_traffic import from_numbers
@@ -34,6 +34,15 @@ def workload(models: tuple[str, ...] = ("a",), count: int = 8, *, start_s: float
     model = (np.arange(count) % len(models)).astype(np.int32)
     times = np.linspace(0.0, (count - 1) * 3600.0, count, dtype=np.float64)
     return Workload(times, 1000 * ones, 100 * ones, None, model, models, count * 3600.0, start_s)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "limit", "said"),
+    [(0.9, 0.95, "90 %"), (0.9484, 0.95, "94.8 %"), (0.995879, 0.999, "99.6 %"), (0.94998, 0.95, "94.998 %")],
+)
+def test_a_share_that_misses_a_limit_reads_so(ratio: float, limit: float, said: str) -> None:
+    """As many decimals as it takes to read as less."""
+    assert percent_below(ratio, limit) == said
 
 
 def test_months_are_a_twelfth_of_a_year() -> None:

@@ -142,7 +142,7 @@ def fed_back(name: str, times: Decimal) -> Plan:
     elif name == "requests_per_month":
         asked = replace(ASKED, requests_per_month=int(value))
     else:
-        dearer = value / told().naive.cloud_usd_per_request
+        dearer = value / told().cloud_usd_per_request
         cloud = CloudFigures(DAY, "openai/gpt-4o-mini", INPUT * dearer, OUTPUT * dearer)
         asked = replace(ASKED, cloud=cloud)
     return make_plan(build_inputs(asked), workers=1)

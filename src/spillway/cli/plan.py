@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
 __all__ = ["command"]
 
-MOST_NODES = 64
 EASTERNMOST = timedelta(hours=14)
 """Before UTC: where a day begins first."""
 WIDTH = 100
@@ -61,6 +60,11 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
     from spillway.planner.node_figures import NodeFigures
     from spillway.planner.plan_build import Asked
 
+    if options.preset is not None and options.price_date is not None and options.cloud is None:
+        raise ConfigError(
+            "--price-date has no place beside --preset, which brings its own prices: name a --cloud too, or "
+            "leave it out"
+        )
     day = _price_day(options.price_date)
     names = [field.name for field in fields(NodeFigures) if hasattr(options, field.name)]
     node = filled(NodeFigures(**{name: getattr(options, name) for name in names}), stated.node)
@@ -186,6 +190,8 @@ def _is_field(name: str) -> bool:
 
 def _sizes(text: str) -> tuple[int, ...]:
     """Fleet sizes from ``0-8``, ``3`` or ``1,2,4``, in ascending order."""
+    from spillway.planner.plan import MOST_NODES
+
     sizes: set[int] = set()
     for part in text.split(","):
         match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)

@@ -34,22 +34,26 @@ from spillway.planner.plan_inputs import (
     Assumption,
     PlanGrade,
     PlanInputs,
+    exact_percent,
     length_of,
     percent,
+    percent_below,
 )
 from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
-from spillway.planner.plan_runs import Ran, Run, World, carry_out, usd_per_request
+from spillway.planner.plan_runs import ALL_CLOUD, Ran, Run, World, carry_out, usd_per_request
 from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, growth_loads, side_runs
 from spillway.planner.plan_stretch import stretch
 from spillway.planner.routed import USUAL
 from spillway.planner.thresholds import what_would_pay
 from spillway.routing import Policy as RoutingPolicy
 
-__all__ = ["CLEARLY", "FleetLine", "Plan", "PolicyLine", "make_plan"]
+__all__ = ["CLEARLY", "MOST_NODES", "FleetLine", "Plan", "PolicyLine", "make_plan", "promised"]
 
 COMPILED_FROM = 2000
 """Requests per run from which a plan's thirty runs are worth loading machine code for."""
 UNLIMITED = 2**31 - 1
+MOST_NODES = 64
+"""The largest fleet that may be asked about."""
 ENOUGH_SHARE = 0.95
 """Of the requests that an idle node answers in time, what counts as all of them."""
 
@@ -117,6 +121,11 @@ class Plan:
         """Nodes that would have to work all the time, one request after another; ``None`` when unknown."""
         read = self.naive.prefill_utilisation
         return None if read is None else math.ceil(self.naive.decode_utilisation + read)
+
+    @property
+    def cloud_usd_per_request(self) -> Decimal:
+        """What the cloud charges for the mean request today: tiers, cached tokens and batch considered."""
+        return self.shown.outcome.case.cloud_usd_per_request
 
     @property
     def all_cloud_usd_per_month(self) -> Decimal:
@@ -201,7 +210,7 @@ def _first_runs(inputs: PlanInputs) -> list[Run]:
 def _fleets(inputs: PlanInputs, ran: Sequence[Ran]) -> list[FleetLine]:
     price_usd = usd_per_request(inputs)
     whole = sorted((each for each in ran if not each.run.on_sample), key=lambda each: each.run.nodes)
-    promised = _promised(inputs, whole[0])
+    least = promised(inputs, whole[0])
     lines = []
     for each in whole:
         nodes = each.run.nodes
@@ -209,13 +218,22 @@ def _fleets(inputs: PlanInputs, ran: Sequence[Ran]) -> list[FleetLine]:
         now = next((other for other in side if other.run.load == 1.0), each)
         runs = on_one_scale(each, now, [other for other in side if other.run.load != 1.0])
         case = make_case(inputs, nodes, runs, price_usd, Answers())
-        lines.append(FleetLine(nodes, each, evaluate(case), each.attainment >= promised))
+        lines.append(FleetLine(nodes, each, evaluate(case), each.attainment >= least))
     return lines
 
 
-def _promised(inputs: PlanInputs, cloud: Ran) -> float:
-    """Share of requests in time that counts as keeping the objective; ``cloud`` is the run without nodes."""
-    return min(inputs.objective.attainment_ratio, cloud.attainment) - 0.005
+def promised(inputs: PlanInputs, cloud: Ran) -> float:
+    """Share of requests in time that counts as keeping the objective; ``cloud`` is the run without nodes.
+
+    Less than wanted by the standard error of so many requests: what is nearer cannot be told from it.
+    """
+    wanted = _wanted(inputs, cloud)
+    return wanted - math.sqrt(wanted * (1 - wanted) / cloud.requests)
+
+
+def _wanted(inputs: PlanInputs, cloud: Ran) -> float:
+    """As many as promised, or as the cloud alone manages."""
+    return min(inputs.objective.attainment_ratio, cloud.attainment)
 
 
 def _cheapest(inputs: PlanInputs, fleets: Sequence[FleetLine]) -> int:
@@ -244,13 +262,15 @@ def _finish(
     assumptions = _assumptions(inputs, share)
     pays = found.p50 is not None and _cheapest(inputs, fleets) > 0
     one = next(each for each in fleets if each.nodes == 1)
-    machines = side.machines(one.ran, one.outcome)
+    machines, policies = side.machines(one.ran, one.outcome), side.policies()
     more_usd = CLEARLY * line.outcome.saved_usd if pays else ZERO
     thriftier = [each for each in machines if each.outcome.saved_usd > more_usd]
+    alone = next(each.ran for each in policies if each.name == ALL_CLOUD)
+    missed = None if line.keeps_objective else _missed(inputs, line, fleets[0].ran)
     return Plan(
         inputs=inputs,
         is_worth_it=pays,
-        reason=None if pays else _why_never(line, found),
+        reason=None if pays else _why_never(line, found, missed),
         recommended_nodes=shown if pays else 0,
         shown_nodes=shown,
         band=found,
@@ -258,25 +278,32 @@ def _finish(
         ceiling=ceiling,
         nodes_for_all=_nodes_for_all(fleets, ceiling),
         fleets=tuple(fleets),
-        policies=side.policies(),
+        policies=policies,
         course=courses(futures),
         sensitivities=tuple(each for each in sensitivities(case, spreads) if each.weight_usd),
         spreads=spreads,
         would_pay={} if pays or not line.keeps_objective else what_would_pay(evaluate(case), futures),
         machines=machines,
-        better=side.better(thriftier, _promised(inputs, fleets[0].ran)),
+        better=side.better(thriftier, promised(inputs, alone)),
         patient=side.patient(line.ran),
         assumptions=assumptions,
-        warnings=tuple(_warnings(inputs, ceiling, line, assumptions, pays=pays)),
+        warnings=tuple(_warnings(inputs, ceiling, line, assumptions, missed, pays=pays)),
     )
 
 
-def _why_never(line: FleetLine, found: Band) -> str:
-    """Why no fleet is bought, in one sentence."""
+def _missed(inputs: PlanInputs, line: FleetLine, cloud: Ran) -> str:
+    """What is in time where that is too little, and with the cloud alone if that is the measure."""
+    in_time = percent_below(line.ran.attainment, _wanted(inputs, cloud))
+    is_measure = cloud.attainment < inputs.objective.attainment_ratio
+    alone = f" ({100 * cloud.attainment:.1f} % with the cloud alone)" if is_measure else ""
+    return f"{in_time} of the requests are in time{alone}"
+
+
+def _why_never(line: FleetLine, found: Band, missed: str | None) -> str:
+    """Why no fleet is bought, in one sentence; ``missed`` where it is the objective."""
     nodes = f"{line.nodes} node{'s' if line.nodes > 1 else ''}"
-    if not line.keeps_objective:
-        in_time = percent(line.ran.attainment)
-        return f"no fleet keeps the objective: with {nodes} {in_time} of requests are in time"
+    if missed is not None:
+        return f"no fleet keeps the objective: with {nodes} {missed}"
     if line.outcome.reason is not None:
         return f"with {nodes}, {line.outcome.reason}"
     return f"{nodes} would pay in too few of the futures considered"
@@ -365,6 +392,7 @@ def _warnings(
     ceiling: Ceiling,
     line: FleetLine,
     assumptions: Sequence[Assumption],
+    missed: str | None,
     *,
     pays: bool,
 ) -> list[str]:
@@ -372,10 +400,7 @@ def _warnings(
     found += [f"{a.name} is {a.source}" for a in assumptions if a.value is None and "unknown" in a.source]
     found += _long_prompts(inputs)
     if pays and line.nodes == max(inputs.sizes):
-        found.append(
-            "the largest fleet tried is the cheapest; a larger one may be cheaper still: "
-            f"--nodes 0-{2 * line.nodes}"
-        )
+        found.append(f"the largest fleet tried is the cheapest; {_larger(line.nodes)}")
     if not compiled.can_run():
         found.append(
             "numba is not installed, so the plan took long and rests on at most "
@@ -387,12 +412,19 @@ def _warnings(
             f"only {percent(ceiling.in_time_share)} of the requests could be in time even on an idle node; "
             "the rest stays in the cloud however many nodes there are"
         )
-    if not line.keeps_objective:
+    if missed is not None:
         found.append(
-            f"with {line.nodes} node(s) only {percent(line.ran.attainment)} of the requests are in time, "
-            f"{percent(inputs.objective.attainment_ratio)} were promised"
+            f"with {line.nodes} node(s) only {missed}, "
+            f"{exact_percent(inputs.objective.attainment_ratio)} were promised"
         )
     return found
+
+
+def _larger(nodes: int) -> str:
+    """How to ask about more nodes than that."""
+    if nodes >= MOST_NODES:
+        return f"a plan tries no more than {MOST_NODES} nodes: plan for an equal part of the traffic"
+    return f"a larger one may be cheaper still: --nodes 0-{min(2 * nodes, MOST_NODES)}"
 
 
 def _long_prompts(inputs: PlanInputs) -> list[str]:

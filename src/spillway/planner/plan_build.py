@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 
 from spillway.errors import ConfigError
 from spillway.planner.catalogue import load_machines
-from spillway.planner.money import ARTICLE, NaiveInputs
+from spillway.planner.money import NaiveInputs
 from spillway.planner.node_figures import NodeFigures
 from spillway.planner.plan_cloud import (
     CloudFigures,
@@ -98,7 +98,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         costs=costs,
         usd_per_hour=asked.usd_per_hour if asked.usd_per_hour is not None else USUAL_USD_PER_HOUR,
         life_months=life_months,
-        naive=_naive(asked, traffic, node, cloud, costs["usd_per_kwh"].mode, life_months),
+        naive=_naive(traffic, node, cloud, costs["usd_per_kwh"].mode, life_months),
         objective=asked.objective,
         sizes=asked.sizes,
         seed=asked.seed,
@@ -124,6 +124,8 @@ def _refuse_nonsense(asked: Asked) -> None:
             "nothing to plan from: give a usage file, or --requests-per-month with --input-tokens and "
             "--output-tokens, or --preset article"
         )
+    if not asked.usage and (asked.format_name is not None or asked.columns):
+        raise ConfigError("--format and --map are about usage files: give one, or leave them out")
     if asked.usage and (asked.input_tokens is not None or asked.output_tokens is not None):
         raise ConfigError(
             "usage files tell the tokens: leave out --input-tokens and --output-tokens, or the files"
@@ -131,9 +133,8 @@ def _refuse_nonsense(asked: Asked) -> None:
     for name, value in asked.costs.items():
         known = KNOWN[name]
         if not known.least <= value <= known.most:
-            raise ConfigError(
-                f"{known.label} must be between {known.least} and {known.most}, not {_short(value)}"
-            )
+            named = f"{known.option}: {known.label}" if known.option else known.label
+            raise ConfigError(f"{named} must be between {known.least} and {known.most}, not {_short(value)}")
     batch_ratio = asked.cloud.batch_ratio if asked.cloud else None
     if batch_ratio is not None and not 0 <= batch_ratio <= 1:
         raise ConfigError(f"--batch-ratio is a share between 0 and 1, not {batch_ratio}")
@@ -147,16 +148,11 @@ def _short(value: Decimal) -> str:
 
 
 def _traffic(asked: Asked) -> Traffic:
+    lengths = (asked.input_tokens, asked.output_tokens)
     if asked.preset == "article":
-        return article_traffic(asked.shape, asked.seed)
+        return article_traffic(asked.requests_per_month, *lengths, asked.shape, seed=asked.seed)
     if asked.requests_per_month is not None and not asked.usage:
-        return from_numbers(
-            asked.requests_per_month,
-            asked.input_tokens,
-            asked.output_tokens,
-            asked.shape,
-            seed=asked.seed,
-        )
+        return from_numbers(asked.requests_per_month, *lengths, asked.shape, seed=asked.seed)
     return from_usage(
         asked.usage,
         format_name=asked.format_name,
@@ -185,7 +181,7 @@ def _node_figures(asked: Asked) -> NodeFigures:
 
 def _cloud(asked: Asked, traffic: Traffic) -> tuple[CloudChoice, list[str]]:
     figures = _figures(asked)
-    if asked.preset == "article" and figures == CloudFigures(asked.price_day):
+    if asked.preset == "article":
         figures = article_cloud(figures)
     refuse_unknown_tiers(traffic.tiers, figures)
     cloud, warnings = choose_cloud(traffic.workload, figures, traffic.batch)
@@ -233,17 +229,9 @@ def _machines(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:
 
 
 def _naive(
-    asked: Asked,
-    traffic: Traffic,
-    node: NodeChoice,
-    cloud: CloudChoice,
-    usd_per_kwh: Decimal,
-    life_months: int,
+    traffic: Traffic, node: NodeChoice, cloud: CloudChoice, usd_per_kwh: Decimal, life_months: int
 ) -> NaiveInputs:
-    """The usual calculation over the same traffic; the article's own digits for its preset."""
-    prefill_tok_s = Decimal(round(node.prefill_tok_s(traffic.workload.mean_input_tokens)))
-    if asked.preset == "article" and asked.node == NodeFigures():
-        return replace(ARTICLE, prefill_tok_s=prefill_tok_s, usd_per_kwh=usd_per_kwh)
+    """The usual calculation over the same traffic."""
     input_rate, output_rate = cloud.mean_rates(traffic.workload)
     return NaiveInputs(
         requests_per_month=traffic.requests_per_month,
@@ -256,7 +244,7 @@ def _naive(
         usd_per_kwh=usd_per_kwh,
         life_months=Decimal(life_months),
         decode_tok_s=Decimal(repr(round(node.decode_tok_s(), 2))),
-        prefill_tok_s=prefill_tok_s,
+        prefill_tok_s=Decimal(round(node.prefill_tok_s(traffic.workload.mean_input_tokens))),
     )
 
 

@@ -23,17 +23,23 @@ class Uncertain:
     unit: str
     least: Decimal = ZERO
     most: Decimal = ONE
+    option: str | None = None
+    """``None`` where the command line has none for it."""
 
 
 KNOWN: Mapping[str, Uncertain] = {
-    "usd_per_kwh": Uncertain("electricity", "USD/kWh", most=D(100)),
-    "maintenance_hours": Uncertain("maintenance of one node", "hours/month", most=D(744)),
-    "growth_per_year": Uncertain("growth of traffic", "ratio/year", least=D("-0.9"), most=D(10)),
-    "cloud_decline_per_year": Uncertain(
-        "fall of cloud prices", "ratio/year", least=D("-0.5"), most=D("0.95")
+    "usd_per_kwh": Uncertain("electricity", "USD/kWh", most=D(100), option="--usd-per-kwh"),
+    "maintenance_hours": Uncertain(
+        "maintenance of one node", "hours/month", most=D(744), option="--maintenance-hours"
     ),
-    "residual_ratio": Uncertain("resale value at the end", "ratio", most=D("0.95")),
-    "redone_ratio": Uncertain("local answers done again by the cloud", "ratio"),
+    "growth_per_year": Uncertain(
+        "growth of traffic", "ratio/year", least=D("-0.9"), most=D(10), option="--growth"
+    ),
+    "cloud_decline_per_year": Uncertain(
+        "fall of cloud prices", "ratio/year", least=D("-0.5"), most=D("0.95"), option="--cloud-decline"
+    ),
+    "residual_ratio": Uncertain("resale value at the end", "ratio", most=D("0.95"), option="--residual"),
+    "redone_ratio": Uncertain("local answers done again by the cloud", "ratio", option="--redone"),
     "output_factor": Uncertain("length of answers against the usage", "ratio", least=D("0.05"), most=D(20)),
 }
 

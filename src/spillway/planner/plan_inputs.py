@@ -32,8 +32,10 @@ __all__ = [
     "SlowedPace",
     "Traffic",
     "Value",
+    "exact_percent",
     "length_of",
     "percent",
+    "percent_below",
 ]
 
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
@@ -265,3 +267,14 @@ def length_of(span_s: float) -> str:
 def percent(ratio: float) -> str:
     """The share as people write it: ``36 %``."""
     return f"{ratio:.0%}".replace("%", " %")
+
+
+def exact_percent(ratio: float) -> str:
+    """The share with the decimals that it was stated with: ``99.9 %``."""
+    return f"{100 * ratio:.6g} %"
+
+
+def percent_below(ratio: float, limit: float) -> str:
+    """The share with the decimals, four at most, that it takes to read as less than the limit it misses."""
+    places = next((n for n in range(4) if round(100 * ratio, n) < round(100 * limit, n)), 4)
+    return f"{100 * ratio:.{places}f} %"

@@ -20,12 +20,14 @@ from spillway.routing import reasons
 from spillway.vocabulary import Objective
 
 __all__ = [
-    "CLAIRVOYANT", "OURS", "POLICIES", "Ran", "Run", "World", "carry_out", "hours_covered", "usd_per_request",
+    "ALL_CLOUD", "CLAIRVOYANT", "OURS", "POLICIES", "Ran", "Run", "World", "carry_out", "hours_covered",
+    "usd_per_request",
 ]  # fmt: skip
 
+ALL_CLOUD = "all-cloud"
 CLAIRVOYANT = "clairvoyant"
 OURS = "ours"
-POLICIES = ("all-cloud", "all-local", "threshold", "reservation", "observed-p95", OURS, CLAIRVOYANT)
+POLICIES = (ALL_CLOUD, "all-local", "threshold", "reservation", "observed-p95", OURS, CLAIRVOYANT)
 """What a plan compares, the upper bound last."""
 SUITABLE_STREAM = 1
 """Which requests suit is drawn apart from all else, so that it is the same in every run."""
@@ -196,7 +198,7 @@ def make_policy(name: str, objective: Objective, settings: RoutingPolicy) -> Pol
     if name == "observed-p95":
         return ObservedTail(objective)
     makers: dict[str, Callable[[], Policy]] = {
-        "all-cloud": AllCloud,
+        ALL_CLOUD: AllCloud,
         "all-local": AllLocal,
         "threshold": Threshold,
         "reservation": Reservation,

@@ -15,7 +15,7 @@ from spillway.planner.readers.costs import Bill
 from spillway.planner.readers.values import MOST_TOKENS_PER_REQUEST
 from spillway.planner.workload import MOST_REQUESTS, Workload
 
-__all__ = ["from_numbers", "from_usage"]
+__all__ = ["GIVEN", "from_numbers", "from_usage"]
 
 MONTH_S = float(HOURS_PER_MONTH) * 3600
 DAYS_PER_MONTH = float(HOURS_PER_MONTH) / 24
@@ -23,6 +23,7 @@ WEEK_S = 7 * 86_400.0
 """A shorter stretch does not hold every kind of hour of a month."""
 USUAL_INPUT_TOKENS, USUAL_OUTPUT_TOKENS = 1000, 250
 """Lengths where nobody states any (guess: a question with some context, an answer of a few paragraphs)."""
+GIVEN = "given"
 LEAST_REQUESTS = 10
 LEAST_SPAN_S = 60.0
 """What says nothing about a month's traffic: fewer requests, or a shorter time."""
@@ -90,9 +91,12 @@ def from_numbers(
     shape: str = "consumer",
     *,
     seed: int = 0,
-    source: str = "given",
+    sources: tuple[str, str, str] = (GIVEN, GIVEN, GIVEN),
 ) -> Traffic:
-    """A month of requests from three numbers and a daily shape; lengths that are not given are guesses."""
+    """A month of requests from three numbers and a daily shape; lengths that are not given are guesses.
+
+    ``sources`` say who gave each number.
+    """
     _refuse_unknown_shape(shape)
     read = USUAL_INPUT_TOKENS if input_tokens is None else input_tokens
     written = USUAL_OUTPUT_TOKENS if output_tokens is None else output_tokens
@@ -105,9 +109,9 @@ def from_numbers(
     requests = "1 request" if requests_per_month == 1 else f"{requests_per_month:,} requests"
     described = f"{requests} a month of {read:,g} + {written:,g} tokens, shape {shape}"
     said = (
-        Assumption("requests a month", requests_per_month, "requests", "given", source),
-        _length("input", read, source if input_tokens is not None else None),
-        _length("output", written, source if output_tokens is not None else None),
+        Assumption("requests a month", requests_per_month, "requests", "given", sources[0]),
+        _length("input", read, sources[1] if input_tokens is not None else None),
+        _length("output", written, sources[2] if output_tokens is not None else None),
         Assumption("course of the day", shape, "", kind.grade, kind.source),
         Assumption("spread of lengths and gaps", "log-normal, bursty", "", "derived", workload.notes[0]),
     )

@@ -85,3 +85,10 @@ def test_exact_figures_stay_exact() -> None:
     plan: Plan = pays()
     usd = to_json(plan)["naive"]["cloud_usd_per_request"]
     assert usd == float(f"{plan.naive.cloud_usd_per_request:.12g}")
+
+
+def test_what_the_replay_charges_is_there() -> None:
+    """The price of the mean request that every saving rests on stands beside the usual calculation's."""
+    plan = pays()
+    charged = to_json(plan)["honest"]["cloud_usd_per_request"]
+    assert charged == pytest.approx(float(plan.all_cloud_usd_per_month / 600))

@@ -7,10 +7,11 @@ from decimal import Decimal
 
 import pytest
 
-from spillway.planner.money import Naive
+from spillway.planner.plan import FleetLine, Plan
 from spillway.planner.report.page import page
 from spillway.planner.report.terminal import printed
 from spillway.planner.report.words import (
+    comparison,
     headline,
     machine_cells,
     months,
@@ -45,10 +46,11 @@ def test_dollars(amount: str | None, said: str) -> None:
 @pytest.mark.parametrize(
     ("ratio", "said"),
     [(0.0, "0 %"), (1.0, "100 %"), (0.123, "12 %"), (0.0123, "1.2 %"), (0.0001, "< 0.1 %"), (-0.001, "0 %"),
-     (2.3766, "238 %"), (None, "unknown")],
+     (2.3766, "238 %"), (None, "unknown"), (0.9949, "99 %"), (0.9959, "99.6 %"), (0.99999, "99.9 %"),
+     (Decimal("0.9959"), "99.6 %")],
 )  # fmt: skip
-def test_shares(ratio: float | None, said: str) -> None:
-    """Whole percents, a decimal where they are few."""
+def test_shares(ratio: Decimal | float | None, said: str) -> None:
+    """Whole percents, a decimal where they are few or nearly all: what is not all does not read so."""
     assert share(ratio) == said
 
 
@@ -69,6 +71,8 @@ def test_objectives() -> None:
         objective_of(Objective("x", 2.0, 20.0, 0.95)) == "first token within 2 s, last within 20 s for 95 %"
     )
     assert objective_of(Objective("x")) == "no objective"
+    for ratio, said in ((0.999, "99.9 %"), (0.985, "98.5 %"), (0.957, "95.7 %"), (0.9, "90 %")):
+        assert objective_of(Objective("x", 2.0, None, ratio)) == f"first token within 2 s for {said}"
 
 
 def test_values() -> None:
@@ -121,8 +125,39 @@ def test_never_always_says_what_would_change_it() -> None:
     assert any("would pay" in sentence for sentence in suggestions(plan))
     hopeless = replace(plan, would_pay=dict.fromkeys(plan.would_pay))
     assert any("would change that" in sentence for sentence in suggestions(hopeless))
-    late = replace(plan, fleets=tuple(replace(line, keeps_objective=False) for line in plan.fleets))
-    assert any("--attainment" in sentence for sentence in suggestions(late))
+    assert any("--attainment" in sentence for sentence in suggestions(late()))
+
+
+def late() -> Plan:
+    """A plan whose fleets keep no objective."""
+    plan = never()
+    return replace(plan, fleets=tuple(replace(line, keeps_objective=False) for line in plan.fleets))
+
+
+def test_what_is_late_is_not_said_to_pay() -> None:
+    """A fleet that would save money and misses the objective is refused for that alone."""
+    plan = replace(late(), reason="no fleet keeps the objective", band=pays().band)
+    assert verdict(plan) == "Do not buy Mac mini M4 Pro: it misses the objective"
+    assert headline(plan) == "No fleet keeps the objective."
+    other = next(line for line in plan.machines if line.key == "rtx-3090")
+    assert verdict(replace(plan, better=other)).endswith("objective, but GeForce RTX 3090 pays")
+
+
+def test_rent_is_no_price_of_a_machine() -> None:
+    """Where nothing would make a rented node pay, its price is not what was tried."""
+    plan = never()
+    node = replace(plan.inputs.node, rent_usd_per_month=Decimal(300))
+    hopeless = replace(plan, would_pay=dict.fromkeys(plan.would_pay))
+    rented = replace(hopeless, inputs=replace(plan.inputs, node=node))
+    assert any("nor would any price of the machine" in sentence for sentence in suggestions(hopeless))
+    assert list(suggestions(rented))[-1].endswith("a thousand times as high would change that.")
+
+
+def test_futures_that_never_pay_are_counted() -> None:
+    """A range that ends in never says how many futures end there."""
+    plan = pays()
+    band = replace(plan.band, p10=Decimal("19.1"), p90=None, pays_ratio=Decimal("0.516"))
+    assert "(from 19.1, never in 48 % of the futures)" in headline(replace(plan, band=band))
 
 
 def test_nothing_is_needed_that_is_there_already() -> None:
@@ -130,10 +165,27 @@ def test_nothing_is_needed_that_is_there_already() -> None:
     plan = never()
     now = {
         "hardware_usd": plan.inputs.node.price_usd * 2,
-        "cloud_usd_per_request": plan.naive.cloud_usd_per_request / 2,
+        "cloud_usd_per_request": plan.cloud_usd_per_request / 2,
         "requests_per_month": plan.inputs.traffic.requests_per_month / 2,
     }
     assert not any("would pay" in sentence for sentence in suggestions(replace(plan, would_pay=now)))
+
+
+def charged(plan: Plan, usd_per_request: Decimal) -> Plan:
+    """The plan with another price of the mean request in all its fleets."""
+    return replace(plan, fleets=tuple(charged_line(line, usd_per_request) for line in plan.fleets))
+
+
+def charged_line(line: FleetLine, usd_per_request: Decimal) -> FleetLine:
+    """The fleet with that price."""
+    case = replace(line.outcome.case, cloud_usd_per_request=usd_per_request)
+    return replace(line, outcome=replace(line.outcome, case=case))
+
+
+def test_each_column_has_its_own_price_of_a_request() -> None:
+    """The usual calculation shows the plain list price, the replay what it charges."""
+    plan = charged(never(), Decimal("0.0235"))
+    assert comparison(plan)[0] == ("cloud, per request", "$0.0016", "$0.024")
 
 
 @pytest.mark.parametrize(
@@ -149,12 +201,8 @@ def test_nothing_is_needed_that_is_there_already() -> None:
 )
 def test_a_charge_that_would_pay_is_enough_and_another(needed: str, now: str, said: str) -> None:
     """What is named as needed is rounded up, and reads otherwise than what is charged today."""
-    plan = never()
-    naive = Naive(
-        replace(plan.inputs.naive, input_tokens=1_000_000, output_tokens=0, input_usd_per_mtok=Decimal(now))
-    )
-    would = {"cloud_usd_per_request": Decimal(needed)}
-    found = list(suggestions(replace(plan, naive=naive, would_pay=would)))
+    plan = charged(never(), Decimal(now))
+    found = list(suggestions(replace(plan, would_pay={"cloud_usd_per_request": Decimal(needed)})))
     assert f"It would pay if the cloud charged {said}." in found
 
 

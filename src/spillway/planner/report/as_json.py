@@ -94,6 +94,7 @@ def _naive(plan: Plan) -> dict[str, float | None]:
 def _honest(plan: Plan) -> dict[str, Any]:
     one = next((line for line in plan.fleets if line.nodes == 1), plan.shown)
     return {
+        "cloud_usd_per_request": _number(plan.cloud_usd_per_request),
         "one_node_local_share": round(one.ran.local_share, 4),
         "one_node_bill_share": _number(one.ran.avoided_share),
         "one_node_break_even_months": _number(one.outcome.break_even_months),

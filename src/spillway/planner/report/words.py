@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decimal
 
+from spillway.planner.breakeven import Band
 from spillway.planner.catalogue import DESKTOP
 from spillway.planner.plan import CLEARLY, FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
-from spillway.planner.plan_inputs import DAY_S, NodeChoice, Value, length_of
+from spillway.planner.plan_inputs import DAY_S, NodeChoice, Value, exact_percent, length_of
 from spillway.planner.plan_runs import CLAIRVOYANT
 from spillway.planner.plan_side import MachineLine, PolicyLine
 from spillway.routing import reasons
@@ -73,11 +74,13 @@ def usd(amount: Number | None) -> str:
 
 
 def share(ratio: Number | None) -> str:
-    """A percentage; small ones with a decimal."""
+    """A percentage; small ones with a decimal, and those that are nearly all."""
     if ratio is None:
         return "unknown"
     if 0 < ratio < 0.0005:
         return "< 0.1 %"
+    if 0.995 <= ratio < 1:
+        return f"{min(float(ratio), 0.999):.1%}".replace("%", " %")
     if -0.005 < ratio < 0:
         return "0 %"  # a policy with luck may be a hair better than the bound that was found
     return f"{ratio:.1%}".replace("%", " %") if 0 < ratio < 0.0995 else f"{ratio:.0%}".replace("%", " %")
@@ -131,7 +134,7 @@ def objective_of(objective: Objective) -> str:
         parts.append(f"last within {objective.total_s:g} s")
     if not parts:
         return "no objective"
-    return f"{', '.join(parts)} for {objective.attainment_ratio:.0%}".replace("%", " %")
+    return f"{', '.join(parts)} for {exact_percent(objective.attainment_ratio)}"
 
 
 def about(plan: Plan) -> str:
@@ -174,8 +177,11 @@ def verdict(plan: Plan) -> str:
     action = "rent" if node.rent_usd_per_month else "buy"
     if not plan.is_worth_it:
         named = f" {short_machine(node).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
-        other = "" if plan.better is None else f", but {short_machine(plan.better.node)} does"
-        return f"Do not {action}{named}: it never pays{other}"
+        why, does = (
+            ("it never pays", "does") if plan.shown.keeps_objective else ("it misses the objective", "pays")
+        )
+        other = "" if plan.better is None else f", but {short_machine(plan.better.node)} {does}"
+        return f"Do not {action}{named}: {why}{other}"
     return f"{_capital(action)} {nodes_of(plan.recommended_nodes)}: it pays"
 
 
@@ -195,7 +201,8 @@ def _condition(plan: Plan) -> str:
 def _answer(plan: Plan) -> str:
     band, node = plan.band, plan.inputs.node
     if not plan.is_worth_it:
-        chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if band.pays_ratio else ""
+        is_chance = band.pays_ratio and plan.shown.keeps_objective
+        chance = f" It pays in {share(band.pays_ratio)} of the futures considered." if is_chance else ""
         return f"{_capital(plan.reason or '')}.{chance}"
     life = plan.inputs.life_months
     p10, p50, p90 = (saved / life for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd))
@@ -206,12 +213,15 @@ def _answer(plan: Plan) -> str:
     cost = node.price_usd * plan.recommended_nodes
     if not cost:
         return f"Nothing has to be paid back, and it {saves}.{of}"
-    late = months(band.p90) if band.p90 is not None else "never in one future of ten"
     less = ", less resale," if is_resold(plan) else ""
-    return (
-        f"{usd(cost)} of hardware{less} is paid back {when(band.p50)} "
-        f"({short_months(band.p10)} to {late}) and {saves}.{of}"
-    )
+    return f"{usd(cost)} of hardware{less} is paid back {when(band.p50)} ({_range(band)}) and {saves}.{of}"
+
+
+def _range(band: Band) -> str:
+    """From when to when in eight futures of ten; how many are never, where those are a tenth or more."""
+    if band.p90 is None:
+        return f"from {short_months(band.p10)}, never in {share(1 - band.pays_ratio)} of the futures"
+    return f"{short_months(band.p10)} to {months(band.p90)}"
 
 
 def is_resold(plan: Plan) -> bool:
@@ -233,7 +243,7 @@ def comparison(plan: Plan) -> list[tuple[str, str, str]]:
     work = f"{share(naive.decode_utilisation)} writing"
     whole = f"{work} + {share(read)} reading" if read is not None else work
     return [
-        ("cloud, per request", usd(naive.cloud_usd_per_request), usd(naive.cloud_usd_per_request)),
+        ("cloud, per request", usd(naive.cloud_usd_per_request), usd(plan.cloud_usd_per_request)),
         ("cloud, a month", usd(naive.cloud_usd_per_month), f"{usd(one.outcome.months[0].cloud_usd)} remain"),
         ("local, per request", usd(naive.local_usd_per_request), usd(_local_usd(plan, one))),
         ("one node's time", "not asked", whole),
@@ -307,10 +317,9 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
     said = list(_what_alone(plan, nodes, they))
     yield from said
     if not said and paid_back is None:
-        yield (
-            "No price of the machine, and neither traffic nor a cloud price a thousand times as high, would "
-            "change that."
-        )
+        nothing = "Neither traffic nor a cloud price a thousand times as high would change that"
+        is_rented = plan.inputs.node.rent_usd_per_month > 0
+        yield f"{nothing}." if is_rented else f"{nothing}, nor would any price of the machine."
 
 
 def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
@@ -319,7 +328,7 @@ def _what_alone(plan: Plan, nodes: str, they: str) -> Iterator[str]:
     if (price := would.get("hardware_usd")) is not None and price < now_usd:
         most, now = _apart(price, now_usd, ROUND_FLOOR)
         yield f"{_capital(nodes)} would pay if one cost at most {most}, not {now}."
-    charged = plan.naive.cloud_usd_per_request
+    charged = plan.cloud_usd_per_request
     if (charge := would.get("cloud_usd_per_request")) is not None and charge > charged:
         least, now = _apart(charge, charged, ROUND_CEILING)
         yield f"{they} would pay if the cloud charged {least} a request, not {now}."
