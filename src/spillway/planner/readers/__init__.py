@@ -11,8 +11,9 @@ import numpy as np
 from spillway.planner.arrivals import spread_coarse_times, spread_totals
 from spillway.planner.readers.cells import Cells
 from spillway.planner.readers.costs import DERIVED, Bill, CostReader, Price, share_out
-from spillway.planner.readers.formats import FORMATS, Format, recognise
+from spillway.planner.readers.formats import Format, named_format, recognise
 from spillway.planner.readers.generic import generic_format, propose
+from spillway.planner.readers.langfuse import are_traces
 from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.openai_usage import Extras
@@ -35,6 +36,7 @@ __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 Row = tuple[float, int, int, int, int]
 IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
 """All that a bucket of OpenAI's API holds where nothing was used."""
+PART = "its last page says that more follow: give all pages, or this is a part"
 MOST_REQUESTS = 2**31 - 1
 """Requests that a row of totals may hold: each becomes an arrival."""
 
@@ -109,13 +111,9 @@ def open_usage(
     if columns:
         found = generic_format(source.names, columns, str(path))
     elif format_name is not None:
-        known = next((known for known in FORMATS if known.name == format_name), None)
-        if known is None:
-            names = ", ".join(known.name for known in FORMATS)
-            raise WorkloadError(f"format {format_name!r} is unknown; use one of {names}")
-        found = known
+        found = named_format(format_name, source)
     else:
-        found = recognise(source) or generic_format(source.names, {}, str(path))
+        found = recognise(source) or _unknown(source)
     if source.has_header:
         found = found.within(source.names)
     _refuse_repeated(source, found)
@@ -127,6 +125,16 @@ def open_usage(
         pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
         report.notes.append(f"columns taken as {pairs}")
     return UsageFile(source, found, report)
+
+
+def _unknown(source: Source) -> Format:
+    """The guessed columns of a file nobody knows; ``WorkloadError`` for traces, each of many requests."""
+    if are_traces(source.names):
+        raise WorkloadError(
+            f"{source.path} holds Langfuse's traces, each of which may stand for many requests; export the "
+            "observations instead"
+        )
+    return generic_format(source.names, {}, str(source.path))
 
 
 def _refuse_empty(source: Source) -> None:
@@ -182,6 +190,8 @@ def read_workload(
             raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
         return spread_totals(totals, shape, seed=seed), reports
     workload = collect((chunk for file in files for chunk in file.chunks()), reports)
+    if not any(report.has_last_page for report in reports):
+        reports[-1].notes.append(PART)
     return spread_coarse_times(workload, shape, seed=seed), reports
 
 
@@ -226,7 +236,7 @@ def _together(files: Sequence[UsageFile], totals: Sequence[list[Total]]) -> list
     files[-1].report.across.extend(compare_totals(named))
     last = max((file.report for file in files), key=lambda report: report.last_period)
     if last.last_period[1]:
-        last.notes.append("its last page says that more follow (has_more): give all pages, or this is a part")
+        last.notes.append(PART)
     return [total for each in totals for total in each]
 
 
@@ -258,6 +268,7 @@ class _RowReader(Cells):
         if isinstance(record, str):
             self.report.bad.add(record, line)
             return None
+        self.report.has_last_page |= not record.get("has_more")
         if not self.belongs(record):
             return None
         try:

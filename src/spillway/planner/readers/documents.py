@@ -16,7 +16,7 @@ MOST_CHARACTERS = 96 * 1024 * 1024
 """A document that wraps its list, like an item of a list, is held whole and may not be longer unpacked; that
 takes up to 500 MB."""
 STEP_CHARACTERS = 1024 * 1024
-LIST_KEYS = ("data", "results", "observations", "generations", "requests", "items", "rows")
+LIST_KEYS = ("data", "results", "generations", "requests", "items", "rows")
 """Keys under which exports wrap their list."""
 SPACE = re.compile(r"[ \t\r\n]*")
 LONGEST_WORD = len("-Infinity")
