@@ -98,6 +98,15 @@ def test_langfuse_traces_are_refused(tmp_path: Path) -> None:
             read(path)
 
 
+def test_observations_of_another_kind_stay_in_their_request(tmp_path: Path) -> None:
+    """A log whose requests hold lists of their own is read by its requests."""
+    counts = {"input_tokens": 100, "output_tokens": 10}
+    for inner in ([], [{"what": "seen"}], ["seen"]):
+        rows = [{"t_s": second, "observations": inner} | counts for second in range(3)]
+        workload, report = read(lines(tmp_path, *rows))
+        assert (report.format, len(workload)) == ("generic", 3)
+
+
 def test_observations_within_langfuse_traces_are_read(tmp_path: Path) -> None:
     """A trace that holds its observations gives a request for each that is a model call."""
     traces = [

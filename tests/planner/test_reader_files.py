@@ -112,6 +112,7 @@ EMPTY_DAY = '{"object": "bucket", "start_time": 1, "end_time": 2, "results": []}
         ("{}\n{}\n", "holds no request; export it"),
         ("[1, 2]", r"holds no request: not a JSON object \(line 1\)"),
         ('{"object": "page", "data": []}', "holds no request; export it"),
+        ('{"observations": []}', "holds no request; export it"),
         (f'{{"object": "page", "data": [{EMPTY_DAY}]}}', "holds no request, only periods without any"),
         (f"{EMPTY_DAY}\n{EMPTY_DAY}\n", "holds no request, only periods without any"),
         ("t_s;input_tokens;output_tokens\n", "holds no usable request: it is empty"),

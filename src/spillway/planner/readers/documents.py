@@ -16,7 +16,7 @@ MOST_CHARACTERS = 96 * 1024 * 1024
 """A document that wraps its list, like an item of a list, is held whole and may not be longer unpacked; that
 takes up to 500 MB."""
 STEP_CHARACTERS = 1024 * 1024
-LIST_KEYS = ("data", "results", "generations", "requests", "items", "rows")
+LIST_KEYS = ("data", "results", "observations", "generations", "requests", "items", "rows")
 """Keys under which exports wrap their list."""
 SPACE = re.compile(r"[ \t\r\n]*")
 LONGEST_WORD = len("-Infinity")
@@ -38,8 +38,10 @@ def _unwrap(found: Any) -> Iterable[Any]:
     """The list inside a document that is none, under a usual key, or the document."""
     if isinstance(found, dict):
         for key in LIST_KEYS:
-            if isinstance(found.get(key), list):
-                return page_items(found, cast(list[Any], found[key]))
+            items = found.get(key)
+            # A list of texts is one of ids: what they belong to is the record.
+            if isinstance(items, list) and not any(isinstance(item, str) for item in items):
+                return page_items(found, items)
     return [found]
 
 

@@ -63,9 +63,13 @@ def _inner(record: Record) -> Iterable[Any] | None:
         return page_items(record, data)
     if isinstance(data, Mapping) and len(record) == 1:
         return [data]
-    if isinstance(observations, list) and any(isinstance(item, Mapping) for item in observations):
+    if isinstance(observations, list) and any(map(_is_in_trace, observations)):
         return page_items(record, observations)
     return None
+
+
+def _is_in_trace(item: Any) -> bool:
+    return isinstance(item, Mapping) and ("traceId" in item or "trace_id" in item)
 
 
 def _is_page(record: Record) -> bool:
