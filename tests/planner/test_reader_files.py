@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import json
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from spillway.planner.readers import read_workload, table
+from spillway.planner.readers import documents, read_workload, table
 from spillway.planner.workload import ReadReport, Workload, WorkloadError
 
 HEADER = "t_s,body,input_tokens,output_tokens\n"
@@ -110,6 +112,7 @@ EMPTY_DAY = '{"object": "bucket", "start_time": 1, "end_time": 2, "results": []}
         ("{}\n{}\n", "holds no request; export it"),
         ("[1, 2]", r"holds no request: not a JSON object \(line 1\)"),
         ('{"object": "page", "data": []}', "holds no request; export it"),
+        ('{"observations": []}', "holds no request; export it"),
         (f'{{"object": "page", "data": [{EMPTY_DAY}]}}', "holds no request, only periods without any"),
         (f"{EMPTY_DAY}\n{EMPTY_DAY}\n", "holds no request, only periods without any"),
         ("t_s;input_tokens;output_tokens\n", "holds no usable request: it is empty"),
@@ -172,3 +175,73 @@ def test_commas_in_a_quoted_name_separate_nothing(tmp_path: Path) -> None:
     """The delimiter is the sign that is most frequent outside of quotes."""
     text = 't_s;input_tokens;output_tokens;"note (a, b, c, d, e)"\n0;100;10;x\n1;100;10;x\n'
     assert len(read(write(tmp_path, text))[0]) == 2
+
+
+def request(second: int, **more: Any) -> dict[str, Any]:
+    """A request of a log that nobody knows."""
+    return {"t_s": second, "input_tokens": 100, "output_tokens": 10, **more}
+
+
+@pytest.mark.parametrize("characters", [70_000, 3_000_000])
+def test_long_json_lines_are_lines(characters: int, tmp_path: Path) -> None:
+    """However long the first line is, a second one makes the file JSON lines; alone it is a document."""
+    lines = [json.dumps(request(second, body="x" * characters)) for second in range(3)]
+    workload, report = read(write(tmp_path, "\n".join(lines), "f.jsonl"))
+    assert (len(workload), report.bad.total) == (3, 0)
+    workload, report = read(write(tmp_path, "\n".join((lines[0], "{", lines[1])), "f.jsonl"))
+    assert report.bad.lines == {"not JSON": [2]}
+    assert len(read(write(tmp_path, lines[0], "f.json"))[0]) == 1
+
+
+@pytest.mark.parametrize("step", [1, 7, documents.STEP_CHARACTERS])
+def test_documents_one_after_another_are_read(
+    step: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pages that were appended to one file count all, wherever reading stops meanwhile."""
+    monkeypatch.setattr(documents, "STEP_CHARACTERS", step)
+    page = json.dumps({"data": [request(1, note='a, "b" ]'), request(2)]}, indent=2)
+    alone, listed = json.dumps(request(3)), json.dumps([request(4), [], request(5, x=[-12.5e3, 7])])
+    for between in ("", "\n", " \n\n "):
+        workload, report = read(write(tmp_path, between.join((page, "[ ]", listed, alone, page)), "f.json"))
+        assert workload.time_s.tolist() == [0, 0, 1, 1, 2, 3, 4]
+        assert report.bad.lines == {"not a JSON object": [4]}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[{"a": 1},\n\n{"a": 1 "b": 2}]', r"Expecting ',' delimiter \(line 3\)"),
+        ('[{"a": 1},\n{"a": 1}\n{"a": 1}]', r"Expecting ',' delimiter \(line 3\)"),
+        ('[{"a": 1},\n{"a": "x', r"Unterminated string starting at \(line 2\)"),
+        ('{"data": [\n{"a": 1}]}\n\nand more', r"Expecting value \(line 4\)"),
+        ('[{"a": 1},\n', r"Expecting value \(line 2\)"),
+    ],
+)
+def test_broken_documents_are_named_by_line(text: str, said: str, tmp_path: Path) -> None:
+    """What is no JSON is refused with the line of the fault."""
+    with pytest.raises(WorkloadError, match=rf"f\.json is not valid JSON: {said}"):
+        read(write(tmp_path, text, "f.json"))
+
+
+def test_documents_are_bounded_by_what_they_are_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A packed document is as long as its text; a list may be of any length, as its items are read alone."""
+    monkeypatch.setattr(documents, "STEP_CHARACTERS", 100)
+    monkeypatch.setattr(documents, "MOST_CHARACTERS", 1000)
+    rows = [request(second) for second in range(200)]
+    path = tmp_path / "f.json.gz"
+    path.write_bytes(gzip.compress(json.dumps(rows).encode()))
+    assert len(read(path)[0]) == 200
+    path.write_bytes(gzip.compress(json.dumps({"data": rows}).encode()))
+    with pytest.raises(WorkloadError, match=r"more than 1,000 characters \(line 1\).* as JSON lines or CSV"):
+        read(path)
+
+
+def test_pages_within_pages_are_no_trace(tmp_path: Path) -> None:
+    """What is wrapped again and again is a row that is not used."""
+    wrapped: Any = request(0)
+    for _ in range(200):
+        wrapped = {"object": "page", "data": [{"data": wrapped}]}
+    _, report = read(write(tmp_path, json.dumps([wrapped, request(1)]), "f.json"))
+    assert report.bad.lines == {"nested too deeply to be read": [1]}

@@ -380,7 +380,7 @@ def test_the_ledger_is_read_as_requests_came_in(tmp_path: Path) -> None:
         ]
 
 
-MORE = "its last page says that more follow (has_more): give all pages, or this is a part"
+MORE = "its last page says that more follow: give all pages, or this is a part"
 
 
 def test_a_page_that_others_follow_is_a_part(tmp_path: Path) -> None:

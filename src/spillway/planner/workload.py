@@ -137,6 +137,8 @@ class ReadReport:
     notes: list[str] = field(default_factory=list)
     last_period: tuple[float, bool] = (0.0, False)
     """Of totals: when the latest period ended, and whether its page says that more follow."""
+    has_last_page: bool = False
+    """Of single requests: whether there was one whose page does not say that more follow."""
     across: list[str] = field(default_factory=list)
     """What was found of this source and others together; sentences that name them all."""
 

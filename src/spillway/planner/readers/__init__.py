@@ -12,8 +12,9 @@ import numpy as np
 from spillway.planner.arrivals import spread_coarse_times, spread_totals
 from spillway.planner.readers.cells import Cells
 from spillway.planner.readers.costs import DERIVED, Bill, CostReader, Price, share_out
-from spillway.planner.readers.formats import FORMATS, Format, recognise
+from spillway.planner.readers.formats import GENERIC, Format, named_format, recognise
 from spillway.planner.readers.generic import corrected, generic_format, propose
+from spillway.planner.readers.langfuse import are_traces
 from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.mooncake import PrefixCache
 from spillway.planner.readers.openai_usage import Extras
@@ -36,10 +37,9 @@ from spillway.planner.workload import (
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
 Row = tuple[float, int, int, int, int]
-GENERIC = "generic"
-"""The format of a file that nobody knows."""
 IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
 """All that a bucket of OpenAI's API holds where nothing was used."""
+PART = "its last page says that more follow: give all pages, or this is a part"
 ROWS_TO_TELL = 100
 """Rows whose times tell together how a file writes them."""
 
@@ -120,7 +120,9 @@ def open_usage(
     if columns or (format_name in (None, GENERIC) and recognise(source) is None):
         source = source.wider()
     _refuse_empty(source)
-    known = recognise(source) if format_name is None else _named(format_name)
+    known = recognise(source) if format_name is None else named_format(format_name, source, columns or {})
+    if known is None and format_name is None and not columns:
+        _refuse_traces(source)
     if known is None:
         found = generic_format(source.names, columns or {}, str(path))
     else:
@@ -140,12 +142,13 @@ def open_usage(
     return UsageFile(source, found, report)
 
 
-def _named(format_name: str) -> Format | None:
-    """The format of that name, ``None`` for a file whose columns are guessed whatever they look like."""
-    known = {known.name: known for known in FORMATS}
-    if format_name not in known and format_name != GENERIC:
-        raise WorkloadError(f"format {format_name!r} is unknown; use one of {', '.join((*known, GENERIC))}")
-    return known.get(format_name)
+def _refuse_traces(source: Source) -> None:
+    """``WorkloadError`` for traces, each of many requests."""
+    if are_traces(source.names):
+        raise WorkloadError(
+            f"{source.path} holds Langfuse's traces, each of which may stand for many requests; export the "
+            "observations instead"
+        )
 
 
 def _refuse_empty(source: Source) -> None:
@@ -201,6 +204,8 @@ def read_workload(
             raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
         return _spread(files, totals, shape, seed), reports
     workload = collect((chunk for file in files for chunk in file.chunks()), reports)
+    if not any(report.has_last_page for report in reports):
+        reports[-1].notes.append(PART)
     return spread_coarse_times(workload, shape, seed=seed), reports
 
 
@@ -251,7 +256,7 @@ def _together(files: Sequence[UsageFile], totals: Sequence[list[Total]]) -> list
     files[-1].report.across.extend(compare_totals(named))
     last = max((file.report for file in files), key=lambda report: report.last_period)
     if last.last_period[1]:
-        last.notes.append("its last page says that more follow (has_more): give all pages, or this is a part")
+        last.notes.append(PART)
     return [total for each in totals for total in each]
 
 
@@ -283,6 +288,7 @@ class _RowReader(Cells):
         if isinstance(record, str):
             self.report.bad.add(record, line)
             return None
+        self.report.has_last_page |= not record.get("has_more")
         if not self.belongs(record):
             return None
         try:

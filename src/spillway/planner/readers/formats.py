@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 
 from spillway.planner.readers.langfuse import CACHE_READS, DETAILS, whole_usage
 from spillway.planner.readers.records import Record, Source
+from spillway.planner.workload import WorkloadError
 
-__all__ = ["FORMATS", "NO_VALUE", "Format", "Only", "recognise"]
+__all__ = ["FORMATS", "GENERIC", "NO_VALUE", "Format", "Only", "named_format", "recognise"]
 
+GENERIC = "generic"
+"""What the format of a file is called that nobody knows."""
 NO_VALUE = frozenset({"", "null", "none", "nan", "undefined", "\\n", "-", "n/a"})
 """Cells that hold nothing, as databases, scripts and spreadsheets write it, in lower case."""
+
+
+@dataclass(frozen=True)
+class Like:
+    """All values that are as the pattern says, as a set."""
+
+    pattern: str
+
+    def __contains__(self, value: object) -> bool:
+        """Whether all of the value is."""
+        return re.fullmatch(self.pattern, str(value)) is not None
 
 
 @dataclass(frozen=True)
@@ -23,7 +38,7 @@ class Only:
     """
 
     column: str
-    values: frozenset[str]
+    values: Container[str]
     others: str = "no chat requests"
     """What rows with other values are, in the plural."""
 
@@ -100,7 +115,14 @@ LITELLM_CALLS = frozenset(
 )  # fmt: skip
 """LiteLLM's ``CallTypes`` of text in, text out; a retrieved batch is a sum of many requests."""
 
-SPAN_STARTS = ("startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "Timestamp")
+NO_CHATS = r"/(embed(dings)?|moderations|rerank|images/.*|audio/.*)|.*:(batch)?embed\w*"
+"""How the paths of other services end, at OpenAI, Cohere and Google."""
+
+SPAN_STARTS = (
+    "startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "start_timestamp", "Timestamp",
+)  # fmt: skip
+SPAN_PROMPTS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
+SPAN_ANSWERS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 
 FORMATS: tuple[Format, ...] = (
     Format(
@@ -120,12 +142,13 @@ FORMATS: tuple[Format, ...] = (
     ),
     Format(
         name="otel-genai",
-        marks=(("attributes", "gen_ai.usage.input_tokens"),),
+        marks=((*SPAN_PROMPTS, *SPAN_ANSWERS),),
         time=SPAN_STARTS,
-        input_tokens=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
-        output_tokens=("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
-        cached_tokens=("gen_ai.usage.cache_read.input_tokens",),
-        has=("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens", "gen_ai.usage.output_tokens"),
+        input_tokens=SPAN_PROMPTS,
+        output_tokens=SPAN_ANSWERS,
+        # The second is OpenLLMetry's, from before there was a convention.
+        cached_tokens=("gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_read_input_tokens"),
+        has=(*SPAN_PROMPTS, *SPAN_ANSWERS),
         model=("gen_ai.response.model", "gen_ai.request.model"),
         ids=(("spanId", "span_id", "SpanId", "context.span_id"), SPAN_STARTS),
         # A span around an agent repeats the usage of the chat spans in it.
@@ -180,13 +203,20 @@ FORMATS: tuple[Format, ...] = (
     Format(
         name="openrouter",
         ids=(("generation_id", "id"),),
-        marks=(("tokens_prompt", "native_tokens_prompt"), ("created_at",)),
-        time=("created_at",),
-        input_tokens=("native_tokens_prompt", "tokens_prompt"),
-        output_tokens=("native_tokens_completion", "tokens_completion"),
-        cached_tokens=("native_tokens_cached", "tokens_cached"),
+        # The API and the export write names in one way, the SDK for TypeScript in the other.
+        marks=(
+            ("tokens_prompt", "native_tokens_prompt", "nativeTokensPrompt"),
+            ("created_at", "createdAt"),
+        ),
+        time=("created_at", "createdAt"),
+        input_tokens=("native_tokens_prompt", "nativeTokensPrompt", "tokens_prompt", "tokensPrompt"),
+        output_tokens=(
+            "native_tokens_completion", "nativeTokensCompletion", "tokens_completion", "tokensCompletion",
+        ),
+        cached_tokens=("native_tokens_cached", "nativeTokensCached", "tokens_cached"),
         model=("model_permaslug", "model"),
-        cost=("cost_total", "total_cost", "usage"),
+        cost=("cost_total", "total_cost", "totalCost", "usage"),
+        only=tuple(Only(name, frozenset({"completions"})) for name in ("api_type", "apiType")),
     ),
     Format(
         name="litellm",
@@ -196,7 +226,10 @@ FORMATS: tuple[Format, ...] = (
         input_tokens=("prompt_tokens",),
         output_tokens=("completion_tokens",),
         cached_tokens=(
-            "metadata.usage_object.prompt_tokens_details.cached_tokens", "cache_read_input_tokens",
+            "metadata.usage_object.prompt_tokens_details.cached_tokens",
+            "metadata.usage_object.cache_read_input_tokens",
+            "metadata.additional_usage_values.prompt_tokens_details.cached_tokens",
+            "metadata.additional_usage_values.cache_read_input_tokens", "cache_read_input_tokens",
         ),
         model=("model",),
         cost=("spend",),
@@ -217,6 +250,13 @@ FORMATS: tuple[Format, ...] = (
         cached_tokens=("prompt_cache_read_tokens",),
         model=("response_model", "request_model", "model"),
         cost=("cost", "cost_usd"),
+        only=(
+            # It names no operation, only the URL.
+            Only("request_path", Like(rf"(?!.*({NO_CHATS})(\?|$)).*")),
+            # -3 is what the client cancelled, which was paid for.
+            Only("response_status", Like(r"2\d\d(\.0)?|-3"), "failed requests"),
+            Only("cache_reference_id", Like(r"[0-]*"), "answers out of Helicone's own cache"),
+        ),
     ),
     Format(
         name="langfuse",
@@ -263,3 +303,24 @@ def recognise(source: Source) -> Format | None:
     return next(
         (known for known in FORMATS if all(any(n in names for n in mark) for mark in known.marks)), None
     )
+
+
+def named_format(name: str, source: Source, columns: Mapping[str, str]) -> Format | None:
+    """The format of that name, ``None`` for ``GENERIC``.
+
+    ``WorkloadError`` without one, or for a file without its column of times, if ``columns`` name none either.
+    """
+    if name == GENERIC:
+        return None
+    found = next((each for each in FORMATS if each.name == name), None)
+    if found is None:
+        known = ", ".join([*(each.name for each in FORMATS), GENERIC])
+        raise WorkloadError(f"format {name!r} is unknown; use one of {known}")
+    if "time" not in columns.values() and not found.within(source.names).time:
+        names = source.wider().names
+        if not found.within(names).time:
+            raise WorkloadError(
+                f"{source.path} has no {' or '.join(found.time)}, which {name} files have; leave --format "
+                f"out, or name another format; the file has {', '.join(names[:30])}"
+            )
+    return found

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 
-from spillway.planner.readers.formats import Format
+from spillway.planner.readers.formats import GENERIC, Format
 from spillway.planner.workload import WorkloadError
 
 __all__ = ["FIELDS", "corrected", "generic_format", "propose", "words_of"]
@@ -125,7 +125,7 @@ def generic_format(names: tuple[str, ...], columns: Mapping[str, str], source: s
             f"{source}: --map {found['end']}=end is for totals, and no column looks like their number of "
             "requests; say which with --map COLUMN=requests, or leave the end out"
         )
-    return _with_columns(Format("generic", (), (), (), ()), found)
+    return _with_columns(Format(GENERIC, (), (), (), ()), found)
 
 
 def corrected(known: Format, names: tuple[str, ...], columns: Mapping[str, str], source: str) -> Format:

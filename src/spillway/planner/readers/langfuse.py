@@ -6,17 +6,23 @@ is 40 (``packages/shared/src/server/ingestion/types.ts``). Its pages add up what
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from spillway.planner.readers.records import Record
 from spillway.planner.readers.values import read_tokens
 
-__all__ = ["CACHE_READS", "DETAILS", "whole_usage"]
+__all__ = ["CACHE_READS", "DETAILS", "are_traces", "whole_usage"]
 
 DETAILS = ("usage_details", "usageDetails")
 CACHE_READS = ("input_cached_tokens", "cache_read_input_tokens", "input_cache_read", "cached_tokens")
 """What providers' SDKs call the tokens that a prompt cache held, the usual name first."""
+
+
+def are_traces(names: Collection[str]) -> bool:
+    """Whether these are the columns of traces, which add up their observations or only number them."""
+    has_observations = "observations" in names or "observationCount" in names
+    return has_observations and "timestamp" in names and "totalCost" in names
 
 
 def whole_usage(record: Record) -> Record:

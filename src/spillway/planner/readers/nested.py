@@ -5,22 +5,28 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, cast
 
-__all__ = ["expand", "look_up", "page_items"]
+__all__ = ["ATTRIBUTES", "expand", "flat", "look_up", "page_items"]
 
 Record = Mapping[str, Any]
+ATTRIBUTES = frozenset({"attributes", "SpanAttributes"})
+"""What exporters call a span's attributes: the second is ClickHouse's column."""
+DEEPEST = 8
+"""Wrappers around a record; a page around a page around a bucket are three."""
 
 
-def expand(record: Any) -> Iterator[Record | str]:
-    """The records inside one: a page's buckets, a bucket's results, the spans of an OTLP export, or itself.
+def expand(record: Any, depth: int = 0) -> Iterator[Record | str]:
+    """The records inside one: a page's items, a bucket's results, the spans of an OTLP export, or itself.
 
     Span attributes become columns of their own, under their dotted names. Instead of a record comes the
-    reason why something is none.
+    reason why something is none. ``depth`` counts the wrappers around the record.
     """
     if not isinstance(record, Mapping):
         yield "not a JSON object"
-    elif record.get("object") == "page" and isinstance(record.get("data"), list):
-        for item in page_items(record, record["data"]):
-            yield from expand(item)
+    elif depth > DEEPEST:
+        yield "nested too deeply to be read"
+    elif (inner := _inner(record)) is not None:
+        for item in inner:
+            yield from expand(item, depth + 1)
     elif record.get("object") == "bucket" and isinstance(record.get("results", record.get("result")), list):
         head = {name: value for name, value in record.items() if name not in ("results", "result")}
         # A bucket without results is a day on which nothing happened, and belongs to the time covered.
@@ -28,17 +34,72 @@ def expand(record: Any) -> Iterator[Record | str]:
             yield {**head, **result} if isinstance(result, Mapping) else "not a JSON object"
     elif isinstance(record.get("resourceSpans"), list):
         for span in _spans(record):
-            yield {**span, **_attributes(span.get("attributes"))}
-    elif "attributes" in record:
-        yield {**record, **_attributes(record["attributes"])}
+            yield flat(span)
     else:
-        yield record
+        yield flat(record)
+
+
+def flat(record: Record) -> Record:
+    """The record with a span's attributes as columns of their own; those it has itself stay."""
+    found = [_attributes(record[name]) for name in ATTRIBUTES if name in record]
+    return {**record, **found[0], **record} if found else record
 
 
 def page_items(page: Record, items: Iterable[Any]) -> Iterator[Any]:
     """The items of a page, each with the word of the page that others follow it."""
+    more = _has_more(page)
     for item in items:
-        yield {**item, "has_more": True} if page.get("has_more") and isinstance(item, Mapping) else item
+        yield {**item, "has_more": True} if more and isinstance(item, Mapping) else item
+
+
+def _inner(record: Record) -> Iterable[Any] | None:
+    """What a record wraps that is none itself; ``None`` for one that wraps nothing.
+
+    That is a page, an API's answer about one request, or a trace of Langfuse with its observations; some
+    exports of traces hold but the ids of those.
+    """
+    data, observations = record.get("data"), record.get("observations")
+    if isinstance(data, list) and _is_page(record):
+        return page_items(record, data)
+    if isinstance(data, Mapping) and len(record) == 1:
+        return [data]
+    if isinstance(observations, list) and any(map(_is_in_trace, observations)):
+        return page_items(record, observations)
+    return None
+
+
+def _is_in_trace(item: Any) -> bool:
+    return isinstance(item, Mapping) and ("traceId" in item or "trace_id" in item)
+
+
+def _is_page(record: Record) -> bool:
+    """Whether it says that it is one, or speaks of others, as no request does."""
+    return (
+        record.get("object") == "page"
+        or "has_more" in record
+        or _place(record) is not None
+        or "cursor" in _meta(record)
+    )
+
+
+def _has_more(page: Record) -> bool:
+    """Whether others follow the page, as OpenAI, LiteLLM or Langfuse say it."""
+    number, last = _place(page) or (1, 1)
+    return number < last or bool(page.get("has_more") or _meta(page).get("cursor"))
+
+
+def _place(page: Record) -> tuple[int, int] | None:
+    """The page's number and the last one's."""
+    for said in (page, _meta(page)):
+        number, last = said.get("page"), said.get("total_pages", said.get("totalPages"))
+        if isinstance(number, int) and isinstance(last, int):
+            return number, last
+    return None
+
+
+def _meta(page: Record) -> Record:
+    found = page.get("meta")
+    return found if isinstance(found, Mapping) else {}
 
 
 def look_up(record: Any, name: str) -> Any:

@@ -7,14 +7,15 @@ import io
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import IO, Any, Literal, cast
 
-from spillway.planner.readers.nested import expand, page_items
+from spillway.planner.readers.documents import json_items
+from spillway.planner.readers.nested import ATTRIBUTES, expand, flat
 from spillway.planner.readers.table import Table
 from spillway.planner.workload import WorkloadError
 
@@ -22,10 +23,6 @@ __all__ = ["Record", "Source", "open_source"]
 
 Kind = Literal["csv", "jsonl", "json", "sqlite"]
 Record = Mapping[str, Any]
-MAX_JSON_BYTES = 512 * 1024 * 1024
-"""A single JSON document is read whole, so it may not be larger; JSON lines may."""
-LIST_KEYS = ("data", "results", "observations", "generations", "requests", "items", "rows")
-"""Keys under which exports wrap their list."""
 
 ARCHIVES: Mapping[bytes, str] = {
     b"PK\x03\x04": "is a workbook or a zip archive; unpack it, or export it as CSV",
@@ -35,10 +32,12 @@ ARCHIVES: Mapping[bytes, str] = {
     b"\xfd7zXZ": "is compressed with xz; unpack it or use gzip",
 }
 """What people give by mistake, by its first bytes."""
-JSON_CELLS = frozenset({"usage_details", "usageDetails", "metadata", "usage"})
+JSON_CELLS = frozenset({"usage_details", "usageDetails", "metadata", "usage", *ATTRIBUTES})
 """Columns in which exporters put JSON objects as text."""
 LINES_TO_TELL = 20
 """Lines that tell JSON lines from other kinds, even where the first of them is broken."""
+LEAST_HEAD, MOST_HEAD = 65_536, 8 * 1024 * 1024
+"""Characters in which those lines are looked for; a batch of spans is a line of millions."""
 FIRST_RECORDS, MORE_RECORDS = 100, 10_000
 """Records whose names are read: enough nearly always; further where they tell no format."""
 
@@ -68,12 +67,12 @@ class Source:
 
     @property
     def has_header(self) -> bool:
-        """Whether every record has the same names."""
-        return self.kind in ("csv", "sqlite")
+        """Whether every record has the same names; each cell of attributes brings its own."""
+        return self.kind in ("csv", "sqlite") and ATTRIBUTES.isdisjoint(self.names)
 
     def wider(self) -> Source:
         """The same with the names of many more records: what comes first may be no model call."""
-        found = _names(self.records(), MORE_RECORDS) if self.kind in ("json", "jsonl") else ()
+        found = () if self.has_header else _names(self.records(), MORE_RECORDS)
         return replace(self, names=found or self.names)
 
 
@@ -102,7 +101,7 @@ def open_source(path: Path) -> Source:
         if first.startswith(start):
             raise WorkloadError(f"{path} {what}")
     with _text(path) as lines:
-        head = lines.read(65_536).lstrip()
+        head = _head(lines)
     if not head:
         raise WorkloadError(f"{path} is empty: there is nothing to plan from")
     if "\0" in head or head.count("\ufffd") > len(head) / 50:
@@ -114,6 +113,17 @@ def open_source(path: Path) -> Source:
     with _text(path) as lines:
         table = Table(lines, str(path))
     return Source(path, kind, tuple(dict.fromkeys((*table.names, *found))), table.repeated)
+
+
+def _head(lines: IO[str]) -> str:
+    """The file's beginning: so many lines that they tell its kind, unless those are too long."""
+    head = lines.read(LEAST_HEAD).lstrip()
+    while head.count("\n") < LINES_TO_TELL and len(head) < MOST_HEAD:
+        more = lines.read(max(len(head), LEAST_HEAD))
+        if not more:
+            break
+        head += more
+    return head
 
 
 def _kind(head: str) -> Kind:
@@ -165,7 +175,7 @@ def _csv_records(path: Path) -> Iterator[tuple[int, Record | str]]:
                 record: dict[str, Any] = dict(zip(names, cells, strict=True))
                 for name in nested:
                     record[name] = _nested(record[name])
-                yield line, record
+                yield line, flat(record) if nested else record
             else:
                 yield line, f"{len(cells)} cells where the header has {width}"
 
@@ -203,18 +213,10 @@ def _object(line: str) -> Record | str:
 
 
 def _json_list(path: Path) -> Iterator[tuple[int, Record | str]]:
-    if path.stat().st_size > MAX_JSON_BYTES:
-        raise WorkloadError(f"{path} is one very large JSON document; export it as JSON lines or CSV instead")
     with _text(path) as text:
-        try:
-            found = json.load(text)
-        except ValueError as fault:
-            raise WorkloadError(f"{path} is not valid JSON: {fault}") from fault
-        except RecursionError as fault:
-            raise WorkloadError(f"{path} is JSON nested too deeply to be read; export it again") from fault
-    for number, item in enumerate(_unwrap(found), 1):
-        for record in expand(_unpacked(item)):
-            yield number, record
+        for number, item in enumerate(json_items(text, str(path)), 1):
+            for record in expand(_unpacked(item)):
+                yield number, record
 
 
 def _unpacked(record: Any) -> Any:
@@ -222,16 +224,6 @@ def _unpacked(record: Any) -> Any:
     if not isinstance(record, dict) or JSON_CELLS.isdisjoint(record):
         return record
     return {name: _nested(value) if name in JSON_CELLS else value for name, value in record.items()}
-
-
-def _unwrap(found: Any) -> Iterable[Any]:
-    """The list inside a document: itself, or under a usual key, pages of pages flattened."""
-    if isinstance(found, list):
-        return found
-    for key in LIST_KEYS:
-        if isinstance(found.get(key), list):
-            return page_items(found, cast(list[Any], found[key]))
-    return [found]
 
 
 @contextmanager
