@@ -91,7 +91,7 @@ def test_every_model_that_fits_can_be_predicted() -> None:
             slots = node.slots(4096)
             assert slots is not None
             fits = model.weights_gb["q4"].value + 4096 * model.kv_bytes_per_token.value / 1e9
-            assert (slots > 0) == (fits <= machine.memory_gb.value * 0.9), (
+            assert (slots > 0) == (fits <= machine.memory_gb.value * machine.machine.usable_share), (
                 machine.key,
                 model.key,
             )
