@@ -76,6 +76,39 @@ def test_text_names_error_and_assumptions() -> None:
 
 
 @pytest.mark.parametrize(
+    ("arguments", "name", "sentence"),
+    [
+        ([], "prefill", "prompts of 512 tokens and more, on machines the fit has not seen"),
+        (["--prompt-tokens", "100"], "prefill", "prompts of fewer than 512 tokens, on one machine"),
+        (
+            ["--prompt-tokens", "1000", "--cached-tokens", "900"],
+            "prefill",
+            "prompts of fewer than 512 tokens",
+        ),
+        (["--params-b", "8", "--active-params-b", "3"], "prefill", "mixtures on one machine"),
+        ([], "decode", "one sequence, on machines the fit has not seen"),
+        (["--batch", "4"], "decode", "batches were measured on one machine only"),
+    ],
+)
+def test_each_error_says_where_it_holds(arguments: list[str], name: str, sentence: str) -> None:
+    """The figure behind ± is that of the prompt asked about, and says what it is the mean of."""
+    found, plain = predict(*FIGURES, *arguments), predict(*FIGURES)
+    assert sentence in found[f"{name}_error_basis"]
+    assert f"± of {name}: {found[f'{name}_error_basis']}" in run("--predict", *FIGURES, *arguments)
+    is_wider = found["prefill_error_ratio"] > plain["prefill_error_ratio"]
+    assert is_wider == (name == "prefill" and bool(arguments))
+
+
+def test_figures_of_several_kinds_of_machine_ask_for_the_kind() -> None:
+    """An RTX 3060 is no Mac, but its two figures alone do not say so for sure; an RTX 4080's do."""
+    doubtful = predict("--bandwidth-gb-s", "360", "--tflops", "12.74", "--weights-gb", "4.92")
+    assert doubtful["family"] == "nvidia-gddr"
+    assert "but another kind of machine can have them" in doubtful["assumptions"][0]
+    clear = predict("--bandwidth-gb-s", "717", "--tflops", "48.7", "--weights-gb", "4.92")
+    assert clear["assumptions"][0] == "these figures look like nvidia-gddr; --family says otherwise"
+
+
+@pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
         ([], "bench needs the URL"),
@@ -143,6 +176,13 @@ def test_a_quantisation_decides_what_weights_are() -> None:
         ([*FIGURES, "--params-b", "8", "--quant", "f16"], "--quant f16 and --weights-gb 4.92 contradict"),
         ([*FIGURES, "--params-b", "8", "--quant", "q8"], "8 billion parameters at q8 take about 8.5 GB"),
         ([*FIGURES, "--params-b", "4", "--quant", "q4"], "4 billion parameters at q4 take about 2.42 GB"),
+        ([*FIGURES[:4], "--weights-gb", "0.5", "--params-b", "70"], "0.057 bits for each"),
+        ([*FIGURES[:4], "--weights-gb", "500", "--params-b", "7"], "correct one of them"),
+        ([*NAMED, "--weights-gb", "0.5"], "--weights-gb 0.5 and 14.77 billion parameters contradict"),
+        (
+            ["--hardware", "mac-mini-m4-pro", "--model", "llama-3.3-70b"],
+            "does not fit the 48 GB of Mac mini M4 Pro, 20-core GPU, 48 GB, of which 78% can be used",
+        ),
         ([*FIGURES, "--duration", "5"], "--duration is for measuring a node; leave it out"),
         ([*FIGURES, "--save", "x.json"], "--save is for measuring a node; leave it out"),
         ([*FIGURES, "--force"], "--force is for measuring a node; leave it out"),

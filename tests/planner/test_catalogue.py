@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from datetime import date
 
 import pytest
@@ -61,6 +62,25 @@ def test_machines_cost_something_one_way() -> None:
             assert machine.idle_w.value < machine.active_w.value, machine.key
 
 
+@pytest.mark.parametrize(
+    ("machine", "medians_by_provider"),
+    [
+        ("rental-rtx-4090", {"cloudrift": 0.425, "runpod": 0.34, "vastai": 1.21}),
+        (
+            "rental-a100-80",
+            {"aws": 4.447, "azure": 4.775, "gcp": 3.22, "runpod": 1.49, "vastai": 1.151, "verda": 1.79,
+             "vultr": 2.80},
+        ),
+    ],
+)  # fmt: skip
+def test_rents_follow_one_rule(machine: str, medians_by_provider: dict[str, float]) -> None:
+    """A rent is the median of the providers' medians, on demand and with that memory, to the cent."""
+    rent = load_machines()[machine].rent_usd_per_hour
+    assert rent is not None
+    assert rent.value == pytest.approx(statistics.median(medians_by_provider.values()), abs=0.006)
+    assert rent.grade == "derived"
+
+
 def test_every_model_that_fits_can_be_predicted() -> None:
     """Each model on each machine gives a speed, and slots exactly where the weights fit."""
     fit = load_fit()
@@ -71,7 +91,10 @@ def test_every_model_that_fits_can_be_predicted() -> None:
             slots = node.slots(4096)
             assert slots is not None
             fits = model.weights_gb["q4"].value + 4096 * model.kv_bytes_per_token.value / 1e9
-            assert (slots > 0) == (fits <= machine.memory_gb.value * 0.9), (machine.key, model.key)
+            assert (slots > 0) == (fits <= machine.memory_gb.value * machine.machine.usable_share), (
+                machine.key,
+                model.key,
+            )
 
 
 def test_unpublished_quantisation_is_refused() -> None:

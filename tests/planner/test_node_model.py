@@ -21,6 +21,8 @@ from spillway.planner.node_model import (
 
 LLAMA_Q4 = ModelShape(8.03, 4.92, 131_072, layers=32)
 MIXTURE = ModelShape(30.5, 18.56, 98_304, 3.3, is_moe=True, layers=48)
+GPT_OSS = ModelShape(20.9, 12.1, 49_152, 3.6, is_moe=True, layers=24)
+LLAMA_2 = ModelShape(6.74, 4.08, 524_288, layers=32)
 CARD = Machine("nvidia-gddr", 1008, 82.58, 24)
 
 
@@ -33,6 +35,7 @@ def test_published_errors_meet_the_targets() -> None:
     """The shipped fit carries cross-validated errors of at most 9 % for decode and 20 % for prefill."""
     fit = load_fit()
     assert 0 < fit.decode_error_ratio <= 0.09
+    assert fit.prefill_error_ratio < fit.mixture_prefill_error_ratio < fit.short_prefill_error_ratio < 0.5
     assert 0 < fit.prefill_error_ratio <= 0.20
 
 
@@ -85,9 +88,69 @@ def test_mixture_reads_more_experts_in_bigger_batches() -> None:
     assert MIXTURE.read_gb(1) == pytest.approx(18.56 * 3.3 / 30.5)
     assert MIXTURE.read_gb(64) > 0.99 * MIXTURE.weights_gb
     assert (
-        node(model=MIXTURE).decode_tok_s() > node(model=replace(MIXTURE, is_moe=False)).decode_tok_s() * 0.9
+        node(model=MIXTURE).decode_tok_s() > node(model=replace(MIXTURE, is_moe=False)).decode_tok_s() * 0.8
     )
     assert node(model=MIXTURE).decode_tok_s() > node().decode_tok_s()
+
+
+@pytest.mark.parametrize(
+    ("model", "tokens", "measured_ms", "off"),
+    [
+        (MIXTURE, 8, 111, 0.2), (MIXTURE, 32, 178, 0.2), (MIXTURE, 128, 274, 0.2), (MIXTURE, 4096, 6651, 0.3),
+        (GPT_OSS, 32, 116, 0.3), (GPT_OSS, 64, 127, 0.3),
+        (LLAMA_2, 32, 55, 0.25), (LLAMA_2, 128, 168, 0.35),
+    ],
+)  # fmt: skip
+def test_short_prompts_and_mixtures_are_near_what_was_measured(
+    model: ModelShape, tokens: int, measured_ms: float, off: float
+) -> None:
+    """A prompt pays for the weights that its tokens touch, which of a mixture are soon nearly all."""
+    strix_halo = Machine("amd-unified", 256, 59.4)
+    assert node(strix_halo, model).prefill_s(tokens) == pytest.approx(measured_ms / 1e3, rel=off)
+
+
+@given(st.integers(1, 2048), st.integers(0, 8192))
+def test_no_prompt_is_read_faster_than_its_weights(tokens: int, cached: int) -> None:
+    """Whatever the length, the weights that its tokens touch are read at the listed bandwidth at most."""
+    for family in FAMILIES:
+        for model in (LLAMA_Q4, MIXTURE):
+            n = node(Machine(family, 500, 40), model)
+            assert n.prefill_s(cached + tokens, cached) >= model.read_gb(min(tokens, 512)) / 500
+            assert n.prefill_s(cached + tokens, cached) >= n.pass_s
+
+
+def test_a_prompt_and_a_step_of_as_many_tokens_are_the_same_pass() -> None:
+    """Reading a prompt, and writing a token for each of as many sequences, differ by the columns alone."""
+    n = node(model=MIXTURE)
+    assert n.prefill_s(32) < n.decode_step_s(32, 0) < 1.6 * n.prefill_s(32)
+
+
+def test_prompts_read_together_share_a_pass() -> None:
+    """What two prompts save that are read at once is a pass over the weights, slower where prompts are."""
+    n = node()
+    assert n.pass_s == pytest.approx(n.decode_step_s(1, 0))
+    slow = n.calibrated(80.0, n.prefill_tok_s() / 2)
+    assert slow.pass_s == pytest.approx(2 * n.pass_s)
+
+
+def test_the_error_is_that_of_the_prompt_asked_about() -> None:
+    """Short prompts and mixtures rest on one machine and have errors of their own."""
+    fit = load_fit()
+    assert node().prefill_error_ratio(512) == fit.prefill_error_ratio
+    assert node().prefill_error_ratio(511) == fit.short_prefill_error_ratio
+    assert node(model=MIXTURE).prefill_error_ratio(4096) == fit.mixture_prefill_error_ratio
+
+
+@pytest.mark.parametrize(
+    ("memory_gb", "allowed_mib"),
+    [(16, 12_124), (24, 18_186), (32, 25_559), (36, 28_754), (48, 38_338), (64, 53_084), (128, 110_100),
+     (512, 475_136)],
+)  # fmt: skip
+def test_a_mac_lends_its_gpu_what_metal_allows(memory_gb: float, allowed_mib: float) -> None:
+    """Weights and cache may fill what ``recommendedMaxWorkingSetSize`` was logged as for that memory."""
+    mac = Machine("apple", 273, 9.2, memory_gb)
+    assert mac.usable_share == pytest.approx(allowed_mib / 1024 / memory_gb, abs=0.007)
+    assert Machine("nvidia-gddr", 1008, 82.58, memory_gb).usable_share == 0.9
 
 
 def test_slots_follow_from_memory() -> None:
@@ -115,6 +178,22 @@ def test_families_are_inferred_for_the_whole_catalogue() -> None:
         assert infer_family(entry.bandwidth_gb_s.value, entry.tflops.value) == entry.family, entry.key
 
 
+@pytest.mark.parametrize(
+    ("bandwidth_gb_s", "tflops", "family"),
+    [
+        (360, 12.74, "nvidia-gddr"), (768, 27.8, "nvidia-gddr"), (448, 16.2, "nvidia-gddr"),
+        (608.3, 21.75, "nvidia-gddr"), (912.4, 30.64, "nvidia-gddr"), (288, 8.0, "nvidia-gddr"),
+        (717, 48.74, "nvidia-gddr"), (864, 91.6, "nvidia-gddr"), (1792, 125, "nvidia-gddr"),
+        (1340, 66.9, "nvidia-gddr"), (1560, 77.97, "nvidia-hbm"), (1130, 32.7, "nvidia-hbm"),
+        (3350, 267, "nvidia-hbm"), (68.25, 2.61, "apple"), (150, 6.39, "apple"), (400, 14.2, "apple"),
+        (400, 7.8, "apple"), (154, 4.3, "apple"),
+    ],
+)  # fmt: skip
+def test_common_cards_and_chips_are_told_apart(bandwidth_gb_s: float, tflops: float, family: str) -> None:
+    """A Mac is known by a bandwidth that Apple sells, HBM by what GDDR does not reach with so few TFLOPS."""
+    assert infer_family(bandwidth_gb_s, tflops) == family
+
+
 def test_layers_are_derived_within_a_fifth() -> None:
     """The derived layer count is close to the published one of every dense model in the catalogue."""
     for model in load_models().values():
@@ -129,6 +208,8 @@ def test_calibration_meets_the_measured_speeds() -> None:
     assert found.prefill_tok_s(2000) == pytest.approx(1500)
     assert found.decode_tok_s(1, 8000) < 80
     assert found.grade == "measured"
+    slow = node().calibrated(0.5, 100.0)
+    assert slow.prefill_tok_s(512) == pytest.approx(100), "a slow step hides no slower prompt"
     assert node().calibrated(80.0).prefill_tok_s(2000) == pytest.approx(node().prefill_tok_s(2000))
     with pytest.raises(ValueError, match="positive"):
         node().calibrated(0.0)

@@ -338,11 +338,11 @@ def test_another_machine_that_pays_is_found_by_the_same_measure() -> None:
         cloud = CloudFigures(DAY, "openai/dear", D(usd), D(4 * usd))
         node = NodeFigures(hardware="mac-mini-m4-pro", hardware_usd=D(50_000))
         plan = make_plan(build_inputs(replace(CHEAP, cloud=cloud, node=node)), workers=1)
-        own = replace(CHEAP, cloud=cloud, node=NodeFigures(hardware="mac-mini-m4"))
+        own = replace(CHEAP, cloud=cloud, node=NodeFigures(hardware="rtx-3090"))
         named[usd] = plan.better and plan.better.key
         assert not plan.is_worth_it
         assert make_plan(build_inputs(own), workers=1).is_worth_it == (named[usd] is not None)
-    assert named == {150: None, 300: "mac-mini-m4"}
+    assert named == {150: None, 300: "rtx-3090"}
 
 
 def test_a_machine_that_nobody_named_is_said() -> None:

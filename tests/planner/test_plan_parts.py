@@ -12,6 +12,7 @@ import pytest
 
 from spillway.errors import ConfigError, WorkloadError
 from spillway.planner.node_figures import NodeFigures
+from spillway.planner.node_model import load_fit
 from spillway.planner.plan_cloud import CloudFigures, choose_cloud, provider_of
 from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
 from spillway.planner.plan_inputs import CloudChoice, SlowedPace, percent_below
@@ -184,9 +185,23 @@ def test_contradicting_figures_are_refused(figures: NodeFigures, sentence: str) 
         choose_node(figures, TYPICAL)
 
 
+def test_a_node_is_as_uncertain_as_its_usual_request() -> None:
+    """Long answers of a dense model are the fit's own error, prompts of mixtures and short ones are wider."""
+    fit = load_fit()
+    mixture = NodeFigures(model="qwen3-30b-a3b")
+    usual, prompts = Typical(2000.0, 500.0, TYPICAL.objective), Typical(4000.0, 1.0, TYPICAL.objective)
+    least = max(fit.decode_error_ratio, fit.prefill_error_ratio)
+    assert choose_node(NodeFigures(), usual).error_ratio == least
+    assert choose_node(mixture, prompts).error_ratio == pytest.approx(
+        fit.mixture_prefill_error_ratio, rel=0.05
+    )
+    short = Typical(100.0, 1.0, TYPICAL.objective)
+    assert least < choose_node(NodeFigures(), short).error_ratio < fit.short_prefill_error_ratio
+
+
 def test_a_memory_that_holds_no_usual_request_is_one_slot() -> None:
     """Only shorter requests fit then, one at a time."""
-    assert choose_node(NodeFigures(memory_gb=5.06), Typical(5000.0, 100.0, TYPICAL.objective)).slots == 1
+    assert choose_node(NodeFigures(memory_gb=6.155), Typical(5000.0, 100.0, TYPICAL.objective)).slots == 1
 
 
 @pytest.mark.parametrize(

@@ -3,23 +3,33 @@
     python training/node_model/fit.py DATA/hardware_perf [--write]
 
 Every coefficient is a non-negative multiple of a physical term (``decode_features``, ``prefill_features``),
-found by least absolute relative error. Errors come from leaving out one machine at a time, all its rows, and
-predicting them; the exponents of prefill are chosen anew inside every such fold.
+found by least absolute relative error. A prompt first pays for its passes over the weights, which the decode
+fit tells. Errors come from leaving out one machine at a time, all its rows, and predicting them; the decode
+fit and the exponents of prefill are made anew inside every such fold.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from batching import single_machine_errors
 from measurements import Row, load
 from numpy.typing import NDArray
 
-from spillway.planner.node_model import decode_features, prefill_features
+from spillway.planner.node_model import (
+    CHUNK_TOKENS,
+    Fit,
+    NodeModel,
+    decode_features,
+    prefill_features,
+)
 
 Array = NDArray[np.float64]
 Exponents = tuple[float, float]
@@ -40,10 +50,9 @@ STANDINS = {"float:amd-unified": "quantised:amd-unified"}
 """No measurement of 16-bit prefill on that machine is used; the quantised coefficient stands in."""
 SHARED = {"layer:nvidia-unified": "layer:nvidia-gddr", "layer:amd-unified": "layer:nvidia-gddr"}
 """Too few machines to fit a launch cost of their own; they take the discrete cards'."""
-EXPONENT_GRID = tuple(product((0.4, 0.5, 0.6, 0.7), (0.0, 0.2, 0.4)))
-MOE_EXPONENT = 0.4
-COLUMN = 1.6
-"""Median of ``batching.py``: a decode column costs more than a prompt token of a full pass."""
+EXPONENT_GRID = tuple(product((0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.1, 0.2, 0.3, 0.4)))
+CONSTANTS = {"moe_exponent": 0.4, "column": 1.6, "experts": 2.0}
+"""What ``batching.py`` finds on the one machine that was measured with few tokens at a time."""
 
 
 def applies(term: str, family: str) -> bool:
@@ -60,9 +69,10 @@ def columns(rows: Sequence[Row], terms: Sequence[str], exponents: Exponents | No
             features = decode_features(row.machine, row.model, row.context_tokens)
         else:
             features = prefill_features(row.machine, row.model, row.context_tokens, exponents)
-            moe = features.pop("moe_ratio") ** MOE_EXPONENT
-            features["quantised"] *= moe
-            features["float"] *= moe
+            passes = -(-row.n_tokens // CHUNK_TOKENS)
+            moe = features.pop("moe_ratio") ** CONSTANTS["moe_exponent"]
+            for term in ("quantised", "float"):
+                features[term] *= moe * (row.n_tokens - passes) / row.n_tokens
         for j, term in enumerate(terms):
             if applies(term, row.machine.family):
                 out[i, j] = features[term.partition(":")[0]]
@@ -81,15 +91,15 @@ def merge(matrix: Array, terms: Sequence[str]) -> tuple[Array, list[str]]:
     return matrix, names
 
 
-def solve(matrix: Array, times_ms: Array) -> Array:
+def solve(matrix: Array, times_ms: Array, fixed_ms: Array) -> Array:
     """Non-negative coefficients of least absolute relative error, by reweighted least squares."""
-    scaled = matrix / times_ms[:, None]
+    scaled, wanted = matrix / times_ms[:, None], 1.0 - fixed_ms / times_ms
     active = [j for j in range(matrix.shape[1]) if scaled[:, j].any()]
     while True:
         weight = np.ones(len(times_ms))
         for _ in range(80):
-            found = np.linalg.lstsq(scaled[:, active] * weight[:, None], weight, rcond=None)[0]
-            residual = np.abs(scaled[:, active] @ found - 1.0)
+            found = np.linalg.lstsq(scaled[:, active] * weight[:, None], wanted * weight, rcond=None)[0]
+            residual = np.abs(scaled[:, active] @ found - wanted)
             weight = 1.0 / np.sqrt(np.maximum(residual, 0.01))
         if (found >= 0).all():
             break
@@ -99,16 +109,27 @@ def solve(matrix: Array, times_ms: Array) -> Array:
     return out
 
 
-def speed_errors(matrix: Array, times_ms: Array, coefficients: Array) -> Array:
-    """Predicted over measured speed, minus one."""
-    return np.asarray(times_ms / (matrix @ coefficients) - 1.0)
+class Found(NamedTuple):
+    """What a fit came to."""
+
+    exponents: Exponents | None
+    coefficients: Array
+    errors: Array
+    """Predicted over measured speed, minus one, of every row, also of those that were left out."""
 
 
 class Problem:
-    """One of the two fits: its rows, terms and, for prefill, the grid of exponents."""
+    """One of the two fits: its rows, terms and, for prefill, the grid of exponents and the decode fit."""
 
-    def __init__(self, rows: Sequence[Row], terms: Sequence[str], grid: Sequence[Exponents] | None) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Row],
+        terms: Sequence[str],
+        grid: Sequence[Exponents] | None = None,
+        decode: Problem | None = None,
+    ) -> None:
         self.rows = rows
+        self.decode = decode
         self.times_ms = np.array([1e3 / row.tok_s for row in rows])
         self.names = np.array([row.machine_name for row in rows])
         self.steady = np.array([row.is_steady for row in rows])
@@ -116,15 +137,29 @@ class Problem:
         for exponents in grid or (None,):
             self.matrices[exponents], self.terms = merge(columns(rows, terms, exponents), terms)
 
-    def fit(self, use: NDArray[np.bool_]) -> tuple[Exponents | None, Array]:
+    def fit(self, use: NDArray[np.bool_]) -> Found:
         """Exponents and coefficients of least error over the rows in ``use``."""
+        fixed_ms = self.passes_ms(use)
 
-        def error(item: tuple[Exponents | None, Array]) -> float:
-            matrix = self.matrices[item[0]]
-            return float(np.abs(speed_errors(matrix[use], self.times_ms[use], item[1])).mean())
+        def solved(exponents: Exponents | None) -> Found:
+            matrix = self.matrices[exponents]
+            coefficients = solve(matrix[use], self.times_ms[use], fixed_ms[use])
+            errors = self.times_ms / (fixed_ms + matrix @ coefficients) - 1.0
+            return Found(exponents, coefficients, errors)
 
-        found = [(e, solve(m[use], self.times_ms[use])) for e, m in self.matrices.items()]
-        return min(found, key=error)
+        return min(map(solved, self.matrices), key=lambda found: float(np.abs(found.errors[use]).mean()))
+
+    def passes_ms(self, use: NDArray[np.bool_]) -> Array:
+        """What each token pays for the passes of its prompt; the decode fit sees only machines of ``use``."""
+        if self.decode is None:
+            return np.zeros(len(self.rows))
+        hidden = set(self.names) - set(self.names[use])
+        decode = self.decode
+        found = decode.fit(decode.steady & ~np.isin(decode.names, list(hidden)))
+        fit = unjudged(spread(decode.terms, found.coefficients), (1.0, 0.0))
+        nodes = [NodeModel(row.machine, row.model, fit) for row in self.rows]
+        seconds = [n.passes_s(row.n_tokens) / row.n_tokens for n, row in zip(nodes, self.rows, strict=True)]
+        return 1e3 * np.array(seconds)
 
     def leave_one_out(self) -> Array:
         """Error of every row predicted by a fit that never saw its machine; NaN where nothing can be said.
@@ -138,15 +173,8 @@ class Problem:
             peers = [r for r in self.rows if r.machine.family == family and r.machine_name != name]
             if not peers:
                 continue
-            exponents, coefficients = self.fit(~out & self.steady)
-            errors[out] = speed_errors(self.matrices[exponents][out], self.times_ms[out], coefficients)
+            errors[out] = self.fit(~out & self.steady).errors[out]
         return errors
-
-
-def in_sample(problem: Problem) -> Array:
-    """Error of every row predicted by the fit over all of them."""
-    exponents, coefficients = problem.fit(problem.steady)
-    return speed_errors(problem.matrices[exponents], problem.times_ms, coefficients)
 
 
 def report(title: str, problem: Problem, errors: Array) -> dict[str, float]:
@@ -156,7 +184,7 @@ def report(title: str, problem: Problem, errors: Array) -> dict[str, float]:
     for name in sorted(set(problem.names)):
         mine = errors[problem.names == name]
         if np.isnan(mine).all():
-            inside = in_sample(problem)[problem.names == name]
+            inside = problem.fit(problem.steady).errors[problem.names == name]
             print(f"  {name:22} n={len(mine):3}  alone in its family; inside {np.abs(inside).mean():6.1%}")
             continue
         note = "" if problem.steady[problem.names == name].all() else "  (short of memory: not in the means)"
@@ -203,6 +231,11 @@ def spread(terms: Sequence[str], coefficients: Array) -> dict[str, float]:
     return found
 
 
+def unjudged(terms: dict[str, float], exponents: Exponents) -> Fit:
+    """Coefficients whose errors nobody knows yet."""
+    return Fit(terms | CONSTANTS, exponents, math.nan, math.nan, math.nan, math.nan)
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Print the errors; with ``--write`` replace the coefficients shipped with the package."""
     parser = argparse.ArgumentParser(
@@ -212,22 +245,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--write", action="store_true", help="replace catalogue/fit.json")
     options = parser.parse_args(arguments)
     rows = load(options.data)
-    decode = Problem([row for row in rows if row.test == "tg"], DECODE_TERMS, None)
-    prefill = Problem([row for row in rows if row.test == "pp"], PREFILL_TERMS, EXPONENT_GRID)
+    decode = Problem([row for row in rows if row.test == "tg"], DECODE_TERMS)
+    prefill = Problem([row for row in rows if row.test == "pp"], PREFILL_TERMS, EXPONENT_GRID, decode)
     decode_summary = report("decode", decode, decode.leave_one_out())
     prefill_summary = report("prefill", prefill, prefill.leave_one_out())
-    _, decode_found = decode.fit(decode.steady)
-    exponents, prefill_found = prefill.fit(prefill.steady)
-    terms = spread(decode.terms, decode_found) | spread(prefill.terms, prefill_found)
-    terms |= {"moe_exponent": MOE_EXPONENT, "column": COLUMN}
-    print("\ncoefficients", json.dumps(terms, indent=1), "exponents", exponents)
+    decode_found, prefill_found = decode.fit(decode.steady), prefill.fit(prefill.steady)
+    assert prefill_found.exponents is not None
+    fit = unjudged(
+        spread(decode.terms, decode_found.coefficients) | spread(prefill.terms, prefill_found.coefficients),
+        prefill_found.exponents,
+    )
+    single = single_machine_errors(rows, fit)
+    print("\none machine alone", json.dumps(single, indent=1))
+    print("coefficients", json.dumps(fit.terms, indent=1), "exponents", fit.prefill_exponents)
     if options.write:
         result = {
             "schema": "spillway.node-fit/1",
-            "terms": terms,
-            "prefill_exponents": exponents,
+            "terms": fit.terms,
+            "prefill_exponents": fit.prefill_exponents,
             "errors": {f"decode_{k}": v for k, v in decode_summary.items()}
-            | {f"prefill_{k}": v for k, v in prefill_summary.items()},
+            | {f"prefill_{k}": v for k, v in prefill_summary.items()}
+            | single,
         }
         FIT_FILE.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 

@@ -10,6 +10,7 @@ import typer
 from spillway.cli.bench_options import FIGURES, LIVE, BenchOptions
 from spillway.cli.options import taking
 from spillway.errors import ConfigError
+from spillway.slo.pace import CHUNK_TOKENS
 
 if TYPE_CHECKING:
     from spillway.planner.catalogue import CatalogueMachine
@@ -25,6 +26,7 @@ NODE = (
 """Options that describe a machine and a model; ``--model`` names one to measure, too."""
 SERVING = ("slots", "context_tokens")
 """Options that say how a GGUF file is served while it is measured."""
+ALONE = "one sequence, on machines the fit has not seen"
 
 
 @taking(BenchOptions)
@@ -148,8 +150,19 @@ def _result(node: NodeModel, batch: int, context: int, prompt: int, cached: int)
         "is_quantised": node.model.is_quantised,
         "kv_bytes_per_token": round(node.model.kv_bytes_per_token),
         "decode_error_ratio": fit.decode_error_ratio,
-        "prefill_error_ratio": fit.prefill_error_ratio,
+        "decode_error_basis": ALONE if batch == 1 else f"{ALONE}; batches were measured on one machine only",
+        "prefill_error_ratio": node.prefill_error_ratio(prompt - cached),
+        "prefill_error_basis": _prefill_basis(node, prompt - cached),
     }
+
+
+def _prefill_basis(node: NodeModel, fresh_tokens: int) -> str:
+    """What the error of prefill speed is the mean of."""
+    if node.model.is_moe:
+        return "mixtures on one machine, each left out of the fit in turn"
+    if fresh_tokens < CHUNK_TOKENS:
+        return f"prompts of fewer than {CHUNK_TOKENS} tokens, on one machine that the fit has seen"
+    return f"prompts of {CHUNK_TOKENS} tokens and more, on machines the fit has not seen"
 
 
 def _text(result: dict[str, Any]) -> str:
@@ -163,5 +176,6 @@ def _text(result: dict[str, Any]) -> str:
     if result["slots"] is not None:
         lines.append(f"slots    {result['slots']:10,}        what the memory holds at that length")
     lines += [f"assumed: {note}" for note in result["assumptions"]]
-    lines.append("grade: derived; ± is the mean error on machines the fit had not seen")
+    lines += [f"± of {name}: {result[f'{name}_error_basis']}" for name in ("decode", "prefill")]
+    lines.append("grade: derived; ± is a mean error")
     return "\n".join(lines)

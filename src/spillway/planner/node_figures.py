@@ -25,7 +25,6 @@ from spillway.planner.catalogue import (
 )
 from spillway.planner.node_model import (
     FAMILIES,
-    MEMORY_SHARE,
     Family,
     Machine,
     ModelShape,
@@ -53,6 +52,11 @@ FLOAT_GB_PER_B = 1.6
 FAR_SIZE_RATIO = 0.35
 """Off a quantisation's usual size by more, it is another one; large embeddings add a third to a small model
 (guess)."""
+LEAST_BITS, MOST_BITS = 1.0, 33.0
+"""Bits a parameter takes: no published quantisation has fewer, 32-bit floats and a header have as many."""
+DOUBTFUL_PER_TFLOPS = 20.0
+"""GB/s per TFLOPS from which machines of several families share figures (derived: of 322 cards and chips 25
+are taken for another family, all of them beyond this)."""
 MODEL_FIELDS = ("model", "quant", "weights_gb", "params_b", "active_params_b", "kv_bytes_per_token")
 SPEED_FIELDS = (
     *MODEL_FIELDS, "bandwidth_gb_s", "tflops", "memory_gb", "family", "decode_tok_s", "prefill_tok_s",
@@ -196,8 +200,18 @@ def _machine_by_figures(figures: NodeFigures) -> Described[Machine]:
         if figures.family is None
         else figures.said("kind of machine", family, ""),
     )
-    notes = () if figures.family else (f"these figures look like {inferred}; --family says otherwise",)
+    notes = () if figures.family else (_inferred(inferred, bandwidth / tflops),)
     return Described(Machine(family, bandwidth, tflops, figures.memory_gb), "the node", said, notes)
+
+
+def _inferred(family: Family, per_tflops: float) -> str:
+    """What was inferred from two figures, and whether another kind of machine may have them too."""
+    if per_tflops < DOUBTFUL_PER_TFLOPS:
+        return f"these figures look like {family}; --family says otherwise"
+    return (
+        f"these figures look like {family}, but another kind of machine can have them and be a third slower "
+        "or faster; --family names the kind"
+    )
 
 
 def _family(name: str) -> Family:
@@ -235,6 +249,7 @@ def _sized(figures: NodeFigures, model: CatalogueModel, quant: Quant) -> tuple[M
     weights_gb = figures.weights_gb
     if weights_gb is None:
         return model.shape(quant), quant, Assumption.of("weights", model.weights_gb[quant], "GB")
+    _refuse_another_size(weights_gb, model.params_b.value, None)
     shape = replace(
         model.shape(next(iter(model.weights_gb))),
         weights_gb=weights_gb,
@@ -276,7 +291,13 @@ def _model_by_figures(figures: NodeFigures, weights_gb: float, quant: Quant | No
 
 
 def _refuse_another_size(weights_gb: float, params_b: float, quant: Quant | None) -> None:
-    """A file of that size cannot be that many parameters at that quantisation."""
+    """A file of that size cannot be that many parameters, or not at that quantisation."""
+    bits = 8.0 * weights_gb / params_b
+    if not LEAST_BITS <= bits <= MOST_BITS:
+        raise ConfigError(
+            f"--weights-gb {weights_gb:g} and {params_b:g} billion parameters contradict each other: that is "
+            f"{bits:.2g} bits for each, and models take {LEAST_BITS:g} to 32; correct one of them"
+        )
     if quant is None:
         return
     usual_gb = BYTES_PER_PARAM[quant] * params_b
@@ -311,6 +332,6 @@ def refuse_too_small(node: NodeModel, model: str, machine: str) -> None:
     if node.cache_tokens() == 0:
         raise ConfigError(
             f"{model} takes {node.model.weights_gb:g} GB and does not fit the {node.machine.memory_gb:g} GB "
-            f"of {machine}, of which {MEMORY_SHARE:.0%} can be used; choose a smaller --model or --quant, "
-            "or more memory"
+            f"of {machine}, of which {node.machine.usable_share:.0%} can be used; choose a smaller --model "
+            "or --quant, or more memory"
         )

@@ -1,9 +1,10 @@
 """Prefill and decode speed, memory and slots of one node from bandwidth, compute and model size.
 
-A roofline with the overheads that real engines show. One decode step for ``n`` sequences reads the weights
-once and every sequence's cache once, pays a launch cost per layer, and computes ``n`` columns; a prompt pays
-its multiplications plus attention, and never less than one pass over the weights per chunk. The coefficients
-are fitted on public measurements by ``training/node_model/fit.py`` and stand in ``catalogue/fit.json``;
+A roofline with the overheads that real engines show. A pass of ``n`` tokens reads the weights these touch
+and pays a launch cost per layer. A decode step of ``n`` sequences is such a pass, every sequence's cache
+once, and ``n`` columns; a prompt is a pass for each chunk, its multiplications and attention. The
+coefficients are fitted on public measurements by ``training/node_model/fit.py`` and stand in
+``catalogue/fit.json``;
 ``docs/reference/node-model.md`` publishes how far they are off on machines the fit has not seen.
 """
 
@@ -21,7 +22,6 @@ from spillway.vocabulary import Grade
 
 __all__ = [
     "FAMILIES",
-    "MEMORY_SHARE",
     "Family",
     "Fit",
     "Machine",
@@ -42,7 +42,14 @@ GB = 1e9
 CHUNK_TOKENS = 512
 """Prompt tokens one prefill pass takes; the default of llama.cpp's ``--ubatch-size``."""
 MEMORY_SHARE = 0.9
-"""Share of the memory that weights and cache may fill; vLLM's default, and about what Metal allows."""
+"""Share of the memory that weights and cache may fill; vLLM's default."""
+APPLE_SHARES = ((24, 0.74), (48, 0.78), (96, 0.81), (192, 0.84), (256, 0.87), (math.inf, 0.90))
+"""What Metal lets the GPU have of a Mac's memory, up to so many GB: ``recommendedMaxWorkingSetSize`` as
+llama.cpp logs it on macOS 26 with 16, 24, 32, 36, 48, 64, 128 and 512 GB (measured; those between derived).
+Older systems allow two thirds up to 36 GB and three quarters above. ``iogpu.wired_limit_mb`` raises it."""
+APPLE_BANDWIDTHS_GB_S = (68.25, 100, 120, 150, 153.6, 200, 273, 300, 400, 410, 546, 800, 819)
+"""Memory bandwidths of Apple's chips from M1 to M5, Pro, Max and Ultra (vendor)."""
+SAME_BANDWIDTH_RATIO = 0.01
 
 
 @dataclass(frozen=True)
@@ -57,6 +64,14 @@ class Machine:
     bandwidth_gb_s: float
     tflops: float
     memory_gb: float | None = None
+
+    @property
+    def usable_share(self) -> float:
+        """Share of the memory that weights and cache may fill, 0–1; that of the largest where unknown."""
+        if self.family != "apple":
+            return MEMORY_SHARE
+        memory_gb = math.inf if self.memory_gb is None else self.memory_gb
+        return next(share for up_to_gb, share in APPLE_SHARES if memory_gb <= up_to_gb)
 
 
 @dataclass(frozen=True)
@@ -90,14 +105,14 @@ class ModelShape:
         """Layers, as given or as models of this size usually have."""
         return float(self.layers) if self.layers else layers_from_params(self.active_b)
 
-    def read_gb(self, batch: float) -> float:
-        """Weight gigabytes one decode step of ``batch`` sequences reads.
+    def read_gb(self, tokens: float) -> float:
+        """Weight gigabytes that a pass of so many tokens touches, of one sequence or of many.
 
-        Experts are taken as drawn independently: each sequence leaves ``1 - active_ratio`` untouched.
+        Experts are taken as drawn independently: each token leaves ``1 - active_ratio`` untouched.
         """
         if not self.is_moe:
             return self.weights_gb * self.active_ratio
-        return float(self.weights_gb * (1.0 - (1.0 - self.active_ratio) ** batch))
+        return float(self.weights_gb * (1.0 - (1.0 - self.active_ratio) ** tokens))
 
 
 def layers_from_params(params_b: float) -> float:
@@ -118,7 +133,7 @@ class Fit:
     ``layer`` per layer, ``expert_layer`` per layer of a mixture, ``unpack`` per GFLOP-ratio of quantised
     weights, ``cache`` and ``cache_compute`` per GB of cache read. Prefill: ``quantised`` and ``float`` per
     GFLOP over TFLOPS, ``attention`` per GB·token. ``column`` is what one more sequence of a batch costs, in
-    prompt tokens.
+    prompt tokens; ``experts`` how much longer the weights take that only further tokens of a pass touch.
     """
 
     terms: Mapping[str, float]
@@ -128,6 +143,11 @@ class Fit:
     decode_error_ratio: float
     """Mean absolute error of decode speed on machines left out of the fit."""
     prefill_error_ratio: float
+    """The same of prefill speed, of prompts of 512 tokens and more on dense models."""
+    short_prefill_error_ratio: float
+    """Of shorter prompts on dense models, on the one machine where they were measured."""
+    mixture_prefill_error_ratio: float
+    """Of mixtures left out one by one, on that same machine, whatever the length."""
 
     def term(self, name: str, family: Family) -> float:
         """The coefficient of that name for the family, or the one all families share, or 0."""
@@ -144,6 +164,8 @@ def load_fit() -> Fit:
         prefill_exponents=(raw["prefill_exponents"][0], raw["prefill_exponents"][1]),
         decode_error_ratio=raw["errors"]["decode_mean_absolute_ratio"],
         prefill_error_ratio=raw["errors"]["prefill_mean_absolute_ratio"],
+        short_prefill_error_ratio=raw["errors"]["short_prefill_mean_absolute_ratio"],
+        mixture_prefill_error_ratio=raw["errors"]["mixture_prefill_mean_absolute_ratio"],
     )
 
 
@@ -216,28 +238,26 @@ class NodeModel:
         decode = replace(decode, decode_scale=decode.decode_tok_s(1.0, context_tokens) / decode_tok_s)
         if prefill_tok_s is None:
             return decode
-        plain = replace(decode, prefill_scale=1.0)
-        return replace(plain, prefill_scale=plain.prefill_tok_s(prompt_tokens) / prefill_tok_s)
+        stated_s = prompt_tokens / prefill_tok_s
+        return replace(decode, prefill_scale=stated_s / self._prompt_s(prompt_tokens, 0.0))
 
     @property
     def pass_s(self) -> float:
-        """What prompts save that are read together; not known from these figures, so nothing."""
-        return 0.0
+        """Seconds of a pass whatever it carries; prompts that are read together share one.
+
+        Of a mixture that is what a single token touches, though longer prompts share more.
+        """
+        return self.prefill_scale * self._weights_s(1.0)
 
     def decode_step_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
         """Seconds one step takes that gives each of ``batch`` sequences one token.
 
         ``context_tokens`` is the mean number of tokens in their caches.
         """
-        machine, model, fit = self.machine, self.model, self.fit
-        f = decode_features(machine, model, context_tokens)
-        weights_ms = self._term("weights") * 1e3 * model.read_gb(batch) / machine.bandwidth_gb_s
-        cache_ms = self._term("cache") * f["cache"] + self._term("cache_compute") * f["cache_compute"]
-        floor_ms = self._term("weights") * 1e3 * f["cache"] / machine.bandwidth_gb_s
-        fixed_ms = sum(self._term(name) * f[name] for name in ("layer", "expert_layer", "unpack"))
-        columns_s = (batch - 1.0) * fit.terms["column"] * self._token_s()
-        total_ms = weights_ms + fixed_ms + batch * max(cache_ms, floor_ms)
-        return self.decode_scale * total_ms / 1e3 + columns_s
+        columns_s = (batch - 1.0) * self.fit.terms["column"] * self.prefill_scale * self._token_s
+        return (
+            self.decode_scale * (self._weights_s(batch) + batch * context_tokens * self._cached_s) + columns_s
+        )
 
     def decode_tok_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
         """Tokens per second of the whole node, all ``batch`` sequences together."""
@@ -248,25 +268,34 @@ class NodeModel:
 
         At least one token is always computed: its output is the first token.
         """
-        token_s, attention_s, pass_s, pass_cached_s = self._prefill_line
         cached = (
             min(cached_tokens, prompt_tokens - 1.0) if cached_tokens > 0.0 and prompt_tokens > 1.0 else 0.0
         )
-        fresh = max(prompt_tokens - cached, 1.0)
-        compute_s = fresh * (token_s + attention_s * (cached + fresh / 2.0))
-        floor_s = math.ceil(fresh / CHUNK_TOKENS) * (pass_s + pass_cached_s * cached)
-        return compute_s if compute_s > floor_s else floor_s
+        prompt_s = self.prefill_scale * self._prompt_s(max(prompt_tokens - cached, 1.0), cached)
+        return max(prompt_s, self.decode_step_s(1.0, cached))
+
+    def passes_s(self, tokens: float) -> float:
+        """Seconds that passes over the weights take for so many prompt tokens, before any scale."""
+        full = math.ceil(tokens / CHUNK_TOKENS) - 1
+        return full * self._full_pass_s + self._weights_s(tokens - full * CHUNK_TOKENS)
 
     def prefill_tok_s(self, prompt_tokens: float = 512.0, cached_tokens: float = 0.0) -> float:
         """Prompt tokens per second, counting only those not already cached."""
         fresh = max(prompt_tokens - cached_tokens, 1.0)
         return fresh / self.prefill_s(prompt_tokens, cached_tokens)
 
+    def prefill_error_ratio(self, fresh_tokens: float) -> float:
+        """Mean absolute error of the speed at which a prompt with so many tokens to read is read."""
+        if self.model.is_moe:
+            return self.fit.mixture_prefill_error_ratio
+        is_short = fresh_tokens < CHUNK_TOKENS
+        return self.fit.short_prefill_error_ratio if is_short else self.fit.prefill_error_ratio
+
     def cache_tokens(self) -> float | None:
         """Tokens the cache holds altogether; ``None`` without a known memory, 0 when weights do not fit."""
         if self.machine.memory_gb is None:
             return None
-        free_gb = self.machine.memory_gb * MEMORY_SHARE - self.model.weights_gb
+        free_gb = self.machine.memory_gb * self.machine.usable_share - self.model.weights_gb
         if free_gb <= 0:
             return 0.0
         return free_gb * GB / self.model.kv_bytes_per_token
@@ -278,16 +307,44 @@ class NodeModel:
             return None
         return min(limit, int(tokens // max(tokens_per_sequence, 1.0)))
 
-    @cached_property
-    def _prefill_line(self) -> tuple[float, float, float, float]:
-        """Seconds per fresh token, per fresh token and token before it, per pass, per pass and cached token.
+    def _prompt_s(self, fresh: float, cached: float) -> float:
+        """Seconds to read so many tokens behind those in the cache, before any scale."""
+        passes = math.ceil(fresh / CHUNK_TOKENS)
+        pairs_s = fresh * (cached + fresh / 2.0) * self._attention_s
+        attention_s = max(pairs_s, passes * cached * self._cached_s)
+        return self.passes_s(fresh) + (fresh - passes) * self._token_s + attention_s
 
-        Worked out once: a simulation asks for millions of prompts.
-        """
-        attention_ms = self._term("attention") * self._prefill_columns(1.0)["attention"]
-        pass_s = self.decode_step_s(1.0, 0.0)
-        cached_s = (self.decode_step_s(1.0, 4096.0) - pass_s) / 4096.0
-        return self._token_s(), self.prefill_scale * attention_ms / 1e3, pass_s, cached_s
+    def _weights_s(self, tokens: float) -> float:
+        """Seconds a pass needs for the weights that so many tokens touch, before their multiplications."""
+        first_gb = self.model.read_gb(1.0)
+        further_gb = self.model.read_gb(tokens) - first_gb
+        return self._launch_s + (first_gb + self.fit.terms["experts"] * further_gb) * self._gigabyte_s
+
+    @cached_property
+    def _full_pass_s(self) -> float:
+        return self._weights_s(CHUNK_TOKENS)
+
+    @cached_property
+    def _gigabyte_s(self) -> float:
+        return self._term("weights") / self.machine.bandwidth_gb_s
+
+    @cached_property
+    def _launch_s(self) -> float:
+        """Seconds of a pass that no token and no byte adds to."""
+        f = decode_features(self.machine, self.model, 0.0)
+        return sum(self._term(name) * f[name] for name in ("layer", "expert_layer", "unpack")) / 1e3
+
+    @cached_property
+    def _cached_s(self) -> float:
+        """Seconds to read one token's cache: never less than its bytes take at the bandwidth weights get."""
+        f = decode_features(self.machine, self.model, 1.0)
+        cache_ms = self._term("cache") * f["cache"] + self._term("cache_compute") * f["cache_compute"]
+        return max(cache_ms / 1e3, f["cache"] * self._gigabyte_s)
+
+    @cached_property
+    def _attention_s(self) -> float:
+        """Seconds of one prompt token for each token before it."""
+        return self._term("attention") * self._prefill_columns(1.0)["attention"] / 1e3
 
     def _term(self, name: str) -> float:
         return self.fit.term(name, self.machine.family)
@@ -295,22 +352,28 @@ class NodeModel:
     def _prefill_columns(self, mean_context: float) -> dict[str, float]:
         return prefill_features(self.machine, self.model, mean_context, self.fit.prefill_exponents)
 
+    @cached_property
     def _token_s(self) -> float:
-        """Seconds of pure multiplication one more prompt token costs."""
+        """Seconds of pure multiplication one more prompt token costs, before any scale."""
         f = self._prefill_columns(0.0)
         moe = math.pow(f["moe_ratio"], self.fit.terms["moe_exponent"])
         base_ms = self._term("quantised") * f["quantised"] + self._term("float") * f["float"]
-        return self.prefill_scale * base_ms * moe / 1e3
+        return base_ms * moe / 1e3
 
 
 def infer_family(bandwidth_gb_s: float, tflops: float) -> Family:
     """The family two figures suggest when nobody names it; an inference, so say that it was one.
 
-    In every machine of the measurements, Apple's have more than 27.5 GB/s per TFLOPS and NVIDIA's less;
-    unified-memory boxes pair much compute with less than 300 GB/s; only HBM gives more than 1,900 GB/s.
+    A Mac is known by a bandwidth that Apple's chips have, with 20 to 55 GB/s per TFLOPS; unified-memory boxes
+    pair much compute with less than 300 GB/s; above 1,050 GB/s there is HBM, and one generation of GDDR that
+    comes with more TFLOPS.
     """
-    if bandwidth_gb_s / tflops >= 27.5:
+    per_tflops = bandwidth_gb_s / tflops
+    is_apples = any(abs(bandwidth_gb_s / own - 1) <= SAME_BANDWIDTH_RATIO for own in APPLE_BANDWIDTHS_GB_S)
+    if is_apples and 20 <= per_tflops <= 55:
         return "apple"
     if bandwidth_gb_s < 300 and tflops >= 29:
         return "amd-unified" if tflops >= 45 else "nvidia-unified"
-    return "nvidia-hbm" if bandwidth_gb_s >= 1900 else "nvidia-gddr"
+    least_of_hbm = 21 if bandwidth_gb_s < 1400 else 19
+    is_hbm = bandwidth_gb_s >= 1900 or (bandwidth_gb_s >= 1050 and per_tflops >= least_of_hbm)
+    return "nvidia-hbm" if is_hbm else "nvidia-gddr"

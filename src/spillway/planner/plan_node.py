@@ -127,7 +127,7 @@ def _computed(figures: NodeFigures, listed: CatalogueMachine | None, typical: Ty
     refuse_too_small(node, model.name, machine.name)
     source = (
         f"roofline fitted on public measurements; mean error {fit.decode_error_ratio:.0%} decode, "
-        f"{fit.prefill_error_ratio:.0%} prefill on machines it has not seen"
+        f"{node.prefill_error_ratio(typical.input_tokens):.0%} prefill"
     )
     stated: tuple[Assumption, ...] = ()
     if figures.decode_tok_s is not None:
@@ -143,10 +143,20 @@ def _computed(figures: NodeFigures, listed: CatalogueMachine | None, typical: Ty
         name=f"{model.name} on {machine.name}" if is_named else _unnamed(figures, listed, model.name),
         cache_tokens=math.inf if cache_tokens is None else cache_tokens,
         memory_slots=node.slots(typical.input_tokens + typical.output_tokens, MOST_SLOTS),
-        error_ratio=max(fit.decode_error_ratio, fit.prefill_error_ratio),
+        error_ratio=_error_ratio(node, typical),
         assumptions=(*machine.assumptions, *model.assumptions, *stated, *_speeds(node, "derived", source)),
         machine_name=machine.name if is_named else "",
     )
+
+
+def _error_ratio(node: NodeModel, typical: Typical) -> float:
+    """How far the usual request's time may be off; no less than the fit is on machines it has not seen."""
+    fit = node.fit
+    read_s = node.prefill_s(typical.input_tokens)
+    written_s = typical.output_tokens * node.decode_step_s(1.0, typical.input_tokens)
+    read_off_s = read_s * node.prefill_error_ratio(typical.input_tokens)
+    off_ratio = (read_off_s + written_s * fit.decode_error_ratio) / (read_s + written_s)
+    return max(off_ratio, fit.decode_error_ratio, fit.prefill_error_ratio)
 
 
 def _unnamed(figures: NodeFigures, listed: CatalogueMachine | None, model: str) -> str:
