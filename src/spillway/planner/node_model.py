@@ -48,7 +48,7 @@ APPLE_SHARES = ((24, 0.74), (48, 0.78), (96, 0.81), (192, 0.84), (256, 0.87), (m
 llama.cpp logs it on macOS 26 with 16, 24, 32, 36, 48, 64, 128 and 512 GB (measured; those between derived).
 Older systems allow two thirds up to 36 GB and three quarters above. ``iogpu.wired_limit_mb`` raises it."""
 APPLE_BANDWIDTHS_GB_S = (68.25, 100, 120, 150, 153.6, 200, 273, 300, 400, 410, 546, 800, 819)
-"""Memory bandwidths of Apple's chips from M1 to M5, Pro, Max and Ultra (vendor)."""
+"""Memory bandwidths of Apple's chips from M1 to M4 with Pro, Max and Ultra, and of M5 (vendor)."""
 SAME_BANDWIDTH_RATIO = 0.01
 
 
