@@ -15,6 +15,7 @@ from spillway.planner.breakeven import (
     ShareCurve,
     Spread,
     cheapest,
+    draw_outcomes,
     evaluate,
     monte_carlo,
     sensitivities,
@@ -181,6 +182,14 @@ def test_band_is_ordered_and_repeatable() -> None:
     assert months == sorted(months)
     assert one.saved_p10_usd <= one.saved_p50_usd <= one.saved_p90_usd
     assert 0 <= one.pays_ratio <= 1
+
+
+def test_draws_are_spread_evenly() -> None:
+    """One of a hundred futures lies in each hundredth of what is uncertain, so few draws tell its quantiles."""
+    wages = {"usd_per_kwh": Spread(D(0), D(1), D(4))}
+    drawn = sorted(float(o.case.usd_per_kwh) for o in draw_outcomes(BASE, wages, draws=100, seed=3))
+    ranks = [value**2 / 4 if value < 1 else 1 - (4 - value) ** 2 / 12 for value in drawn]
+    assert [int(100 * rank) for rank in ranks] == list(range(100))
 
 
 def test_certain_figures_give_a_band_without_width() -> None:

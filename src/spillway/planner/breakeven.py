@@ -321,9 +321,18 @@ def _rank(values: Sequence[T], share: float) -> T:
 
 
 def _draw(spread: Spread, count: int, random: np.random.Generator) -> list[Decimal]:
+    """Values of which one lies in each of ``count`` equally likely parts of the spread, in random order.
+
+    Such a Latin hypercube has the quantiles of as many plain draws, with a fraction of their noise.
+    """
     if spread.low == spread.high:
         return [spread.mode] * count
-    values = random.triangular(float(spread.low), float(spread.mode), float(spread.high), count)
+    low, mode, high = (float(end) for end in (spread.low, spread.mode, spread.high))
+    ranks = (random.permutation(count) + random.random(count)) / count
+    below = (mode - low) / (high - low)
+    rising = low + np.sqrt(ranks * (high - low) * (mode - low))
+    falling = high - np.sqrt((1.0 - ranks) * (high - low) * (high - mode))
+    values = np.where(ranks < below, rising, falling)
     return [Decimal(repr(round(float(value), 9))) for value in values]
 
 
