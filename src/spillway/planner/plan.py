@@ -21,7 +21,7 @@ from spillway.planner.breakeven import (
 )
 from spillway.planner.money import Naive
 from spillway.planner.parallel import Workers
-from spillway.planner.plan_checks import Ceiling, check_idle, traffic_warnings
+from spillway.planner.plan_checks import Ceiling, check_idle, outgrown, traffic_warnings
 from spillway.planner.plan_costs import assumptions_of
 from spillway.planner.plan_inputs import (
     DEFAULT_OBJECTIVE,
@@ -360,7 +360,7 @@ def _warnings(
 ) -> list[str]:
     found = [*traffic_warnings(inputs.traffic), *inputs.warnings]
     found += [f"{a.name} is {a.source}" for a in assumptions if a.value is None and "unknown" in a.source]
-    found += _long_prompts(inputs)
+    found += [*outgrown(inputs), *_long_prompts(inputs)]
     if pays and line.nodes == max(inputs.sizes):
         found.append(
             "the largest fleet tried is the cheapest; a larger one may be cheaper still: "
