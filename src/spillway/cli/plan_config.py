@@ -35,6 +35,8 @@ class Stated:
     """The owner's own price by ``CLOUD/MODEL``."""
     reference: str | None = None
     """What usage that names no model is priced as."""
+    origin: NodeConfig | None = None
+    """The node of the configuration that ``node`` is."""
     notes: tuple[str, ...] = ()
     """What was taken from where, for the plan's reader."""
 
@@ -55,7 +57,8 @@ def read_stated(path: Path | None, *, is_preset: bool) -> Stated:
 def _stated(config: Config, path: Path) -> Stated:
     is_limited = "max_local_input_tokens" in config.routing.model_fields_set
     is_hedged = "hedge_share" in config.routing.model_fields_set
-    node, node_notes = _node(config.nodes)
+    origin = next((each for each in config.nodes if each.hardware is not None), None)
+    node, node_notes = _node(origin)
     reference = config.routing.reference
     found = Stated(
         usd_per_kwh=config.electricity_usd_per_kwh,
@@ -63,6 +66,7 @@ def _stated(config: Config, path: Path) -> Stated:
         most_input_tokens=config.routing.max_local_input_tokens if is_limited else None,
         hedge_share=config.routing.hedge_share if is_hedged else None,
         node=node,
+        origin=origin,
         prices={_as_listed(name, config): _rates(price) for name, price in config.prices.items()},
         reference=None if reference is None else _as_listed(reference, config),
     )
@@ -72,6 +76,7 @@ def _stated(config: Config, path: Path) -> Stated:
         ("longest local prompt", is_limited),
         ("share of requests sent twice", is_hedged),
         ("hardware", node != NodeFigures()),
+        ("profile", node.profile is not None),
         ("prices", bool(found.prices)),
         ("reference", found.reference is not None),
     ]
@@ -106,9 +111,8 @@ def _rates(price: PriceConfig) -> Rates:
     )
 
 
-def _node(nodes: tuple[NodeConfig, ...]) -> tuple[NodeFigures, list[str]]:
-    """The machine of the first node that has one; what it costs alone says nothing of how fast it is."""
-    node = next((each for each in nodes if each.hardware is not None), None)
+def _node(node: NodeConfig | None) -> tuple[NodeFigures, list[str]]:
+    """Its machine, the first that has one; what it costs alone says nothing of how fast it is."""
     if node is None or node.hardware is None:
         return NodeFigures(), []
     profile = None if node.profile is None else Path(node.profile)
@@ -150,11 +154,20 @@ def filled(figures: NodeFigures, stated: NodeFigures) -> NodeFigures:
     )
 
 
-def notes_on(figures: NodeFigures, stated: NodeFigures) -> tuple[str, ...]:
-    """What the configuration says of the node and the plan left out, for its reader."""
-    if stated.profile is None or figures.profile is not None or figures.hardware != stated.hardware:
+def notes_on(figures: NodeFigures, stated: Stated) -> tuple[str, ...]:
+    """What the plan left out of the configuration's node, and whether that is not as it was measured."""
+    profile, origin = stated.node.profile, stated.origin
+    if profile is None or origin is None:
         return ()
-    return (f"the configuration's profile {stated.profile} was left out: options describe another node",)
+    if figures.profile == profile:
+        from spillway.cli.profiles import difference
+        from spillway.planner.profile import load_profile
+
+        other = difference(origin, load_profile(profile), None)
+        return () if other is None else (f"node {origin.name}: {other}",)
+    if figures.profile is not None or figures.hardware != stated.node.hardware:
+        return ()
+    return (f"the configuration's profile {profile} was left out: options describe another node",)
 
 
 def wished(
