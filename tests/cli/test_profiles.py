@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from spillway.api.assembly import Assembly
 from spillway.api.nodes import KnownNode
+from spillway.cli import run
 from spillway.cli.profiles import Comparison, difference
 from spillway.config.schema import NodeConfig
 from spillway.engines.http_client import HttpClient
 from spillway.engines.identify import Found
 from spillway.engines.wire import Origin
+from spillway.planner.profile import save_profile
 from spillway.vocabulary import ModelFacts
 from tests.planner.test_profile import PROFILE
 
@@ -65,3 +69,25 @@ def test_each_node_is_compared_once_when_it_answers() -> None:
     assert said == [
         "node box: its profile box.json was measured with shop, and it serves other: measure it again"
     ]
+
+
+def test_up_says_both_when_it_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is wrong with a profile comes before anything is served, another model with the first probe."""
+
+    async def probed(assembly: Assembly) -> None:
+        known = KnownNode(assembly.config.nodes[0], HttpClient(Origin.parse(URL)), None)
+        assembly.nodes.on_probe[-1](known, Found("ready", "vllm", models=OTHER))
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    monkeypatch.setattr("spillway.cli.up.serve", probed)
+    save_profile(replace(PROFILE, is_complete=False), Path("box.json"))
+    Path("spillway.yaml").write_text(f"nodes: [{{name: box, url: '{URL}', profile: box.json}}]")
+    assert run(["up"]) == 0
+    doubt, other = capsys.readouterr().err.splitlines()
+    assert doubt == "spillway: the profile box.json was cut short (a warning): measure the node again"
+    assert other.startswith(
+        "spillway: node box: its profile box.json was measured with shop, and it serves other"
+    )
