@@ -8,16 +8,19 @@ import os
 import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from spillway.classify import OwnTasks, write_own_tasks
 from spillway.cli import run
 from spillway.config.schema import Config
-from spillway.fleet.examine import Finding, examine
+from spillway.fleet.examine import Compare, Finding, examine
 from spillway.pinning.lock import Lock
 from spillway.pinning.lock_file import save_lock
+from spillway.planner.profile import profile_to_json
 from spillway.testing.fake_upstream import FakeUpstream
+from tests.planner.test_profile import PROFILE
 
 CLOUD = """
 clouds:
@@ -116,6 +119,38 @@ async def test_unknown_hardware_exits_with_2(capsys: pytest.CaptureFixture[str])
     assert "did you mean mac-mini-m4-pro?" in capsys.readouterr().err
 
 
+def save_fields(profile: dict[str, Any]) -> None:
+    """The file box.json holds them."""
+    Path("box.json").write_text(json.dumps(profile))
+
+
+@pytest.mark.parametrize(
+    ("change", "level", "said"),
+    [
+        (None, "problem", "there is no profile box.json"),
+        ({"schema": "spillway.profile/0"}, "problem", "is not a spillway.profile/1 object"),
+        ({"warnings": []}, "ok", "the profile box.json can be used"),
+        ({"is_complete": False}, "note", "was cut short (a warning): measure the node again"),
+        ({"model": "other"}, "note", "was measured with other, and it serves fake-model: measure it again"),
+    ],
+)
+async def test_profiles_are_read_and_compared(
+    upstream: FakeUpstream,
+    capsys: pytest.CaptureFixture[str],
+    change: dict[str, Any] | None,
+    level: str,
+    said: str,
+) -> None:
+    """A profile that would stop the gateway is a problem, one that is doubtful or another's a note."""
+    if change is not None:
+        save_fields({**profile_to_json(PROFILE), "model": "fake-model", **change})
+    code = await check(NODE.format(url=upstream.origin) + "    profile: box.json", "--json")
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert code == (3 if level == "problem" else 0)
+    assert [each["level"] for each in found if said in each["text"]] == [level]
+    assert {each["subject"] for each in found if said in each["text"]} == {"node mini"}
+
+
 async def test_warnings_are_notes(upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]) -> None:
     """What is odd about the file without being wrong is told, and is no problem."""
     text = CLOUD.format(url=upstream.url) + "routing: {reference: fake/fake-modell}\n"
@@ -163,10 +198,10 @@ async def test_one_that_never_ends_stops_no_other(
 ) -> None:
     """An upstream whose answer never ends is given up, and the others are told as usual."""
 
-    async def forever_for_nodes(config: Config) -> list[Finding]:
+    async def forever_for_nodes(config: Config, compare: Compare) -> list[Finding]:
         if config.nodes:
             await asyncio.Event().wait()
-        return await examine(config)
+        return await examine(config, compare)
 
     monkeypatch.setattr("spillway.cli.check.PATIENCE_S", 0.3)
     monkeypatch.setattr("spillway.fleet.examine.examine", forever_for_nodes)

@@ -11,8 +11,11 @@ import pytest
 
 from spillway.cli import run
 from spillway.cli.plan_config import Stated, filled, life_of, notes_on, read_stated
+from spillway.config.schema import NodeConfig
 from spillway.errors import ConfigError
 from spillway.planner.node_figures import NodeFigures
+from spillway.planner.profile import save_profile
+from tests.planner.test_profile import PROFILE
 
 NUMBERS = ("--requests-per-month", "600", "--input-tokens", "300", "--output-tokens", "60")
 SMALL = ("--nodes", "0-1", "--workers", "1", "--draws", "20", "--json")
@@ -139,10 +142,25 @@ def test_options_describe_another_node_than_the_profile() -> None:
     )
     node = filled(NodeFigures(model="qwen3-8b"), stated)
     assert (node.hardware, node.profile, node.hardware_usd) == ("mac-mini-m4", None, Decimal(900))
-    assert "mini.json was left out" in notes_on(node, stated)[0]
+    named = Stated(node=stated, origin=NodeConfig(name="mini", url="http://127.0.0.1:1"))
+    assert "mini.json was left out" in notes_on(node, named)[0]
     rented = filled(NodeFigures(rent_usd_per_hour=Decimal("0.4")), stated)
     assert (rented.profile, rented.hardware_usd, rented.active_w) == (profile, None, None)
-    assert notes_on(rented, stated) == ()
+
+
+def test_the_profile_of_another_model_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the configuration's node serves is compared with its profile, which the plan says it takes."""
+    save_profile(PROFILE, Path("mini.json"))
+    text = "nodes: [{name: mini, model: %s.gguf, slots: 4, hardware: rtx-4090, profile: mini.json}]"
+    Path("spillway.yaml").write_text(text % "shop")
+    fitting = planned(capsys)["warnings"]
+    assert "taken from spillway.yaml unless given as options: hardware, profile" in fitting
+    assert not any("measured with" in each for each in fitting)
+    Path("spillway.yaml").write_text(text % "other")
+    assert (
+        "node mini: its profile mini.json was measured with shop, and it serves other: measure it again"
+        in planned(capsys)["warnings"]
+    )
 
 
 def test_a_profile_without_a_machine_takes_no_other_model() -> None:

@@ -185,7 +185,7 @@ def test_band_is_ordered_and_repeatable() -> None:
 
 
 def test_draws_are_spread_evenly() -> None:
-    """One of a hundred futures lies in each hundredth of what is uncertain, so few draws tell its quantiles."""
+    """One of a hundred futures lies in each hundredth of what is uncertain: few draws tell its quantiles."""
     wages = {"usd_per_kwh": Spread(D(0), D(1), D(4))}
     drawn = sorted(float(o.case.usd_per_kwh) for o in draw_outcomes(BASE, wages, draws=100, seed=3))
     ranks = [value**2 / 4 if value < 1 else 1 - (4 - value) ** 2 / 12 for value in drawn]

@@ -88,7 +88,8 @@ def drawn(seed: int, count: int = 1500) -> tuple[Workload, Fleet, Objective]:
         form=np.random.default_rng(seed).integers(0, 6, count).astype(np.int32) if seed % 3 else None,
     )
     cache = float(random.choice([math.inf, 30_000.0, 6_000.5]))
-    return workload, Fleet(NODE, nodes, slots, cache), OBJECTIVES[seed % len(OBJECTIVES)]
+    context = (math.inf, 2_000.5, 8_000.0)[seed % 3]
+    return workload, Fleet(NODE, nodes, slots, cache, context), OBJECTIVES[seed % len(OBJECTIVES)]
 
 
 def assert_same(one: Result, two: Result) -> None:
@@ -159,7 +160,7 @@ def test_the_drawn_workloads_reach_every_reason() -> None:
     }
     assert seen["clairvoyant with misses"] == {"local", "late", "long", "context"}
     assert seen["observed-p95"] == {"local", "slow", "context"}
-    assert seen["threshold"] == {"local", "input_budget", "difficulty"}
+    assert seen["threshold"] == {"local", "input_budget", "difficulty", "context"}
     assert seen["reservation"] == {"local", "full", "context"}
 
 

@@ -90,6 +90,11 @@ def test_slots_to_plan_with() -> None:
         ({"measured_on": "yesterday"}, "measured_on"),
         ({"errors": {**profile_to_json(PROFILE)["errors"], "itl_p90_ratio": -0.1}}, "itl_p90_ratio"),
         ({"tok_s": {"one": 1}}, "tok_s"),
+        ({"warnings": 5}, "has 5 as 'warnings', which must be a list of texts"),
+        ({"warnings": "cut short"}, "which must be a list of texts"),
+        ({"warnings": [1]}, "which must be a list of texts"),
+        ({"is_complete": "no"}, "has \"no\" as 'is_complete', which must be true or false"),
+        ({"pace": {**profile_to_json(PROFILE)["pace"], "step_base_s": 10**400}}, "as 'pace.step_base_s'"),
     ],
 )
 def test_a_bad_file_is_one_sentence(tmp_path: Path, change: dict[str, Any], said: str) -> None:

@@ -66,6 +66,20 @@ def test_every_request_is_accounted_for(policy: Policy, workload: Workload, flee
     assert set(found.spills) <= set(policy.reasons)
 
 
+@pytest.mark.parametrize("policy", [*policies()[1:], Clairvoyant(OBJECTIVE)], ids=lambda policy: policy.name)
+def test_what_one_sequence_cannot_hold_goes_to_the_cloud(policy: Policy, fleet: Fleet) -> None:
+    """A request that outgrows its part of the cache leaves for that reason, however much all parts hold."""
+    whole = synthesise(3000, 300, 100, days=30)
+    fits = whole.input_tokens.astype(int) + whole.output_tokens <= 400
+    assert 0.2 < fits.mean() < 0.8
+    nodes = replace(fleet, nodes=2, cache_tokens=1600.0, context_tokens=400.0)
+    found = simulate(whole, nodes, policy, OBJECTIVE)
+    assert not found.is_local[~fits].any()
+    assert found.is_local[fits].mean() > 0.9
+    code = "context_too_small" if policy.name == "ours" else "context"
+    assert found.spills[code] == int((~fits).sum())
+
+
 @pytest.mark.parametrize("make", [lambda: Routed(OBJECTIVE), lambda: ObservedTail(OBJECTIVE)])
 def test_same_inputs_same_result(make: type[Policy], workload: Workload, fleet: Fleet) -> None:
     """Two runs agree in every bit."""

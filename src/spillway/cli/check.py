@@ -5,16 +5,20 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spillway.cli.hardware import with_known_hardware
+from spillway.cli.profiles import difference, doubts_of, profiles_of
 
 if TYPE_CHECKING:
-    from spillway.config.schema import Config
+    from spillway.config.schema import Config, NodeConfig
+    from spillway.engines.identify import Found
     from spillway.fleet.examine import Finding
+    from spillway.planner.profile import Profile
 
 __all__ = ["command"]
 
@@ -68,10 +72,11 @@ async def _check(path: Path | None) -> list[Finding]:
         settings = settings.model_copy(
             update={"nodes": tuple(node for node, _ in nodes), "clouds": tuple(clouds)}
         )
+    profiles, measured = _profiles(settings)
     reached, prices, ledger = await asyncio.gather(
-        _reach(settings), _prices(settings), asyncio.to_thread(_ledger, settings)
+        _reach(settings, profiles), _prices(settings), asyncio.to_thread(_ledger, settings)
     )
-    return [*findings, *_files(settings), *reached, *prices, ledger]
+    return [*findings, *_files(settings), *measured, *reached, *prices, ledger]
 
 
 def _files(settings: Config) -> list[Finding]:
@@ -98,22 +103,47 @@ def _files(settings: Config) -> list[Finding]:
     return findings
 
 
-async def _reach(settings: Config) -> list[Finding]:
+def _profiles(settings: Config) -> tuple[dict[str, Profile], list[Finding]]:
+    """Node → its profile where that can be used, and findings on each of them."""
+    from spillway.errors import ConfigError
+    from spillway.fleet.examine import Finding
+
+    profiles: dict[str, Profile] = {}
+    findings = []
+    for node in settings.nodes:
+        subject, alone = f"node {node.name}", settings.model_copy(update={"nodes": (node,)})
+        try:
+            read = profiles_of(alone)
+        except ConfigError as error:
+            findings.append(Finding("problem", subject, error.message))
+            continue
+        doubts = doubts_of(alone, read)
+        if read and not doubts:
+            findings.append(Finding("ok", subject, f"the profile {node.profile} can be used"))
+        findings += [Finding("note", subject, doubt) for doubt in doubts]
+        profiles |= read
+    return profiles, findings
+
+
+async def _reach(settings: Config, profiles: Mapping[str, Profile]) -> list[Finding]:
     """Findings on every upstream at once, each with its own limit: one that trickles stops no other."""
     alone = [
         *(settings.model_copy(update={"nodes": (node,), "clouds": ()}) for node in settings.nodes),
         *(settings.model_copy(update={"nodes": (), "clouds": (cloud,)}) for cloud in settings.clouds),
     ]
-    groups = await asyncio.gather(*[_examine(one) for one in alone or [settings]])
+    groups = await asyncio.gather(*[_examine(one, profiles) for one in alone or [settings]])
     return [finding for group in groups for finding in group]
 
 
-async def _examine(one: Config) -> list[Finding]:
+async def _examine(one: Config, profiles: Mapping[str, Profile]) -> list[Finding]:
     from spillway.fleet.examine import Finding, examine
+
+    def compare(node: NodeConfig, found: Found | None) -> str | None:
+        return difference(node, profiles[node.name], found) if node.name in profiles else None
 
     try:
         async with asyncio.timeout(PATIENCE_S):
-            return await examine(one)
+            return await examine(one, compare)
     except TimeoutError:
         subjects = [f"node {node.name}" for node in one.nodes] + [f"cloud {c.name}" for c in one.clouds]
         said = f"no complete answer within {PATIENCE_S:g} s: is it overloaded, or no model server at all?"

@@ -1,18 +1,16 @@
-"""What configuration only names becomes figures: hardware of the catalogue, profiles in files."""
+"""Hardware that the configuration only names becomes the figures of the catalogue."""
 
 from __future__ import annotations
 
 from decimal import Decimal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
     from spillway.config.schema import Config, HardwareConfig
-    from spillway.slo.pace import LinearPace
 
-__all__ = ["measured_paces", "with_known_hardware"]
+__all__ = ["with_known_hardware"]
 
 
 def with_known_hardware(config: Config) -> Config:
@@ -24,17 +22,6 @@ def with_known_hardware(config: Config) -> Config:
         for node in config.nodes
     )
     return config.model_copy(update={"nodes": nodes})
-
-
-def measured_paces(config: Config) -> dict[str, LinearPace]:
-    """Node → what ``spillway bench`` measured; ConfigError names the file that cannot be used."""
-    paces = {}
-    for node in config.nodes:
-        if node.profile is not None:
-            from spillway.planner.profile import load_profile
-
-            paces[node.name] = load_profile(Path(node.profile)).pace
-    return paces
 
 
 def _figures(node: str, key: str) -> HardwareConfig:

@@ -88,7 +88,7 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         suitable_ratio=options.local_ratio,
         most_input_tokens=options.most_input_tokens or stated.most_input_tokens,
         hedge_share=stated.hedge_share,
-        notes=(*stated.notes, *notes_on(node, stated.node)),
+        notes=(*stated.notes, *notes_on(node, stated)),
         seed=options.seed,
         effort=_effort(options.simulate_requests, options.draws),
     )

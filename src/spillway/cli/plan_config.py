@@ -38,6 +38,8 @@ class Stated:
     """The owner's own price by ``CLOUD/MODEL``."""
     reference: str | None = None
     """What usage that names no model is priced as."""
+    origin: NodeConfig | None = None
+    """The node of the configuration that ``node`` is."""
     notes: tuple[str, ...] = ()
     """What was taken from where, for the plan's reader."""
 
@@ -58,7 +60,8 @@ def read_stated(path: Path | None, *, is_preset: bool) -> Stated:
 def _stated(config: Config, path: Path) -> Stated:
     is_limited = "max_local_input_tokens" in config.routing.model_fields_set
     is_hedged = "hedge_share" in config.routing.model_fields_set
-    node, life_months, node_notes = _node(config.nodes)
+    origin = next((each for each in config.nodes if each.hardware is not None), None)
+    node, life_months, node_notes = _node(origin)
     reference = config.routing.reference
     found = Stated(
         usd_per_kwh=config.electricity_usd_per_kwh,
@@ -67,6 +70,7 @@ def _stated(config: Config, path: Path) -> Stated:
         hedge_share=config.routing.hedge_share if is_hedged else None,
         node=node,
         life_months=life_months,
+        origin=origin,
         prices={_as_listed(name, config): _rates(price) for name, price in config.prices.items()},
         reference=None if reference is None else _as_listed(reference, config),
     )
@@ -76,6 +80,7 @@ def _stated(config: Config, path: Path) -> Stated:
         ("longest local prompt", is_limited),
         ("share of requests sent twice", is_hedged),
         ("hardware", node != NodeFigures()),
+        ("profile", node.profile is not None),
         ("life of the hardware", life_months is not None),
         ("prices", bool(found.prices)),
         ("reference", found.reference is not None),
@@ -111,12 +116,11 @@ def _rates(price: PriceConfig) -> Rates:
     )
 
 
-def _node(nodes: tuple[NodeConfig, ...]) -> tuple[NodeFigures, int | None, list[str]]:
-    """The machine of the first node that has one, and its life in months where that is stated.
+def _node(node: NodeConfig | None) -> tuple[NodeFigures, int | None, list[str]]:
+    """Its machine, the first that has one, and its life in months where that is stated.
 
     What it costs alone says nothing of how fast it is.
     """
-    node = next((each for each in nodes if each.hardware is not None), None)
     if node is None or node.hardware is None:
         return NodeFigures(), None, []
     profile = None if node.profile is None else Path(node.profile)
@@ -179,11 +183,20 @@ def life_of(figures: NodeFigures, stated: Stated) -> int | None:
     return stated.life_months if is_its_own else None
 
 
-def notes_on(figures: NodeFigures, stated: NodeFigures) -> tuple[str, ...]:
-    """What the configuration says of the node and the plan left out, for its reader."""
-    if stated.profile is None or figures.profile is not None or figures.hardware != stated.hardware:
+def notes_on(figures: NodeFigures, stated: Stated) -> tuple[str, ...]:
+    """What the plan left out of the configuration's node, and whether that is not as it was measured."""
+    profile, origin = stated.node.profile, stated.origin
+    if profile is None or origin is None:
         return ()
-    return (f"the configuration's profile {stated.profile} was left out: options describe another node",)
+    if figures.profile == profile:
+        from spillway.cli.profiles import difference
+        from spillway.planner.profile import load_profile
+
+        other = difference(origin, load_profile(profile), None)
+        return () if other is None else (f"node {origin.name}: {other}",)
+    if figures.profile is not None or figures.hardware != stated.node.hardware:
+        return ()
+    return (f"the configuration's profile {profile} was left out: options describe another node",)
 
 
 def wished(

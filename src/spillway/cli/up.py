@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from spillway.cli.hardware import measured_paces, with_known_hardware
+from spillway.cli.hardware import with_known_hardware
+from spillway.cli.profiles import Comparison, doubts_of, profiles_of
 
 if TYPE_CHECKING:
     from spillway.api.assembly import Assembly
@@ -49,7 +50,7 @@ async def _main(
 
     loaded = load_config(path, os.environ)
     for warning in loaded.warnings:
-        typer.echo(f"spillway: {warning}", err=True)
+        _warn(warning)
     settings = _with_listener(loaded.config, host, port)
     found: dict[str, Found] = {}
     if not settings.nodes and not settings.clouds:
@@ -59,10 +60,19 @@ async def _main(
         return
     from spillway.api.assembly import Assembly
 
-    paces = measured_paces(settings)
-    await serve(
-        Assembly(with_known_hardware(settings), found=found, profiles=paces, state_folder=_state_folder())
+    profiles = profiles_of(settings)
+    for doubt in doubts_of(settings, profiles):
+        _warn(doubt)
+    paces = {name: profile.pace for name, profile in profiles.items()}
+    assembly = Assembly(
+        with_known_hardware(settings), found=found, profiles=paces, state_folder=_state_folder()
     )
+    assembly.nodes.on_probe.append(Comparison(profiles, _warn).note)
+    await serve(assembly)
+
+
+def _warn(sentence: str) -> None:
+    typer.echo(f"spillway: {sentence}", err=True)
 
 
 async def serve(assembly: Assembly) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -17,7 +18,7 @@ from spillway.engines.identify import Found, identify
 from spillway.engines.profiles import CLOUDS
 from spillway.engines.wire import Origin
 
-__all__ = ["Finding", "examine"]
+__all__ = ["Compare", "Finding", "examine"]
 
 Level = Literal["ok", "note", "problem"]
 TIMEOUT_S = 5.0
@@ -25,6 +26,10 @@ OLLAMA_CONTEXT = (
     "it tells the context of a model only while that is loaded, and cuts longer prompts without a word: set "
     "context_tokens to what it is started with"
 )
+
+
+Compare = Callable[[NodeConfig, Found | None], str | None]
+"""What a node serves otherwise than was measured, or ``None``; one that spillway serves was not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +41,13 @@ class Finding:
     text: str
 
 
-async def examine(config: Config) -> list[Finding]:
+def _never_measured(node: NodeConfig, found: Found | None) -> str | None:
+    return None
+
+
+async def examine(config: Config, compare: Compare = _never_measured) -> list[Finding]:
     """Findings on every upstream, in the order of the configuration; takes five seconds at most."""
-    nodes = [_node(node) for node in config.nodes]
+    nodes = [_node(node, compare) for node in config.nodes]
     clouds = [_cloud(cloud) for cloud in config.clouds]
     groups = await asyncio.gather(*nodes, *clouds)
     findings = [finding for group in groups for finding in group]
@@ -49,8 +58,8 @@ async def examine(config: Config) -> list[Finding]:
     return findings
 
 
-async def _node(node: NodeConfig) -> list[Finding]:
-    subject = f"node {node.name}"
+async def _node(node: NodeConfig, compare: Compare) -> list[Finding]:
+    subject, found = f"node {node.name}", None
     if node.model is not None:
         findings = [await _embedded(subject, Path(node.model))]
     else:
@@ -71,6 +80,8 @@ async def _node(node: NodeConfig) -> list[Finding]:
             )
         if found.kind == "ollama" and node.context_tokens is None and _hides_context(found):
             findings.append(Finding("note", subject, OLLAMA_CONTEXT))
+    if other := compare(node, found):
+        findings.append(Finding("note", subject, other))
     if not isinstance(node.hardware, HardwareConfig) or node.hardware.price_usd is None:
         findings.append(
             Finding("note", subject, "hardware is not given, so the cost of its answers is unknown")

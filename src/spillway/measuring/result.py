@@ -10,12 +10,9 @@ from spillway.measuring.campaign import Measured
 from spillway.measuring.fit import best_slots, fit_pace
 from spillway.measuring.foretell import fit_errors
 from spillway.measuring.target import Target
-from spillway.planner.profile import Profile
+from spillway.planner.profile import LOOSE_RATIO, Profile
 
 __all__ = ["profile_of"]
-
-LOOSE_RATIO = 0.25
-"""A median error beyond this is worth a warning."""
 
 
 def profile_of(measured: Measured, target: Target, name: str, today: date) -> Profile:

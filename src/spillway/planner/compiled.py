@@ -37,7 +37,7 @@ from spillway.slo.pace import LinearPace
 __all__ = ["cache_folder", "can_run", "play", "prepare"]
 
 NODE_FIELDS: dict[str, Any] = {
-    "base": np.int64, "slots": np.int64, "cache_tokens": float, "context_s": float,
+    "base": np.int64, "slots": np.int64, "cache_tokens": float, "context_tokens": float, "context_s": float,
     "now_s": float, "next_s": float, "event_s": float, "timer_s": float,
     "in_flight": np.int64, "busy_s": float, "area_s": float, "usual_service_s": float,
     "usual_first_s": float, "head": np.int64, "tail": np.int64, "first_waiting": np.int64,
@@ -117,7 +117,7 @@ def prepare() -> None:
 
 def play(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played | None:
     """The run's choices and times; ``None`` for a policy that has no compiled form, and then nothing ran."""
-    node = Node(fleet.pace, fleet.slots, Fates.of(0), fleet.cache_tokens)
+    node = Node(fleet.pace, fleet.slots, Fates.of(0), fleet.cache_tokens, fleet.context_tokens)
     task = task_of(policy, node, fleet.nodes, arrivals)
     if task is None:
         return None

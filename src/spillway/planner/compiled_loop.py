@@ -65,11 +65,11 @@ def choose(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Ru
         return choose_ours(nodes, i, job, tables.steps_s, mind, rules)
     if task.kind == ALL_CLOUD:
         return -1
-    holds = job.prompt_tokens + job.output_tokens <= nodes[0].cache_tokens
+    holds = job.prompt_tokens + job.output_tokens <= nodes[0].context_tokens
     if task.kind == ALL_LOCAL:
         return choosing.least_loaded(nodes) if holds else -1
     if task.kind == THRESHOLD:
-        return choose_short(nodes, job, task, i) if holds else -1
+        return choose_short(nodes, job, task, i) if holds else -3
     if task.kind == RESERVATION:
         best = choosing.least_loaded(nodes)
         if not holds:

@@ -83,7 +83,7 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
     """
     for n in range(len(nodes)):
         physics.flow(nodes[n], job.arrived_s)
-    if job.prompt_tokens > rules.context_tokens:
+    if job.prompt_tokens + job.output_tokens > rules.context_tokens:
         return -1 - CONTEXT
     if job.prompt_tokens > rules.most_input_tokens:
         return -1 - BUDGET

@@ -172,12 +172,13 @@ def _rules(
 ) -> Rules:
     ttft_s, total_s = limits(objective)
     spare_s = usable_s(ttft_s) - cloud_p95_s
+    longest = node.context_tokens
     return Rules(
         ttft_s=ttft_s,
         total_s=total_s,
         attainment=objective.attainment_ratio,
         has_objective=min(ttft_s, total_s) < math.inf,
-        context_tokens=node.cache_tokens if math.isinf(node.cache_tokens) else float(int(node.cache_tokens)),
+        context_tokens=longest if math.isinf(longest) else float(int(longest)),
         most_input_tokens=settings.max_local_input_tokens,
         queue_per_slot=settings.queue_per_slot,
         spare_s=spare_s if spare_s > 0.0 else math.inf,

@@ -162,6 +162,9 @@ class NodeState:
     """Where its part of the heaps begins."""
     slots = 1
     cache_tokens = math.inf
+    """Tokens that all sequences may hold together."""
+    context_tokens = math.inf
+    """Tokens that one of them may, prompt and answer; never more than all."""
     context_s = pass_s = 0.0
     """Two parts of its pace: what a token in a cache adds to a step, and a pass whatever it carries."""
 
@@ -225,6 +228,7 @@ class Node(NodeState):
         slots: int,
         fates: Fates,
         cache_tokens: float = math.inf,
+        context_tokens: float = math.inf,
         tables: Tables | None = None,
         place: int = 0,
     ) -> None:
@@ -242,6 +246,7 @@ class Node(NodeState):
         """Requests to come of which a clairvoyant knows that they will be late."""
         self.slots = slots
         self.cache_tokens = cache_tokens
+        self.context_tokens = min(context_tokens, cache_tokens)
         self.context_s, self.pass_s = self.pace.context_s, self.pace.pass_s
 
     @property
@@ -255,8 +260,8 @@ class Node(NodeState):
         return self.usual_first_s if self.usual_first_s >= 0.0 else None
 
     def holds(self, prompt_tokens: int, output_tokens: float) -> bool:
-        """Whether the cache could hold the request if it were alone."""
-        return prompt_tokens + output_tokens <= self.cache_tokens
+        """Whether the request is one it could answer if it were alone."""
+        return prompt_tokens + output_tokens <= self.context_tokens
 
     def submit(
         self,
@@ -322,7 +327,14 @@ class Node(NodeState):
         )
 
 
-def side_by_side(count: int, pace: Pace, slots: int, fates: Fates, cache_tokens: float) -> list[Node]:
+def side_by_side(
+    count: int,
+    pace: Pace,
+    slots: int,
+    fates: Fates,
+    cache_tokens: float,
+    context_tokens: float = math.inf,
+) -> list[Node]:
     """So many equal nodes with common tables, as requests may move from one to another."""
     tables = Tables.of(TabulatedPace(pace, slots).steps_s, count * slots)
-    return [Node(pace, slots, fates, cache_tokens, tables, place) for place in range(count)]
+    return [Node(pace, slots, fates, cache_tokens, context_tokens, tables, place) for place in range(count)]

@@ -24,6 +24,7 @@ from spillway.planner.parallel import Workers
 from spillway.planner.plan_checks import (
     Ceiling,
     check_idle,
+    outgrown,
     stretch_warnings,
     traffic_warnings,
     unknown_cached,
@@ -398,7 +399,7 @@ def _warnings(
 ) -> list[str]:
     found = [*traffic_warnings(inputs.traffic), *stretch_warnings(inputs), *inputs.warnings]
     found += [f"{a.name} is {a.source}" for a in assumptions if a.value is None and "unknown" in a.source]
-    found += _long_prompts(inputs)
+    found += [*outgrown(inputs), *_long_prompts(inputs)]
     if pays and line.nodes == max(inputs.sizes):
         found.append(f"the largest fleet tried is the cheapest; {_larger(line.nodes)}")
     if not compiled.can_run():

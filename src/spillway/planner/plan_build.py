@@ -110,7 +110,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         machines={**machines, machine: node} if machine in machines else machines,
         machine=machine if machine in machines else None,
         assumptions=_assumptions(asked),
-        warnings=(*asked.notes, *_unnamed(figures, node), *warnings),
+        warnings=(*asked.notes, *node.warnings, *_unnamed(figures, node), *warnings),
     )
 
 

@@ -12,7 +12,7 @@ from spillway.planner.plan_inputs import Assumption, PlanInputs, Traffic, length
 from spillway.planner.plan_stretch import ALIKE, crowding, stretch
 from spillway.planner.workload import Workload
 
-__all__ = ["Ceiling", "check_idle", "stretch_warnings", "traffic_warnings", "unknown_cached"]
+__all__ = ["Ceiling", "check_idle", "outgrown", "stretch_warnings", "traffic_warnings", "unknown_cached"]
 
 LOOKED_AT = 2000
 DAY_S = 86_400.0
@@ -48,7 +48,7 @@ def check_idle(inputs: PlanInputs) -> Ceiling:
             for p, o in zip(prompts, outputs, strict=True)
         ]
     )
-    held = np.array([p + o <= node.cache_tokens for p, o in zip(prompts, outputs, strict=True)])
+    held = np.array([p + o <= node.context_tokens for p, o in zip(prompts, outputs, strict=True)])
     late_start = first_s > (objective.ttft_s if objective.ttft_s is not None else np.inf)
     late_end = first_s + rest_s > (objective.total_s if objective.total_s is not None else np.inf)
     found = Ceiling(
@@ -65,9 +65,14 @@ def check_idle(inputs: PlanInputs) -> Ceiling:
 def _impossible(inputs: PlanInputs, found: Ceiling, is_any_held: bool) -> str:
     name, objective = inputs.node.name, inputs.objective
     if not is_any_held:
+        what_else = (
+            "start its engine with a larger context and measure it again"
+            if inputs.node.is_measured
+            else "choose a smaller --model or --quant, or a machine with more memory"
+        )
         return (
-            f"{name} has room for {inputs.node.cache_tokens:,.0f} tokens and every request needs more; "
-            "choose a smaller --model or --quant, or a machine with more memory"
+            f"{name} has room for {inputs.node.context_tokens:,.0f} tokens of prompt and answer and every "
+            f"request needs more; {what_else}"
         )
     if objective.ttft_s is not None and found.late_start_share == 1.0:
         what, limit_s, needs_s = "first token", objective.ttft_s, found.median_ttft_s
@@ -80,6 +85,18 @@ def _impossible(inputs: PlanInputs, found: Ceiling, is_any_held: bool) -> str:
         f"request and {limit_s:g} s are allowed; raise {option} above {1000 * needs_s:.0f} or choose a "
         "faster machine or a smaller model"
     )
+
+
+def outgrown(inputs: PlanInputs) -> list[str]:
+    """That the node holds some requests not at all."""
+    workload, limit = inputs.traffic.workload, inputs.node.context_tokens
+    share = float((workload.input_tokens.astype(np.int64) + workload.output_tokens > limit).mean())
+    if share < SOME_OF_IT:
+        return []
+    return [
+        f"{percent(share)} of the requests need more than the {limit:,.0f} tokens that a node holds of one, "
+        "prompt and answer, and stay in the cloud"
+    ]
 
 
 def traffic_warnings(traffic: Traffic) -> list[str]:

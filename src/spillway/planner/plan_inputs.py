@@ -129,6 +129,9 @@ class NodeChoice:
     pace: Pace
     slots: int
     cache_tokens: float
+    """What all requests on it may hold together."""
+    context_tokens: float
+    """What one of them may, prompt and answer; never more than all."""
     price_usd: Decimal
     """0 for a rented one."""
     idle_w: Decimal
@@ -141,11 +144,15 @@ class NodeChoice:
     """Of the catalogue's machine; ``None`` where figures or a profile stand in for it."""
     machine_name: str = ""
     """The machine alone, for people; empty without one of the catalogue."""
+    is_measured: bool = False
+    """Whether a profile of a live node tells its speed."""
+    warnings: tuple[str, ...] = ()
+    """What speaks against relying on these figures."""
 
     @property
     def fleet(self) -> Fleet:
         """One such node for the simulator."""
-        return Fleet(self.pace, 1, self.slots, self.cache_tokens)
+        return Fleet(self.pace, 1, self.slots, self.cache_tokens, self.context_tokens)
 
     def decode_tok_s(self, context_tokens: float = 512.0) -> float:
         """Tokens per second of one sequence alone."""

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+from msgspec import structs
+
 from spillway.errors import ConfigError
 from spillway.planner.catalogue import DESKTOP, CatalogueMachine, Figure, load_machines
 from spillway.planner.money import HOURS_PER_MONTH
@@ -20,7 +22,8 @@ from spillway.planner.node_figures import (
 )
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.plan_inputs import Assumption, NodeChoice
-from spillway.planner.profile import load_profile
+from spillway.planner.profile import Profile, doubt, load_profile
+from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Grade, Objective, Pace
 
 __all__ = ["DEFAULT_HARDWARE", "DEFAULT_MODEL", "Typical", "choose_node"]
@@ -47,17 +50,24 @@ class _Speed:
     pace: Pace
     name: str
     cache_tokens: float
+    context_tokens: float
     memory_slots: int | None
     error_ratio: float
     assumptions: tuple[Assumption, ...]
     machine_name: str = ""
+    is_measured: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
     """The node that was described; ``ConfigError`` says which figure is missing or cannot be."""
     refuse_contradictions(figures)
     machine = _machine(figures)
-    speed = _measured(figures.profile, machine) if figures.profile else _computed(figures, machine, typical)
+    speed = (
+        _measured(figures.profile, figures.slots, machine)
+        if figures.profile
+        else _computed(figures, machine, typical)
+    )
     slots, slots_said = _slots(figures, speed, typical)
     price_usd, rent_usd_per_hour, bought = _price(figures, machine)
     is_rented = rent_usd_per_hour > 0
@@ -68,6 +78,7 @@ def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
         pace=speed.pace,
         slots=slots,
         cache_tokens=speed.cache_tokens,
+        context_tokens=speed.context_tokens,
         price_usd=price_usd,
         idle_w=idle_w,
         active_w=active_w,
@@ -76,6 +87,8 @@ def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
         assumptions=(*speed.assumptions, slots_said, *bought, *drawn),
         machine_key=machine.key if machine is not None and speed.machine_name else None,
         machine_name=speed.machine_name.replace(omitted, ""),
+        is_measured=speed.is_measured,
+        warnings=speed.warnings,
     )
 
 
@@ -89,32 +102,51 @@ def _machine(figures: NodeFigures) -> CatalogueMachine | None:
     return load_machines()[DEFAULT_HARDWARE]
 
 
-def _measured(path: Path, machine: CatalogueMachine | None) -> _Speed:
-    """The speed a live node was measured to have."""
+def _measured(path: Path, slots: int | None, machine: CatalogueMachine | None) -> _Speed:
+    """The speed a live node was measured to have; ``slots`` are those it is to be planned with, if stated."""
     profile = load_profile(path)
-    source = f"measured on {profile.measured_on} with {profile.samples} requests ({path.name})"
+    grade: Grade = "derived" if profile.flaws else "measured"
+    validated = ", not validated" if profile.flaws else ""
+    source = f"measured on {profile.measured_on} with {profile.samples} requests ({path.name}){validated}"
     known = [e for e in (profile.errors.ttft_median_ratio, profile.errors.itl_median_ratio) if e is not None]
     error = Assumption(
         "error of the node's times", round(max(known, default=UNLIKELY_ERROR_RATIO), 4), "ratio",
-        "measured" if known else "guess", source if known else "the profile does not say",
+        grade if known else "guess", source if known else "the profile does not say",
     )  # fmt: skip
-    context = profile.context_tokens
+    pace, beyond = _stretched(profile, slots)
+    context = math.inf if profile.context_tokens is None else float(profile.context_tokens)
     return _Speed(
-        pace=profile.pace,
+        pace=pace,
         name=f"{profile.model} as measured on {profile.name}" + (f" on {machine.name}" if machine else ""),
-        cache_tokens=math.inf if context is None else float(context * profile.usable_slots),
+        cache_tokens=context * profile.usable_slots,
+        context_tokens=context,
         memory_slots=profile.usable_slots,
         error_ratio=max(known, default=UNLIKELY_ERROR_RATIO),
-        assumptions=(*_speeds(profile.pace, "measured", source), error),
+        assumptions=(*_speeds(pace, context, grade, source), error),
+        is_measured=True,
+        warnings=tuple(said for said in (doubt(profile, path), beyond) if said is not None),
     )
 
 
-def _speeds(pace: Pace, grade: Grade, source: str) -> tuple[Assumption, ...]:
-    decode_tok_s = 1.0 / pace.decode_step_s(1.0, 512.0)
-    prefill_tok_s = 2000.0 / pace.prefill_s(2000.0, 0.0)
+def _stretched(profile: Profile, slots: int | None) -> tuple[LinearPace, str | None]:
+    """The measured pace on so many slots, and a word where these are more than were measured."""
+    if slots is None or slots <= profile.usable_slots:
+        return profile.pace, None
+    pace = structs.replace(profile.pace, slots=slots) if profile.pace.slots else profile.pace
+    return pace, (
+        f"--slots {slots} is more than the {profile.usable_slots} that were measured, so what a step takes "
+        f"beyond is foretold from fewer: measure the node with {slots} slots"
+    )
+
+
+def _speeds(pace: Pace, context_tokens: float, grade: Grade, source: str) -> tuple[Assumption, ...]:
+    """What the pace comes to at lengths that the node can hold."""
+    prompt = min(2000.0, context_tokens)
+    decode_tok_s = 1.0 / pace.decode_step_s(1.0, min(512.0, context_tokens))
+    prefill_tok_s = prompt / pace.prefill_s(prompt, 0.0)
     return (
         Assumption("decode speed, one sequence", round(decode_tok_s, 1), "tok/s", grade, source),
-        Assumption("prefill speed, 2,000 tokens", round(prefill_tok_s), "tok/s", grade, source),
+        Assumption(f"prefill speed, {prompt:,.0f} tokens", round(prefill_tok_s), "tok/s", grade, source),
     )
 
 
@@ -135,16 +167,19 @@ def _computed(figures: NodeFigures, listed: CatalogueMachine | None, typical: Ty
         stated = (figures.said("decode speed as stated", figures.decode_tok_s, "tok/s"),)
     elif figures.prefill_tok_s is not None:
         raise ConfigError("--prefill-tok-s needs --decode-tok-s beside it")
-    cache_tokens = node.cache_tokens()
+    known_tokens = node.cache_tokens()
+    cache_tokens = math.inf if known_tokens is None else known_tokens
+    speeds = _speeds(node, cache_tokens, "derived", source)
     # What writes at a stated speed is no particular machine unless it was named.
     is_named = listed is not None and (figures.hardware is not None or figures.decode_tok_s is None)
     return _Speed(
         pace=node,
         name=f"{model.name} on {machine.name}" if is_named else _unnamed(figures, listed, model.name),
-        cache_tokens=math.inf if cache_tokens is None else cache_tokens,
+        cache_tokens=cache_tokens,
+        context_tokens=cache_tokens,
         memory_slots=node.slots(typical.input_tokens + typical.output_tokens, MOST_SLOTS),
         error_ratio=_error_ratio(node, typical),
-        assumptions=(*machine.assumptions, *model.assumptions, *stated, *_speeds(node, "derived", source)),
+        assumptions=(*machine.assumptions, *model.assumptions, *stated, *speeds),
         machine_name=machine.name if is_named else "",
     )
 

@@ -78,7 +78,7 @@ class AllCloud:
 
 
 class AllLocal:
-    """Everything goes to the least loaded node, however long it waits; what no cache holds must leave."""
+    """Everything goes to the least loaded node, however long it waits; what no node holds must leave."""
 
     name = "all-local"
     reasons: tuple[str, ...] = ("context",)
@@ -101,7 +101,7 @@ class Threshold:
     """
 
     name = "threshold"
-    reasons: tuple[str, ...] = ("input_budget", "difficulty")
+    reasons: tuple[str, ...] = ("input_budget", "difficulty", "context")
     patience = FOR_EVER
     has_one_queue = False
 
@@ -121,7 +121,9 @@ class Threshold:
 
     def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
         """The least loaded node for what is short and easy."""
-        if prompt > self.max_input_tokens or not self.nodes[0].holds(prompt, output):
+        if not self.nodes[0].holds(prompt, output):
+            return cloud(2)
+        if prompt > self.max_input_tokens:
             return cloud(0)
         if self.difficulty is not None and self.difficulty[index] > self.max_difficulty:
             return cloud(1)

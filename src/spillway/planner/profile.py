@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import re
 import sys
@@ -23,9 +22,11 @@ from spillway.errors import ConfigError
 from spillway.slo.pace import LinearPace
 
 __all__ = [
+    "LOOSE_RATIO",
     "SCHEMA",
     "FitErrors",
     "Profile",
+    "doubt",
     "load_profile",
     "profile_from_json",
     "profile_path",
@@ -42,6 +43,10 @@ LATER_KEYS = ("tail_attention_s", "step_gap_s")
 MAX_BYTES = 1_000_000
 MOST_TOLD = 40
 """Characters of a wrong value that are repeated."""
+MOST_WARNINGS = 3
+"""Of a profile that are repeated."""
+LOOSE_RATIO = 0.25
+"""A median error beyond this says that the node was disturbed (guess)."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +91,20 @@ class Profile:
     def usable_slots(self) -> int:
         """Slots to plan with: the engine's own, else as many sequences as were seen to run at once."""
         return self.slots or self.tested_concurrency
+
+    @property
+    def flaws(self) -> tuple[str, ...]:
+        """Why its figures are not validated, as ends of a sentence that begins with the profile."""
+        found = [] if self.is_complete else ["was cut short"]
+        if not self.errors.probes:
+            found.append("was never compared with probes")
+        for what, ratio in (
+            ("first tokens", self.errors.ttft_median_ratio),
+            ("steps", self.errors.itl_median_ratio),
+        ):
+            if ratio is not None and ratio > LOOSE_RATIO:
+                found.append(f"foretold {what} that were off by {ratio:.0%} in the median")
+        return tuple(found)
 
 
 def profile_path(name: str, environment: Mapping[str, str]) -> Path:
@@ -141,6 +160,18 @@ def load_profile(path: Path) -> Profile:
         raise ConfigError(f"the profile {path} {problem}; measure the node again") from None
 
 
+def doubt(profile: Profile, path: Path) -> str | None:
+    """One sentence on what speaks against relying on the profile at ``path``; ``None`` when nothing does."""
+    warnings = list(profile.warnings[:MOST_WARNINGS])
+    if len(profile.warnings) > MOST_WARNINGS:
+        warnings.append(f"{len(profile.warnings) - MOST_WARNINGS} more")
+    if not (profile.flaws or warnings):
+        return None
+    said = " and ".join(profile.flaws) or "comes with warnings"
+    told = f" ({'; '.join(warnings)})" if warnings else ""
+    return f"the profile {path} {said}{told}: measure the node again"
+
+
 def profile_to_json(profile: Profile) -> dict[str, Any]:
     """The profile as one JSON object."""
     fields = asdict(profile)
@@ -167,8 +198,8 @@ def profile_from_json(fields: Any) -> Profile:
         pace=_pace(_mapping(fields, "pace"), _count(fields, "slots", may_miss=True)),
         errors=_errors(_mapping(fields, "errors")),
         samples=_count(fields, "samples", least=0) or 0,
-        is_complete=fields.get("is_complete") is not False,
-        warnings=tuple(str(warning) for warning in fields.get("warnings") or ()),
+        is_complete=_claim(fields, "is_complete"),
+        warnings=_texts(fields, "warnings"),
         tok_s=_speeds(fields),
     )
 
@@ -230,6 +261,22 @@ def _text(fields: Mapping[str, Any], key: str) -> str:
     return value
 
 
+def _claim(fields: Mapping[str, Any], key: str) -> bool:
+    """True or false; true where nothing is said."""
+    value = fields.get(key, True)
+    if not isinstance(value, bool):
+        raise _wrong(key, value, "true or false")
+    return value
+
+
+def _texts(fields: Mapping[str, Any], key: str) -> tuple[str, ...]:
+    """A list of texts; none where nothing is said."""
+    value = fields.get(key, [])
+    if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
+        raise _wrong(key, value, "a list of texts")
+    return tuple(value)
+
+
 def _day(fields: Mapping[str, Any]) -> str:
     value = _text(fields, "measured_on")
     try:
@@ -255,4 +302,6 @@ def _wrong(key: str, value: object, wanted: str) -> ValueError:
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return False
+    return abs(value) <= sys.float_info.max  # no NaN, and no whole number beyond all floats

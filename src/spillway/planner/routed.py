@@ -80,7 +80,7 @@ class Routed:
         self._cloud = NodeSnapshot("cloud", "cloud", CLOUD_MODEL, ttft_p95_s=arrivals.cloud_p95_s)
         self._index = {f"node-{i}": i for i in range(len(nodes))}
         self._names = list(self._index)
-        limits = [None if node.cache_tokens == float("inf") else int(node.cache_tokens) for node in nodes]
+        limits = [None if node.context_tokens == math.inf else int(node.context_tokens) for node in nodes]
         self._models = [(ModelFacts(LOCAL_MODEL, context_tokens=limit),) for limit in limits]
         self._margins = [Margin(self._objective.attainment_ratio) for _ in nodes]
         self._lengths, self._usual = OutputLengths(), UsualWork()
@@ -103,7 +103,7 @@ class Routed:
         facts = RequestFacts(
             request_id="", operation="chat", model="auto", input_tokens=prompt, input_grade="reported",
             cached_tokens=cached, objective=self._objective, usual_output_tokens=usual,
-            long_output_tokens=long,
+            long_output_tokens=long, max_output_tokens=self._asked_length(prompt, output),
         )  # fmt: skip
         decision = decide(facts, self._evidence, self.snapshots(now_s), self._policy)
         if decision.work_s is not None:
@@ -123,6 +123,13 @@ class Routed:
     def _asked_for(self, index: int, prompt: int, cached: int) -> Prompt:
         """What request ``index`` tells of its answer."""
         return Prompt(prompt, cached, self._last[index], self._mean[index], form=self._form[index])
+
+    def _asked_length(self, prompt: int, output: int) -> int | None:
+        """The caller's ``max_tokens``, which usage files do not tell.
+
+        An answer that no node could write to its end is taken to have been asked for at its length.
+        """
+        return None if self._nodes[0].holds(prompt, output) else output
 
     def _expect(self, index: int, asked: Prompt) -> Lengths:
         """How long the answer to request ``index`` may get; usage files do not tell its ``max_tokens``."""

@@ -18,12 +18,15 @@ __all__ = ["Arrivals", "Fleet", "Played"]
 
 @dataclass(frozen=True)
 class Fleet:
-    """Equal nodes: how fast, how many, how many sequences each works on, and what its cache holds."""
+    """Equal nodes: how fast, how many, how many sequences each works on, and what they may hold."""
 
     pace: Pace
     nodes: int
     slots: int
     cache_tokens: float = math.inf
+    """What all sequences of a node may hold together."""
+    context_tokens: float = math.inf
+    """What one of them may, prompt and answer."""
     has_prefix_cache: bool = True
     """Whether the workload's cached tokens are taken as cached on the nodes too."""
 

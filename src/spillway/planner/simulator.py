@@ -196,7 +196,9 @@ def _play(arrivals: Arrivals, fleet: Fleet, policy: Policy, engine: Engine) -> P
 def _interpret(arrivals: Arrivals, fleet: Fleet, policy: Policy) -> Played:
     """Every arrival in order: let the nodes catch up, ask the policy, hand the request over."""
     fates = Fates.of(len(arrivals))
-    nodes = side_by_side(fleet.nodes, fleet.pace, fleet.slots, fates, fleet.cache_tokens)
+    nodes = side_by_side(
+        fleet.nodes, fleet.pace, fleet.slots, fates, fleet.cache_tokens, fleet.context_tokens
+    )
     chosen = array("h", bytes(2 * len(arrivals)))
     policy.begin(nodes, arrivals)
     for index, (now_s, prompt, output, cached, first_s) in enumerate(_rows(arrivals)):

@@ -53,7 +53,7 @@ SPILL_WORDS = {
     reasons.INPUT_BUDGET: "prompt above the local limit",
     reasons.OUTPUT_BUDGET: "answer above the local limit",
     reasons.TASK: "no task for a local model",
-    reasons.CONTEXT: "does not fit the node's memory",
+    reasons.CONTEXT: "does not fit the node's context",
     "policy": "no node",
 }
 """Codes of ``routing.reasons`` for somebody who does not know them; others are shown as they are."""
