@@ -20,7 +20,7 @@ from spillway.measuring.fit import Read, Step, fit_pace
 from spillway.measuring.foretell import Sent
 from spillway.measuring.held_back import held_back_ratio
 from spillway.measuring.prompts import Prompts
-from spillway.measuring.target import Target, problem_of
+from spillway.measuring.target import Target, reason_of
 from spillway.measuring.waves import Ask, Plan, Wave, work_s
 from spillway.slo.pace import LinearPace
 
@@ -136,7 +136,7 @@ class Campaign:
         except _Stop as stop:
             self._warn(str(stop))
         except (Refused, NoStream, WireError) as error:
-            self._warn(f"stopped early: {problem_of(error, self._target.url, self._target.path).message}")
+            self._warn(f"stopped early: {reason_of(error, self._target.path)}")
         self.measured.elapsed_s = time.monotonic() - self._started_s
         if self._held_up > HELD_UP_RATIO * self._waves:
             self._warn(
@@ -162,7 +162,8 @@ class Campaign:
             except (Refused, NoStream, WireError) as error:
                 if len(counted) == 2:
                     break  # a context too small for the longer one: the usual tokens of a word must do
-                raise problem_of(error, self._target.url, self._target.path) from None
+                said = reason_of(error, self._target.path)
+                raise MeasureFailed(f"{self._target.url} cannot be measured: {said}") from None
             counted.append((words, answer.prompt_tokens or 0))
             self._count(answer)
             if len(counted) > 1:
