@@ -58,17 +58,22 @@ def test_a_failing_run_fails_the_whole(count: int) -> None:
         pool.run(scaled, [1, 7, 2])
 
 
-def test_ctrl_c_ends_workers_whatever_they_do(tmp_path: Path) -> None:
-    """A terminal sends SIGINT to all of them: only the parent hears it, and it leaves none behind."""
+def stubborn_pool(folder: Path) -> list[str]:
+    """The command line of a process with two such workers."""
     # who starts the tests in the background hands down a SIGINT that is ignored
     code = (
         "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from spillway.planner.parallel import Workers\n"
         "from tests.planner.test_parallel import stubborn\n"
-        f"with Workers({str(tmp_path)!r}, 2) as pool: pool.run(stubborn, range(20))"
+        f"with Workers({str(folder)!r}, 2) as pool: pool.run(stubborn, range(20))"
     )
-    arguments = [sys.executable, "-c", code]
-    with subprocess.Popen(arguments, stderr=subprocess.PIPE, start_new_session=True) as process:
+    return [sys.executable, "-c", code]
+
+
+def test_ctrl_c_ends_workers_whatever_they_do(tmp_path: Path) -> None:
+    """A terminal sends SIGINT to all of them: only the parent hears it, and it leaves none behind."""
+    command = stubborn_pool(tmp_path)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
         while len(list(tmp_path.iterdir())) < 2:
             assert process.poll() is None
         os.killpg(process.pid, signal.SIGINT)
@@ -78,6 +83,15 @@ def test_ctrl_c_ends_workers_whatever_they_do(tmp_path: Path) -> None:
     for name in begun:
         with pytest.raises(ProcessLookupError):
             os.kill(int(name.partition("-")[2]), 0)
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """None goes on for nobody: all have let go of what they were started with."""
+    with subprocess.Popen(stubborn_pool(tmp_path), stdout=subprocess.PIPE) as process:
+        while len(list(tmp_path.iterdir())) < 2:
+            assert process.poll() is None
+        process.kill()
+        process.communicate(timeout=10)
 
 
 def test_ctrl_c_waits_until_a_worker_has_started() -> None:

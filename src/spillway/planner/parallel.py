@@ -160,6 +160,15 @@ _kept: list[Any] = []
 
 def _keep(shared: Any) -> None:
     _kept[:] = [shared]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when nobody is left to take what it finds, however the parent ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _call(function: Callable[[Any, Item], Found], item: Item) -> Found:
