@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import sqlite3
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from spillway.cli import run
+from spillway.cli.plan import _progress
 from spillway.ledger.rows import REQUEST_COLUMNS
 from spillway.ledger.store import LedgerStore
 
@@ -481,3 +484,28 @@ def test_help_has_an_example(capsys: pytest.CaptureFixture[str]) -> None:
     """``--help`` shows how it is meant to be called."""
     assert run(["plan", "--help"]) == 0
     assert "spillway plan usage.csv" in capsys.readouterr().out
+
+
+class Screen(io.StringIO):
+    """Keeps what a terminal would show."""
+
+    def isatty(self) -> bool:
+        """That it is one."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("done", "shown"),
+    [(None, "reading the traffic"), (3, "3/30"), (3, "simulating"), (30, "drawing futures")],
+)
+def test_the_bar_says_what_is_done(monkeypatch: pytest.MonkeyPatch, done: int | None, shown: str) -> None:
+    """No count is shown before there is one, and drawing futures, which may take longest, is named."""
+    monkeypatch.setattr(sys, "stderr", Screen())
+    monkeypatch.setenv("TERM", "xterm")
+    with _progress() as say:
+        assert say is not None
+        if done is not None:
+            say(done, 30)
+    said = cast(Screen, sys.stderr).getvalue()
+    assert shown in said
+    assert "None" not in said

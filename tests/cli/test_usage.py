@@ -30,7 +30,17 @@ FIGURES = ("bench", "--predict", "--tflops", "1", "--weights-gb", "1", "--bandwi
         (["check", "extra"], "spillway check: got unexpected extra argument"),
         ([*FIGURES, "inf"], "spillway bench: --bandwidth-gb-s: must be less than or equal to"),
         (["plan", "--slo-total-ms", "inf"], "spillway plan: --slo-total-ms: inf is no number"),
-        ([*FIGURES, "nan"], "spillway bench: --bandwidth-gb-s: must be"),
+        ([*FIGURES, "nan"], "spillway bench: --bandwidth-gb-s: nan is no number;"),
+        (["bench", "http://127.0.0.1:1", "--duration", "NaN"], "--duration: nan is no number;"),
+        (
+            ["bench", "127.0.0.1:8080"],
+            "neither a URL nor a model file; for a node that runs write http://127",
+        ),
+        (["bench", "http://127.0.0.1:1", "--api-key", "b\udce4d"], "(--api-key or SPILLWAY_NODE_KEY) holds"),
+        (
+            ["plan", "--preset", "article", "--nodes", "0-1000"],
+            "--nodes '0-1000': sizes ascend and end at 64",
+        ),
         (["bench", "http://127.0.0.1:1", "--predict"], "exclude each other"),
         ([*FIGURES, "1e300"], "--bandwidth-gb-s: must be less than or equal to"),
         (["plan", "--kv-bytes-per-token", "1e308"], "--kv-bytes-per-token: must be less than"),

@@ -297,10 +297,11 @@ async def test_a_trickle_ends_within_the_time_given() -> None:
     assert found.why == "it did not answer within 0.2 s"
 
 
-async def test_a_key_with_a_line_break_says_so() -> None:
-    """A key read from a file with its newline is refused in words, without the key."""
+@pytest.mark.parametrize("key", ["s3cret\n", "s3cret\udce4"])
+async def test_a_key_that_is_none_says_so(key: str) -> None:
+    """One read with its newline, or with bytes that are no text, is refused in words, without the key."""
     client = HttpClient(Origin.parse("http://127.0.0.1:9"))
-    found = await identify(client, api_key="s3cret\n")
+    found = await identify(client, api_key=key)
     assert found.state == "refused"
     assert "s3cret" not in str(found)
 

@@ -144,6 +144,21 @@ async def test_it_stops_when_others_come(upstream: FakeUpstream) -> None:
     assert measured.elapsed_s < 2
 
 
+async def test_a_node_that_fails_in_the_middle_is_said(upstream: FakeUpstream) -> None:
+    """What was measured until then is kept, and the warning does not say that nothing can be."""
+    upstream.default = Reply(fault=Fault.SLOW_TOKENS, gap_s=0.002)
+    target = await find_target(upstream.url, None, None)
+
+    def fail(ratio: float, text: str) -> None:
+        if ratio:
+            upstream.default = Reply(fault=Fault.ERROR_500)
+
+    measured = await Campaign(target, Limits(duration_s=5), fail).run()
+    await target.close()
+    assert [warning.partition(": it answers 500")[0] for warning in measured.warnings] == ["stopped early"]
+    assert not measured.is_complete
+
+
 async def test_limits_hold(upstream: FakeUpstream) -> None:
     """No more requests than allowed are sent, and never more at once."""
     upstream.default = Reply(fault=Fault.SLOW_TOKENS, gap_s=0.001)

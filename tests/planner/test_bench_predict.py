@@ -155,6 +155,12 @@ def test_less_memory_holds_fewer_sequences() -> None:
     assert predict(*NAMED, "--memory-gb", "12")["slots"] < predict(*NAMED)["slots"] / 5
 
 
+@pytest.mark.parametrize(("memory", "said"), [("512", "256        or more"), ("24", "what the memory holds")])
+def test_the_most_slots_are_not_called_what_memory_holds(memory: str, said: str) -> None:
+    """Where no estimate counts further the line says so; else the memory is what sets the number."""
+    assert said in run("--predict", *NAMED, "--memory-gb", memory)
+
+
 def test_a_quantisation_decides_what_weights_are() -> None:
     """4.92 GB of 16-bit floats are a model of 2.5 billion parameters, not one of 8."""
     found = predict(*FIGURES, "--quant", "f16")

@@ -248,6 +248,19 @@ def test_without_numba_everything_runs_interpreted(monkeypatch: pytest.MonkeyPat
     assert len(simulate(workload, fleet, AllLocal(), objective).node) == len(workload)
 
 
+@pytest.mark.parametrize(("setting", "is_off"), [("1", True), ("0", False), ("", False)])
+def test_numba_may_be_switched_off(monkeypatch: pytest.MonkeyPatch, setting: str, is_off: bool) -> None:
+    """Its own variable is heeded, since nothing that it then makes has a compiled form."""
+    monkeypatch.setattr(compiled, "find_spec", lambda name: name)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", setting)
+    compiled.can_run.cache_clear()
+    try:
+        assert compiled.can_run() != is_off
+    finally:
+        monkeypatch.undo()
+        compiled.can_run.cache_clear()
+
+
 def test_shared_functions_are_all_known_to_the_compiler() -> None:
     """The functions that may be called from machine code are those of the modules, and are named once."""
     assert physics.step in compiled.SHARED

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import builtins
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from spillway.errors import ConfigError
-from spillway.planner.parallel import Workers, usual_workers
+from spillway.planner.parallel import Workers, _deaf_children, usual_workers
 from spillway.planner.plan import make_plan
 from spillway.planner.plan_build import build_inputs
 from spillway.planner.report.as_json import dumps
@@ -21,6 +28,16 @@ def scaled(shared: int, item: int) -> int:
     if item == 7:
         raise ValueError("seven")
     return shared * item
+
+
+def stubborn(folder: str, item: int) -> None:
+    """Never ends by itself, and writes down every Ctrl-C that it hears and who it is."""
+    Path(folder, f"{item}-{os.getpid()}").touch()
+    while True:
+        try:
+            time.sleep(60)
+        except KeyboardInterrupt:
+            Path(folder, "heard").touch()
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -39,6 +56,69 @@ def test_a_failing_run_fails_the_whole(count: int) -> None:
     """An error in one run reaches the caller and leaves no process behind."""
     with pytest.raises(ValueError, match="seven"), Workers(1, count) as pool:
         pool.run(scaled, [1, 7, 2])
+
+
+def stubborn_pool(folder: Path) -> list[str]:
+    """The command line of a process with two such workers."""
+    # who starts the tests in the background hands down a SIGINT that is ignored
+    code = (
+        "import signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from spillway.planner.parallel import Workers\n"
+        "from tests.planner.test_parallel import stubborn\n"
+        f"with Workers({str(folder)!r}, 2) as pool: pool.run(stubborn, range(20))"
+    )
+    return [sys.executable, "-c", code]
+
+
+def test_ctrl_c_ends_workers_whatever_they_do(tmp_path: Path) -> None:
+    """A terminal sends SIGINT to all of them: only the parent hears it, and it leaves none behind."""
+    command = stubborn_pool(tmp_path)
+    with subprocess.Popen(command, stderr=subprocess.PIPE, start_new_session=True) as process:
+        while len(list(tmp_path.iterdir())) < 2:
+            assert process.poll() is None
+        os.killpg(process.pid, signal.SIGINT)
+        assert process.wait(10) == -signal.SIGINT
+    begun = sorted(path.name for path in tmp_path.iterdir())
+    assert [name.partition("-")[0] for name in begun] == ["0", "1"]
+    for name in begun:
+        with pytest.raises(ProcessLookupError):
+            os.kill(int(name.partition("-")[2]), 0)
+
+
+def test_workers_end_with_a_parent_that_was_killed(tmp_path: Path) -> None:
+    """None goes on for nobody: all have let go of what they were started with."""
+    with subprocess.Popen(stubborn_pool(tmp_path), stdout=subprocess.PIPE) as process:
+        while len(list(tmp_path.iterdir())) < 2:
+            assert process.poll() is None
+        process.kill()
+        process.communicate(timeout=10)
+
+
+def test_ctrl_c_waits_until_a_worker_has_started() -> None:
+    """Whichever thread the signal reaches, no start is cut short, and nothing of it is lost."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    started = []
+    may_send, sent = threading.Event(), threading.Event()
+
+    def send() -> None:
+        may_send.wait()
+        signal.pthread_kill(threading.get_ident(), signal.SIGINT)
+        sent.set()
+
+    def start() -> None:
+        with _deaf_children():
+            may_send.set()
+            sent.wait()
+            started.append(True)
+
+    threading.Thread(target=send).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            start()
+        assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert started
 
 
 def test_there_is_at_least_one_processor() -> None:

@@ -73,8 +73,15 @@ def _sentence(fault: typer.TyperException, command: str) -> str:
     said = said[:1].lower() + said[1:]
     if isinstance(fault, typer.BadParameter) and fault.message:
         option = fault.param_hint or (fault.param.opts[0] if fault.param is not None else None)
-        said = f"{option}: {_plain(fault.message)}" if option else said
+        wrong = "nan is no number" if _is_nan(fault) else _plain(fault.message)
+        said = f"{option}: {wrong}" if option else said
     return f"{command}: {' '.join(said.split()).rstrip('.')}; {command} --help says what there is"
+
+
+def _is_nan(fault: typer.BadParameter) -> bool:
+    """Whether bounds were checked on what is no number, of which pydantic only says that it keeps none."""
+    errors: list[dict[str, object]] = getattr(fault.__cause__, "errors", list)()
+    return any(str(each["input"]).strip(" +-").lower() == "nan" for each in errors)
 
 
 def _plain(message: str) -> str:

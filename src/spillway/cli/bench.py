@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
@@ -62,6 +63,10 @@ def _refuse_unused(target: str, options: BenchOptions) -> None:
     else:
         named = "api_key" if options.is_named("api_key") else None
         _refuse(named, "a node that runs", "a GGUF file is served here")
+        if not target.endswith(".gguf") and not Path(target).exists():
+            raise ConfigError(
+                f"{target!r} is neither a URL nor a model file; for a node that runs write http://{target}"
+            )
 
 
 def _refuse(field: str | None, use: str, why: str) -> None:
@@ -167,6 +172,8 @@ def _prefill_basis(node: NodeModel, fresh_tokens: int) -> str:
 
 def _text(result: dict[str, Any]) -> str:
     """The estimate for a person."""
+    from spillway.planner.node_model import MOST_SLOTS
+
     lines = [
         f"decode   {result['decode_tok_s']:10,.1f} tok/s  ± {result['decode_error_ratio']:.0%}"
         f"  ({result['batch']} sequence(s), {result['context_tokens']:,} tokens of context)",
@@ -174,7 +181,9 @@ def _text(result: dict[str, Any]) -> str:
         f"  ({result['prompt_tokens']:,} prompt tokens, {result['cached_tokens']:,} cached)",
     ]
     if result["slots"] is not None:
-        lines.append(f"slots    {result['slots']:10,}        what the memory holds at that length")
+        is_all = result["slots"] < MOST_SLOTS
+        held = "what the memory holds at that length" if is_all else "or more: no estimate counts further"
+        lines.append(f"slots    {result['slots']:10,}        {held}")
     lines += [f"assumed: {note}" for note in result["assumptions"]]
     lines += [f"± of {name}: {result[f'{name}_error_basis']}" for name in ("decode", "prefill")]
     lines.append("grade: derived; ± is a mean error")

@@ -194,7 +194,7 @@ def _sizes(text: str) -> tuple[int, ...]:
 
     sizes: set[int] = set()
     for part in text.split(","):
-        match = re.fullmatch(r"\s*(\d{1,3})(?:-(\d{1,3}))?\s*", part)
+        match = re.fullmatch(r"\s*(\d{1,18})(?:-(\d{1,18}))?\s*", part)
         if match is None:
             raise ConfigError(f"--nodes {text!r} is no set of fleet sizes; write 0-8 or 1,2,4")
         low, high = int(match[1]), int(match[2] or match[1])
@@ -213,10 +213,15 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("simulating"), BarColumn(), TextColumn("{task.completed}/{task.total}"))
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[counted]}"))
     with Progress(*columns, TimeElapsedColumn(), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task("", total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+        task = bar.add_task("reading the traffic", total=None, counted="")
+
+        def say(done: int, total: int) -> None:
+            doing = "simulating" if done < total else "drawing futures"
+            bar.update(task, description=doing, completed=done, total=total, counted=f"{done}/{total}")
+
+        yield say
 
 
 def _hand_over(plan: Plan, html: Path | None, png: Path | None, *, as_json: bool) -> None:

@@ -158,7 +158,14 @@ class PlanOptions:
     simulate_requests: Annotated[
         Count, WORK(help="Requests per fleet size, at least a day; default: a week of 1 M a month.", min=1)
     ] = None
-    draws: Annotated[int, WORK(help="Futures drawn for the uncertain figures.", min=10, max=100_000)] = 1000
+    draws: Annotated[
+        int,
+        WORK(
+            help="Futures drawn for the uncertain figures; ten thousand take half a minute.",
+            min=10,
+            max=100_000,
+        ),
+    ] = 1000
     html: Annotated[Path | None, WORK(help="Write a page of its own.", dir_okay=False)] = None
     png: Annotated[Path | None, WORK(help="Write a picture.", dir_okay=False)] = None
     as_json: Annotated[bool, WORK("--json", help="Print one JSON object.")] = False

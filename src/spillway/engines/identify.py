@@ -71,11 +71,11 @@ async def identify(
     client: HttpClient, kind: str = "auto", api_key: str | None = None, timeout_s: float = 2.0
 ) -> Found:
     """What listens there, within ``timeout_s`` altogether; never raises for anything the other side does."""
+    if api_key and not api_key.isprintable():
+        return Found("refused", kind, why="api_key holds a line break or another character no key has")
     headers = [(b"content-type", b"application/json")]
     if api_key:
         headers.append((b"authorization", b"Bearer " + api_key.encode()))
-    if api_key and not api_key.isprintable():
-        return Found("refused", kind, why="api_key holds a line break or another character no key has")
     probe = Probe(client, headers, timeout_s, _memories.setdefault(client, Memory()))
     started_s = time.monotonic()
     try:

@@ -43,7 +43,7 @@ class PeerTimeout(WireError):
     """The peer was silent for longer than allowed, in the phase named."""
 
     def __init__(self, phase: Phase, timeout_s: float) -> None:
-        super().__init__(f"silent for {timeout_s:g} s while waiting for its {phase}")
+        super().__init__(f"silent for {round(timeout_s, 3):g} s while waiting for its {phase}")
         self.phase = phase
 
 

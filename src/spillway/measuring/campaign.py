@@ -18,12 +18,13 @@ from spillway.errors import MeasureFailed
 from spillway.measuring.ask import Answered, NoStream, Refused
 from spillway.measuring.fit import Read, Step, fit_pace
 from spillway.measuring.foretell import Sent
+from spillway.measuring.held_back import held_back_ratio
 from spillway.measuring.prompts import Prompts
-from spillway.measuring.target import Target, problem_of
+from spillway.measuring.target import Target, reason_of
 from spillway.measuring.waves import Ask, Plan, Wave, work_s
 from spillway.slo.pace import LinearPace
 
-__all__ = ["Campaign", "Limits", "Measured"]
+__all__ = ["HELD_BACK", "Campaign", "Limits", "Measured"]
 
 WARM_UP_S = 180.0
 """Patience with the first answer: the engine may have to load its model."""
@@ -38,6 +39,8 @@ DISTURBED_RATIO, MOST_REPEATS = 0.1, 6
 for each other up to half of it on an idle machine of two cores (measured)."""
 HELD_UP_RATIO = 0.1
 """Waves that were disturbed to the last beyond which the measurement deserves a warning (guess)."""
+HELD_BACK = 0.5
+"""Share of answers held back on the way from which on nothing can be measured (guess)."""
 WAKING_TOKENS = 2
 """Tokens of the answer that is asked for before a wave and thrown away: an engine that rested is slow at
 first, and a node under load never rests (after 0.3 s short prompts took 5 to 13 ms longer; measured)."""
@@ -60,6 +63,8 @@ class Measured:
     """What the waves took."""
 
     reads: list[Read] = field(default_factory=list)
+    alone: list[Answered] = field(default_factory=list)
+    """The answers that ``reads`` were made from."""
     steps: list[Step] = field(default_factory=list)
     """Waves that tell what steps beside prompts take."""
     probes: list[list[Sent]] = field(default_factory=list)
@@ -74,6 +79,16 @@ class Measured:
     elapsed_s: float = 0.0
     is_complete: bool = False
     warnings: list[str] = field(default_factory=list)
+
+    @property
+    def pace(self) -> LinearPace:
+        """What fits so far."""
+        return fit_pace(self.reads, self.steps, self.slots)
+
+    @property
+    def held_back_ratio(self) -> float:
+        """Share of the answers that came alone whose tokens something on the way held back."""
+        return held_back_ratio(self.alone, self.pace.prefill_token_s)
 
 
 class _Stop(Exception):
@@ -121,7 +136,7 @@ class Campaign:
         except _Stop as stop:
             self._warn(str(stop))
         except (Refused, NoStream, WireError) as error:
-            self._warn(f"stopped early: {problem_of(error, self._target.url, self._target.path).message}")
+            self._warn(f"stopped early: {reason_of(error, self._target.path)}")
         self.measured.elapsed_s = time.monotonic() - self._started_s
         if self._held_up > HELD_UP_RATIO * self._waves:
             self._warn(
@@ -147,7 +162,8 @@ class Campaign:
             except (Refused, NoStream, WireError) as error:
                 if len(counted) == 2:
                     break  # a context too small for the longer one: the usual tokens of a word must do
-                raise problem_of(error, self._target.url, self._target.path) from None
+                said = reason_of(error, self._target.path)
+                raise MeasureFailed(f"{self._target.url} cannot be measured: {said}") from None
             counted.append((words, answer.prompt_tokens or 0))
             self._count(answer)
             if len(counted) > 1:
@@ -161,6 +177,8 @@ class Campaign:
         """Small waves first; then all of them again in another order, as long as the time lasts."""
         limit = min(self.measured.slots or self._limits.max_concurrency, self._limits.max_concurrency)
         await self._play_all(self._plan(limit).alone(self._dice))
+        if self.measured.held_back_ratio >= HELD_BACK:
+            raise _Stop  # more of it would tell nothing either
         await self._climb(self._plan(limit), limit)
         most = self.measured.tested_concurrency
         await self._play_all(self._probes(self._plan(most), most))
@@ -214,16 +232,13 @@ class Campaign:
 
     def _plan(self, most: int) -> Plan:
         plan = Plan.made_for(
-            self._pace(),
+            self.measured.pace,
             self._limits.duration_s,
             self._target.context_tokens,
             self._prompts.shortest_tokens,
             most,
         )
         return replace(plan, slots=self._target.slots or 0) if self._target.lets_choose_slots else plan
-
-    def _pace(self) -> LinearPace:
-        return fit_pace(self.measured.reads, self.measured.steps, self.measured.slots)
 
     async def _play_all(self, waves: Iterable[Wave]) -> None:
         for wave in waves:
@@ -278,7 +293,7 @@ class Campaign:
 
     def _refuse_beyond_limits(self, wave: Wave, left_s: float) -> None:
         done = self.measured
-        if left_s <= 0 or (done.is_complete and work_s(wave, self._pace()) > left_s):
+        if left_s <= 0 or (done.is_complete and work_s(wave, done.pace) > left_s):
             raise _Stop("" if done.is_complete else f"the {self._limits.duration_s:g} s were over")
         if done.requests + 1 + wave.size > self._limits.max_requests:
             raise _Stop("" if done.is_complete else f"stopped after {done.requests} requests")
@@ -326,6 +341,7 @@ class Campaign:
     def _keep_alone(self, answer: Answered) -> None:
         prompt = answer.prompt_tokens or self._prompts.shortest_tokens
         self.measured.reads.append(Read(prompt, answer.cached_tokens or 0, answer.ttft_s))
+        self.measured.alone.append(answer)
         if answer.itl_s:
             self.measured.steps.append(Step(1, prompt + answer.tokens / 2, answer.itl_s))
             self.measured.tok_s.setdefault(1, []).append(1 / answer.itl_s)

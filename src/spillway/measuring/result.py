@@ -6,20 +6,23 @@ from datetime import date
 from statistics import median
 
 from spillway.errors import MeasureFailed
-from spillway.measuring.campaign import Measured
-from spillway.measuring.fit import best_slots, fit_pace
+from spillway.measuring.campaign import HELD_BACK, Measured
+from spillway.measuring.fit import best_slots
 from spillway.measuring.foretell import fit_errors
 from spillway.measuring.target import Target
 from spillway.planner.profile import LOOSE_RATIO, Profile
 
 __all__ = ["profile_of"]
 
+PARTLY_HELD_BACK = 0.1
+"""Share of answers held back on the way beyond which the profile is not to be relied on (guess)."""
+
 
 def profile_of(measured: Measured, target: Target, name: str, today: date) -> Profile:
     """The fitted profile; MeasureFailed when there is too little to fit."""
     _refuse_too_little(measured, target)
     most = measured.slots or measured.tested_concurrency
-    pace = fit_pace(measured.reads, measured.steps, measured.slots)
+    pace, held_back = measured.pace, measured.held_back_ratio
     held = median(read.prompt_tokens for read in measured.reads)
     errors = fit_errors(pace, most, measured.probes)
     warnings = list(measured.warnings)
@@ -28,6 +31,11 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
             warnings.append(
                 f"{what} were off by {ratio:.0%} in the median: the node was disturbed, measure it again"
             )
+    if held_back >= PARTLY_HELD_BACK:
+        warnings.append(
+            f"{held_back:.0%} of the answers came many tokens at once, as if a proxy held them back: first "
+            "tokens may be earlier and steps longer than this profile says"
+        )
     if not errors.probes:
         warnings.append("there was no time for probes: the error of this profile is unknown")
     return Profile(
@@ -43,7 +51,7 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
         pace=pace,
         errors=errors,
         samples=measured.requests,
-        is_complete=measured.is_complete,
+        is_complete=measured.is_complete and held_back < PARTLY_HELD_BACK,
         warnings=tuple(warnings),
         tok_s={n: round(median(speeds), 2) for n, speeds in sorted(measured.tok_s.items())},
     )
@@ -51,9 +59,15 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
 
 def _refuse_too_little(measured: Measured, target: Target) -> None:
     lengths = {read.prompt_tokens for read in measured.reads}
-    if measured.reads and not measured.steps:
+    if measured.alone and all(answer.tokens < 2 for answer in measured.alone):
         raise MeasureFailed(
-            f"{target.url} sends its tokens all at once: does a proxy before it hold the stream back?"
+            f"{target.url} ends every answer after one token, so that none can be timed from token to token: "
+            "does its --model write longer answers elsewhere?"
+        )
+    if measured.held_back_ratio >= HELD_BACK or (measured.reads and not measured.steps):
+        raise MeasureFailed(
+            f"{target.url} sends its tokens all at once, or many at a time: does a proxy before it hold the "
+            "stream back?"
         )
     if len(lengths) < 2:
         why = measured.warnings[-1] if measured.warnings else "too few answers came"

@@ -14,7 +14,7 @@ from spillway.errors import ConfigError, MeasureFailed
 from spillway.measuring.ask import Answered, NoStream, Refused, ask
 from spillway.vocabulary import ModelFacts
 
-__all__ = ["Target", "find_target", "problem_of"]
+__all__ = ["Target", "find_target", "reason_of"]
 
 IDENTIFY_S = 10.0
 METRICS_BYTES = 4_000_000
@@ -112,6 +112,10 @@ async def find_target(url: str, model: str | None, api_key: str | None) -> Targe
         origin = Origin.parse(url)
     except ValueError as problem:
         raise ConfigError(str(problem)) from None
+    if api_key and not api_key.isprintable():
+        raise ConfigError(
+            "the key (--api-key or SPILLWAY_NODE_KEY) holds a line break or another character that no key has"
+        )
     root = origin.base_path.removesuffix("/v1")
     client = HttpClient(replace(origin, base_path=root))
     headers = [(b"content-type", b"application/json"), (b"user-agent", b"spillway-bench")]
@@ -164,15 +168,13 @@ def _model(url: str, found: Found, wanted: str | None) -> ModelFacts:
     return facts
 
 
-def problem_of(error: Exception, url: str, path: str) -> MeasureFailed:
-    """What went wrong with a request, as one sentence."""
+def reason_of(error: Exception, path: str) -> str:
+    """What went wrong with a request, as half a sentence about the node."""
     if isinstance(error, NoStream):
-        said = "its answer is not a stream, so the first token cannot be timed"
-    elif isinstance(error, Refused):
-        said = _refusal(error, path)
-    else:
-        said = str(error)
-    return MeasureFailed(f"{url} cannot be measured: {said}")
+        return "its answer is not a stream, so the first token cannot be timed"
+    if isinstance(error, Refused):
+        return _refusal(error, path)
+    return str(error)
 
 
 def _refusal(error: Refused, path: str) -> str:

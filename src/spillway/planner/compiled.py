@@ -102,8 +102,8 @@ SHARED = (
 
 @lru_cache(maxsize=1)
 def can_run() -> bool:
-    """Whether numba is installed."""
-    return find_spec("numba") is not None
+    """Whether numba is installed and not switched off."""
+    return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 def prepare() -> None:

@@ -22,6 +22,7 @@ from spillway.vocabulary import Grade
 
 __all__ = [
     "FAMILIES",
+    "MOST_SLOTS",
     "Family",
     "Fit",
     "Machine",
@@ -39,6 +40,8 @@ Family = Literal["nvidia-gddr", "nvidia-hbm", "nvidia-unified", "apple", "amd-un
 FAMILIES: tuple[Family, ...] = get_args(Family)
 
 GB = 1e9
+MOST_SLOTS = 256
+"""Sequences at once beyond which no estimate counts (guess: as many as engines usually take)."""
 CHUNK_TOKENS = 512
 """Prompt tokens one prefill pass takes; the default of llama.cpp's ``--ubatch-size``."""
 MEMORY_SHARE = 0.9
@@ -300,7 +303,7 @@ class NodeModel:
             return 0.0
         return free_gb * GB / self.model.kv_bytes_per_token
 
-    def slots(self, tokens_per_sequence: float, limit: int = 256) -> int | None:
+    def slots(self, tokens_per_sequence: float, limit: int = MOST_SLOTS) -> int | None:
         """Sequences of that length the memory holds at once, at most ``limit``; ``None`` when unknown."""
         tokens = self.cache_tokens()
         if tokens is None:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from contextlib import AbstractContextManager, ExitStack, contextmanager
@@ -54,8 +56,9 @@ class Workers(AbstractContextManager["Workers[Shared]"], Generic[Shared]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._pool is not None:
-            # After Ctrl-C nobody waits for runs that have not begun.
-            self._pool.shutdown(wait=kind is None, cancel_futures=True)
+            if kind is not None:
+                _kill(self._pool)
+            self._pool.shutdown(cancel_futures=True)
         self._stack.close()
 
     def run(
@@ -79,7 +82,10 @@ class Workers(AbstractContextManager["Workers[Shared]"], Generic[Shared]):
             # Never a bare fork: threads that draw a progress bar would be copied in the middle of their work.
             context = multiprocessing.get_context("spawn")
             self._pool = ProcessPoolExecutor(self._count, context, _keep, (self._shared,))
-        futures: list[Future[Found]] = [self._pool.submit(_call, function, item) for item in items]
+        futures: list[Future[Found]] = []
+        for item in items:
+            with _deaf_children():
+                futures.append(self._pool.submit(_call, function, item))
         for future in as_completed(futures):
             future.result()
             said()
@@ -107,12 +113,62 @@ def _gather(found: Iterator[Found], said: Callable[[], None]) -> list[Found]:
     return out
 
 
+@contextmanager
+def _deaf_children() -> Iterator[None]:
+    """Processes started meanwhile never hear Ctrl-C, and this one hears it when the block ends.
+
+    A worker that heard it would take it for the failure of one run and begin the next
+    (https://github.com/python/cpython/issues/125886); one whose start it cut short would belong to nobody.
+    """
+    with _postponed_interrupt():
+        if not hasattr(signal, "pthread_sigmask"):
+            yield  # Windows, where the workers are killed all the same
+            return
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which children inherit
+        try:
+            yield
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def _postponed_interrupt() -> Iterator[None]:
+    """Blocking the signal is not enough: a library's thread, such as numpy's, takes it for this one."""
+    hears = signal.getsignal(signal.SIGINT)
+    if threading.current_thread() is not threading.main_thread() or not callable(hears):
+        yield
+        return
+    heard: list[int] = []
+    signal.signal(signal.SIGINT, lambda number, frame: heard.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, hears)
+    if heard:
+        hears(heard[0], None)
+
+
+def _kill(pool: ProcessPoolExecutor) -> None:
+    """Ends its workers at once, whatever they do: after Ctrl-C or an error nobody wants what they work on."""
+    for worker in list((pool._processes or {}).values()):  # Python 3.14 has kill_workers for it
+        worker.kill()
+
+
 _kept: list[Any] = []
 """In a worker process: what all its runs share, sent once when it starts."""
 
 
 def _keep(shared: Any) -> None:
     _kept[:] = [shared]
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Ends this worker when nobody is left to take what it finds, however the parent ended."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _call(function: Callable[[Any, Item], Found], item: Item) -> Found:
