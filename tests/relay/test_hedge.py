@@ -7,12 +7,13 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from spillway.relay.hedge import HedgeOutcome
 from spillway.slo.hedges import HedgeBudget
 from spillway.testing.fake_upstream import Fault, Reply
 
-from .conftest import SetUp, Stage, script
+from .conftest import QUICK, SetUp, Stage, script
 
 BOTH = pytest.mark.parametrize("is_stream", [False, True], ids=["whole", "stream"])
 OUTCOMES: list[HedgeOutcome] = []
@@ -150,7 +151,8 @@ async def test_an_overtaken_hedge_may_still_be_needed(
 
 async def test_an_overtaken_first_may_still_be_needed(stage: SetUp, hedging: dict[str, Any]) -> None:
     """A hedge that wins and then breaks is continued by the first, which was only late."""
-    here: Stage = await stage(relay=hedging, mini="local", cloud="cloud")
+    patient = replace(QUICK, first_token_s=3.0)
+    here: Stage = await stage(relay=hedging, deadlines=patient, mini="local", cloud="cloud")
     script(here, "mini", Fault.SILENT)
     script(here, "cloud", Reply(fault=Fault.CUT, after=4))
     got = await here.ask(stream=True, hedge_delay_s=0.02)
