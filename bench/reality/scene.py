@@ -46,7 +46,7 @@ def build_twin(folder: Path, blocks: int) -> Path:
 @asynccontextmanager
 async def node(twin: Path) -> AsyncIterator[tuple[Target, EmbeddedEngine]]:
     """The engine on its own, on one thread."""
-    engine = EmbeddedEngine(twin, name="twin", slots=SLOTS, context_tokens=CONTEXT_TOKENS, threads=1)
+    engine = EmbeddedEngine(twin, name=twin.stem, slots=SLOTS, context_tokens=CONTEXT_TOKENS, threads=1)
     await engine.start()
     try:
         target = await find_target(engine.url, None, engine.api_key)
