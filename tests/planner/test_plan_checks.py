@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from spillway.errors import WorkloadError
 from spillway.planner.arrivals import DAY_S, spread_totals
 from spillway.planner.plan import make_plan
 from spillway.planner.plan_build import Asked, build_inputs
-from spillway.planner.plan_checks import stretch_warnings, traffic_warnings, unknown_cached
+from spillway.planner.plan_checks import check_idle, stretch_warnings, traffic_warnings, unknown_cached
 from spillway.planner.plan_inputs import Effort, PlanInputs
 from spillway.planner.plan_traffic import from_numbers, from_usage
 from spillway.planner.workload import Total
@@ -164,3 +165,14 @@ def test_a_plan_warns_of_what_it_does_not_know(tmp_path: Path) -> None:
 def warnings_of(inputs: PlanInputs) -> Sequence[str]:
     """What the whole plan warns of."""
     return make_plan(inputs, workers=1).warnings
+
+
+def test_what_an_idle_node_could_do_is_asked_of_requests_at_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where every second request is too long to be in time, half of all could be, not all or none."""
+    monkeypatch.setattr("spillway.planner.plan_checks.LOOKED_AT", 100)
+    inputs = build_inputs(CHEAP)
+    whole = from_numbers(200, 100, 20).workload
+    prompts = np.where(np.arange(len(whole)) % 2, 100, 100_000).astype(np.int32)
+    workload = replace(whole, input_tokens=prompts)
+    ceiling = check_idle(replace(inputs, traffic=replace(inputs.traffic, workload=workload)))
+    assert 0.35 < ceiling.in_time_share < 0.65

@@ -14,7 +14,8 @@ from spillway.planner.workload import Workload
 
 __all__ = ["Ceiling", "check_idle", "outgrown", "stretch_warnings", "traffic_warnings", "unknown_cached"]
 
-LOOKED_AT = 2000
+LOOKED_AT = 20_000
+"""Requests whose times on an idle node are looked at, drawn at random: every second or third may be alike."""
 DAY_S = 86_400.0
 WEEK_S = 7 * DAY_S
 MUCH_OF_IT, SOME_OF_IT = 0.3, 0.01
@@ -37,7 +38,9 @@ def check_idle(inputs: PlanInputs) -> Ceiling:
     """What an idle node could do; ``ConfigError`` when that is nothing at all."""
     node, objective = inputs.node, inputs.objective
     workload = inputs.traffic.workload
-    picked = np.unique(np.linspace(0, len(workload) - 1, min(len(workload), LOOKED_AT)).astype(int))
+    picked = np.arange(len(workload))
+    if len(workload) > LOOKED_AT:
+        picked = np.sort(np.random.default_rng(inputs.seed).choice(picked, LOOKED_AT, replace=False))
     prompts = workload.input_tokens[picked].tolist()
     outputs = workload.output_tokens[picked].tolist()
     cached = [0] * len(picked) if workload.cached_tokens is None else workload.cached_tokens[picked].tolist()
