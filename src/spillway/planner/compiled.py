@@ -12,6 +12,7 @@ import inspect
 import os
 import shutil
 import sys
+import time
 from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
@@ -60,6 +61,8 @@ JOB_FIELDS: dict[str, Any] = {
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
 JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 
+LEFT_ALONE_S = 3600.0
+"""How long after its last change another version's folder of machine code is left alone."""
 SOURCES = (
     *(f"planner/{name}.py" for name in ("physics", "pooling", "choosing", "compiled_loop", "compiled_ours")),
     *(f"planner/{name}.py" for name in ("compiled_tasks", "compiled", "routed")),
@@ -180,7 +183,10 @@ def _loop() -> Callable[..., None]:
 
 
 def cache_folder() -> Path:
-    """A folder named after the sources, since numba itself watches only one file of several."""
+    """A folder named after the sources, since numba itself watches only one file of several.
+
+    Those of other sources go, but not while another version may still be writing there.
+    """
     digest = hashlib.sha256()
     for name in SOURCES:
         digest.update(files("spillway").joinpath(name).read_bytes())
@@ -188,7 +194,7 @@ def cache_folder() -> Path:
     mine = folder / digest.hexdigest()[:16]
     if folder.is_dir():
         for other in folder.iterdir():
-            if other != mine:
+            if other != mine and time.time() - other.stat().st_mtime > LEFT_ALONE_S:
                 shutil.rmtree(other, ignore_errors=True)
     return mine
 
