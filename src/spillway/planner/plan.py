@@ -43,7 +43,6 @@ from spillway.planner.plan_inputs import (
 from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
 from spillway.planner.plan_runs import ALL_CLOUD, Ran, Run, World, carry_out, usd_per_request
 from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, growth_loads, side_runs
-from spillway.planner.plan_stretch import stretch
 from spillway.planner.routed import USUAL
 from spillway.planner.thresholds import what_would_pay
 from spillway.routing import Policy as RoutingPolicy
@@ -177,12 +176,10 @@ class _Tally:
 
 
 def _world(inputs: PlanInputs) -> World:
-    workload = inputs.traffic.workload
-    sample = stretch(workload, inputs.effort.side_requests)
-    pays_to_compile = compiled.can_run() and len(sample) >= COMPILED_FROM
+    pays_to_compile = compiled.can_run() and len(inputs.sampled) >= COMPILED_FROM
     return World(
-        whole=stretch(workload, inputs.effort.fleet_requests),
-        sample=sample,
+        whole=inputs.simulated,
+        sample=inputs.sampled,
         fleet=inputs.node.fleet,
         objective=inputs.objective,
         cloud=inputs.cloud,
@@ -369,8 +366,7 @@ def _suitable(ratio: float) -> Assumption:
 
 
 def _simulated(inputs: PlanInputs) -> list[Assumption]:
-    whole = stretch(inputs.traffic.workload, inputs.effort.fleet_requests)
-    sample = stretch(inputs.traffic.workload, inputs.effort.side_requests)
+    whole, sample = inputs.simulated, inputs.sampled
     return [
         Assumption(
             "requests simulated per fleet size", len(whole), "requests", "derived",

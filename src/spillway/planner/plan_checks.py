@@ -9,7 +9,7 @@ import numpy as np
 
 from spillway.errors import ConfigError
 from spillway.planner.plan_inputs import Assumption, PlanInputs, Traffic, length_of, percent
-from spillway.planner.plan_stretch import ALIKE, crowding, stretch
+from spillway.planner.plan_stretch import ALIKE, crowding
 from spillway.planner.workload import Workload
 
 __all__ = ["Ceiling", "check_idle", "outgrown", "stretch_warnings", "traffic_warnings", "unknown_cached"]
@@ -117,17 +117,16 @@ def traffic_warnings(traffic: Traffic) -> list[str]:
 
 def stretch_warnings(inputs: PlanInputs) -> list[str]:
     """That what is simulated is more or less crowded than all of the traffic, where no part is like it."""
-    workload, effort = inputs.traffic.workload, inputs.effort
+    workload = inputs.traffic.workload
     everything = f"; --simulate-requests {len(workload)} takes all of it"
     found = [
-        _unlike(workload, effort.fleet_requests, "per fleet size", everything),
-        _unlike(workload, effort.side_requests, "for policies, other loads, speeds and lengths", ""),
+        _unlike(workload, inputs.simulated, "per fleet size", everything),
+        _unlike(workload, inputs.sampled, "for policies, other loads, speeds and lengths", ""),
     ]
     return [each for each in found if each is not None]
 
 
-def _unlike(workload: Workload, most: int, what: str, advice: str) -> str | None:
-    part = stretch(workload, most)
+def _unlike(workload: Workload, part: Workload, what: str, advice: str) -> str | None:
     times = crowding(part, workload)
     if 1 / ALIKE <= times <= ALIKE:
         return None

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import cached_property
 from typing import Literal
 
 import numpy as np
@@ -17,6 +18,7 @@ from spillway.planner import compiled
 from spillway.planner.breakeven import Spread
 from spillway.planner.catalogue import Figure
 from spillway.planner.money import HOURS_PER_MONTH, NaiveInputs, cloud_price_usd
+from spillway.planner.plan_stretch import stretch
 from spillway.planner.simulator import CloudModel, Fleet
 from spillway.planner.workload import Ints, ReadReport, Total, Workload
 from spillway.vocabulary import Objective, Pace, Rates
@@ -262,6 +264,16 @@ class PlanInputs:
     assumptions: tuple[Assumption, ...] = ()
     """Those that belong to none of the parts."""
     warnings: tuple[str, ...] = ()
+
+    @cached_property
+    def simulated(self) -> Workload:
+        """The part of the traffic that is simulated for each fleet size."""
+        return stretch(self.traffic.workload, self.effort.fleet_requests)
+
+    @cached_property
+    def sampled(self) -> Workload:
+        """The part that is simulated for each side question."""
+        return stretch(self.traffic.workload, self.effort.side_requests)
 
 
 def length_of(span_s: float) -> str:
