@@ -18,20 +18,10 @@ from spillway.planner.profile import FitErrors, Profile, profile_to_json
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Objective
 from tests.planner.plans import CHEAP
+from tests.planner.test_profile import PROFILE as MEASURED
 
-PROFILE = Profile(
-    name="box",
-    engine="llamacpp",
-    engine_version=None,
-    model="shop",
-    measured_on="2026-11-24",
-    slots=4,
-    best_slots=4,
-    tested_concurrency=4,
-    context_tokens=512,
-    pace=LinearPace(0.01, 0.001, 1e-7, 0.01, 0.001, 1e-6),
-    errors=FitErrors(12, 0.05, 0.12, 0.03, 0.08),
-    samples=60,
+PROFILE = replace(
+    MEASURED, best_slots=4, pace=LinearPace(0.01, 0.001, 1e-7, 0.01, 0.001, 1e-6), warnings=(), tok_s={}
 )
 TYPICAL = Typical(300.0, 60.0, Objective())
 

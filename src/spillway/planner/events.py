@@ -84,7 +84,7 @@ class Job:
         self.cached_tokens = cached
         self.chunks = chunks_of(prompt, cached)
         self.sharers = 0
-        """Requests on the node when it was sent, itself included; on the first one, where it moved."""
+        """Requests on the node when it was sent, itself included; the larger count where it moved."""
         self.next = self.next_done = NONE
         """The one behind it in the queue, and the one that ended after it."""
         self.is_lost = False
