@@ -45,6 +45,9 @@ def test_names_of_a_server_do_not_break_the_summary() -> None:
 def test_the_best_slots_are_told_where_they_were_timed() -> None:
     """Without answers side by side nobody knows how many are worth it."""
     assert "slots    4; 2 reach nearly all of its speed" in told(PROFILE)
+    assert "slots    1; 1 reach nearly all of its speed" in told(
+        replace(PROFILE, slots=1, best_slots=1, tok_s={1: 40.0})
+    )
     unknown = told(replace(PROFILE, slots=None, tok_s={1: 40.0}))
     assert "slots    no limit up to 4; what more than one at once take is unknown" in unknown
 

@@ -163,7 +163,7 @@ def _text(measured: Measured, profile: Profile, path: Path) -> str:
 def _slots(profile: Profile) -> str:
     """How many it works on at once, and how many are worth it where that was timed."""
     limit = f"{profile.slots}" if profile.slots else f"no limit up to {profile.tested_concurrency}"
-    if not profile.knows_batches:
+    if profile.slots != 1 and not profile.knows_batches:
         return f"{limit}; what more than one at once take is unknown"
     return f"{limit}; {profile.best_slots} reach nearly all of its speed"
 
