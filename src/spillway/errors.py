@@ -65,7 +65,13 @@ __all__ = [
     "UpstreamResting",
     "UpstreamTimeout",
     "WorkloadError",
+    "printable",
 ]
+
+
+def printable(text: str) -> str:
+    """The text on one line, with control characters spelt out so that a terminal does not obey them."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 class SpillwayError(Exception):

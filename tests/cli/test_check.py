@@ -248,3 +248,18 @@ async def test_a_named_file_must_exist(capsys: pytest.CaptureFixture[str]) -> No
     """A file named on the command line that is not there is exit code 2."""
     assert await asyncio.to_thread(run, ["check", "--config", "none.yaml"]) == 2
     assert "there is no configuration file none.yaml" in capsys.readouterr().err
+
+
+async def test_names_of_a_server_do_not_break_lines(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each finding is one line, whatever a node or a profile calls its model."""
+    model = "fa\x1b[31mke\nX"
+    upstream.respond("GET", "/v1/models", {"data": [{"id": model, "object": "model"}]})
+    save_fields({**profile_to_json(PROFILE), "model": "other\nname"})
+    await check(NODE.format(url=upstream.origin) + "    profile: box.json")
+    out = capsys.readouterr().out
+    assert r"fa\x1b[31mke\nX" in out
+    assert r"other\nname" in out
+    assert "\x1b" not in out
+    assert all(line.startswith(("ok  ", "note", "PROB", "1 pr", "all ")) for line in out.splitlines())

@@ -43,6 +43,11 @@ def node(**fields: object) -> NodeConfig:
         (node(url=URL), Found("ready", "ollama", models=(*OTHER, *SHOP)), None),
         (
             node(url=URL),
+            Found("ready", "vllm", models=(ModelFacts("a\nb"),)),
+            r"serves a\nb: measure it again",
+        ),
+        (
+            node(url=URL),
             Found("ready", "llamacpp", models=OTHER, slots=8),
             "was measured with shop in 4 slots, and it serves other in 8 slots: measure it again",
         ),

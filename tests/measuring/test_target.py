@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import date
@@ -103,6 +104,27 @@ async def test_a_first_answer_that_fails_is_one_sentence(fault: Fault, said: str
         assert said in caught.value.message
         assert server.url in caught.value.message
         assert "\n" not in caught.value.message
+
+
+@pytest.mark.parametrize(
+    "reply", [Reply(fault=Fault.ONLY_COMMENTS, gap_s=0.01), Reply(fault=Fault.SLOW_TOKENS, gap_s=0.3)]
+)
+async def test_the_time_is_over_whatever_the_node_sends(upstream: FakeUpstream, reply: Reply) -> None:
+    """Neither comments that never end nor a slow first answer make it longer than it may be."""
+    upstream.default = reply
+    async with asyncio.timeout(20):
+        with pytest.raises(
+            MeasureFailed, match=r"gave no complete answer within 0\.5 s: .* longer --duration"
+        ):
+            await campaign(upstream)
+
+
+async def test_the_seconds_that_are_told_begin_with_the_first_question(upstream: FakeUpstream) -> None:
+    """What came before the first wave counts as well."""
+    upstream.default = Reply(fault=Fault.SLOW_TOKENS, gap_s=0.002)
+    _, measured = await campaign(upstream, Limits(duration_s=20, max_requests=3))
+    assert measured.requests == 3
+    assert measured.elapsed_s > sum(answer.total_s for answer in measured.alone) > 0
 
 
 async def test_a_stream_held_back_is_no_measurement(upstream: FakeUpstream) -> None:

@@ -82,6 +82,7 @@ def test_a_profile_without_flaws_is_measured(tmp_path: Path) -> None:
     [
         ({"is_complete": False, "warnings": ("the 40 s were over",)}, "was cut short (the 40 s were over):"),
         ({"errors": FitErrors(0, None, None, None, None)}, "was never compared with probes:"),
+        ({"tok_s": {1: 40.0}}, "never timed answers side by side:"),
         ({"errors": FitErrors(9, 9.0, 9.0, 0.1, 0.1)}, "foretold first tokens that were off by 900% in the"),
         ({"errors": FitErrors(9, 0.1, 0.1, 0.3, 0.4)}, "foretold steps that were off by 30% in the median:"),
     ],

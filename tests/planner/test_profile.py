@@ -13,10 +13,12 @@ from spillway.errors import ConfigError
 from spillway.planner.profile import (
     FitErrors,
     Profile,
+    doubt,
     load_profile,
     profile_from_json,
     profile_path,
     profile_to_json,
+    refuse_place,
     save_profile,
 )
 from spillway.slo.pace import LinearPace
@@ -48,6 +50,7 @@ PROFILE = Profile(
 def test_there_and_back(tmp_path: Path, profile: Profile) -> None:
     """What was saved is what is loaded, unknown figures included, and nothing else stays in the folder."""
     path = tmp_path / "new" / "box.json"
+    refuse_place(path)
     save_profile(profile, path)
     save_profile(profile, path)
     assert load_profile(path) == profile
@@ -124,10 +127,28 @@ def test_a_missing_file_says_how_to_make_one(tmp_path: Path) -> None:
 
 
 def test_a_place_that_cannot_be_written_is_said(tmp_path: Path) -> None:
-    """A folder that is a file cannot hold a profile."""
+    """A folder that is a file cannot hold a profile, nor can a folder be one; what is there stays."""
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match="cannot be saved"):
+    with pytest.raises(ConfigError, match=r"cannot be saved as .*box\.json: .*file is no folder"):
         save_profile(PROFILE, tmp_path / "file" / "box.json")
+    with pytest.raises(ConfigError, match="that is a folder, name a file in it"):
+        refuse_place(tmp_path)
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_free_batch_is_a_flaw() -> None:
+    """Where more than one slot is planned with, answers side by side must have been timed."""
+    assert not PROFILE.flaws
+    assert replace(PROFILE, tok_s={1: 40.0}).flaws == ("never timed answers side by side",)
+    assert not replace(PROFILE, tok_s={1: 40.0}, slots=1).flaws
+    assert not replace(PROFILE, tok_s=None).flaws, "nobody knows"
+
+
+def test_a_doubt_is_one_line() -> None:
+    """What a server called itself or said cannot break it."""
+    assert doubt(replace(PROFILE, warnings=("a\nb",)), Path("box.json")) == (
+        r"the profile box.json comes with warnings (a\nb): measure the node again"
+    )
 
 
 def test_its_usual_place() -> None:

@@ -33,38 +33,42 @@ def bench_live(target: str, options: BenchOptions) -> None:
 
     SpillwayError leaves say why it cannot be.
     """
-    from spillway.planner.profile import profile_path, save_profile
+    from spillway.errors import printable
+    from spillway.planner.profile import save_profile
 
     with _progress() as show:
-        measured, profile = asyncio.run(_measure(target, options, show))
-    path = options.save or profile_path(profile.name, os.environ)
+        measured, profile, path = asyncio.run(_measure(target, options, show))
     save_profile(profile, path)
     for warning in profile.warnings:
-        print(f"spillway: {warning}", file=sys.stderr)
+        print(f"spillway: {printable(warning)}", file=sys.stderr)
     typer.echo(
         json.dumps(_json(measured, profile, path)) if options.as_json else _text(measured, profile, path)
     )
 
 
-async def _measure(where: str, options: BenchOptions, show: Show) -> tuple[Measured, Profile]:
+async def _measure(where: str, options: BenchOptions, show: Show) -> tuple[Measured, Profile, Path]:
+    """What was measured, the profile of it and where that is to be kept; the place was tried before."""
     from datetime import UTC, datetime
 
     from spillway.measuring.campaign import Campaign, Limits
     from spillway.measuring.result import profile_of
     from spillway.measuring.target import find_target
     from spillway.measuring.waits import watch
+    from spillway.planner.profile import profile_path, refuse_place
 
     limits = Limits(duration_s=options.duration, max_concurrency=options.max_concurrency)
     async with _server(where, options) as node:
         target = await find_target(node.url, options.model, node.api_key)
+        name = options.name or node.name or target.model
+        path = options.save or profile_path(name, os.environ)
         try:
+            refuse_place(path)
             disturbance = watch(node.pid) if node.pid else None
             bench = Campaign(target, limits, show, is_forced=options.force, disturbance=disturbance)
             measured = await bench.run()
         finally:
             await target.close()
-        today = datetime.now(UTC).date()
-        return measured, profile_of(measured, target, options.name or node.name or target.model, today)
+        return measured, profile_of(measured, target, name, datetime.now(UTC).date()), path
 
 
 @dataclass(frozen=True)
@@ -132,28 +136,36 @@ def _json(measured: Measured, profile: Profile, path: Path) -> dict[str, Any]:
 
 
 def _text(measured: Measured, profile: Profile, path: Path) -> str:
+    from spillway.errors import printable
+
     pace, errors = profile.pace, profile.errors
     prompts = sorted({_usual_prompt(measured), int(max(read.prompt_tokens for read in measured.reads))})
     reading = " · ".join(f"{n / pace.prefill_s(n):,.0f} at {n:,} tokens" for n in prompts)
     speeds = profile.tok_s or {}
     writing = " · ".join(f"{speed:,.0f} with {n}" for n, speed in speeds.items())
-    limit = f"{profile.slots}" if profile.slots else f"no limit up to {profile.tested_concurrency}"
     version = f" {profile.engine_version}" if profile.engine_version else ""
-    return "\n".join(
-        [
-            f"{profile.name}: {profile.model} on {profile.engine}{version}, "
-            f"{measured.requests} requests in {measured.elapsed_s:.0f} s",
-            f"prefill  {reading}  (tok/s)",
-            f"decode   {writing}  (tok/s, by sequences at once)",
-            f"slots    {limit}; {profile.best_slots} reach nearly all of its speed",
-            *_gaps(pace, _usual_prompt(measured)),
-            f"error    TTFT {_share(errors.ttft_median_ratio)} median, {_share(errors.ttft_p90_ratio)} p90; "
-            f"ITL {_share(errors.itl_median_ratio)} median, {_share(errors.itl_p90_ratio)} p90 "
-            f"on {errors.probes} probes that the fit had not seen",
-            f"saved    {path}",
-            f"use it   spillway plan --profile {path}   or   profile: {path}   under the node",
-        ]
-    )
+    lines = [
+        f"{profile.name}: {profile.model} on {profile.engine}{version}, "
+        f"{measured.requests} requests in {measured.elapsed_s:.0f} s",
+        f"prefill  {reading}  (tok/s)",
+        f"decode   {writing}  (tok/s, by sequences at once)",
+        f"slots    {_slots(profile)}",
+        *_gaps(pace, _usual_prompt(measured)),
+        f"error    TTFT {_share(errors.ttft_median_ratio)} median, {_share(errors.ttft_p90_ratio)} p90; "
+        f"ITL {_share(errors.itl_median_ratio)} median, {_share(errors.itl_p90_ratio)} p90 "
+        f"on {errors.probes} probes that the fit had not seen",
+        f"saved    {path}",
+        f"use it   spillway plan --profile {path}   or   profile: {path}   under the node",
+    ]
+    return "\n".join(map(printable, lines))
+
+
+def _slots(profile: Profile) -> str:
+    """How many it works on at once, and how many are worth it where that was timed."""
+    limit = f"{profile.slots}" if profile.slots else f"no limit up to {profile.tested_concurrency}"
+    if profile.slots != 1 and not profile.knows_batches:
+        return f"{limit}; what more than one at once take is unknown"
+    return f"{limit}; {profile.best_slots} reach nearly all of its speed"
 
 
 def _gaps(pace: LinearPace, prompt_tokens: int) -> list[str]:

@@ -13,6 +13,7 @@ import typer
 
 from spillway.cli.hardware import with_known_hardware
 from spillway.cli.profiles import difference, doubts_of, profiles_of
+from spillway.errors import printable
 
 if TYPE_CHECKING:
     from spillway.config.schema import Config, NodeConfig
@@ -46,7 +47,7 @@ def command(
         typer.echo(json.dumps({"schema": SCHEMA, "problems": problems, "findings": rows}))
     else:
         for finding in findings:
-            typer.echo(f"{MARKS[finding.level]}  {finding.subject}: {finding.text}")
+            typer.echo(f"{MARKS[finding.level]}  {printable(f'{finding.subject}: {finding.text}')}")
         typer.echo(f"{problems} problem{'s' if problems != 1 else ''} found" if problems else "all is well")
     if problems:
         raise typer.Exit(EXIT_PROBLEMS)

@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spillway.errors import printable
+
 if TYPE_CHECKING:
     from spillway.api.nodes import KnownNode
     from spillway.config.schema import Config, NodeConfig
@@ -54,7 +56,7 @@ def difference(node: NodeConfig, profile: Profile, found: Found | None) -> str |
         now.append(f"in {slots} slots")
     if not before:
         return None
-    return (
+    return printable(
         f"its profile {node.profile} was measured {' '.join(before)}, and it serves {' '.join(now)}: "
         "measure it again"
     )

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from spillway.errors import ConfigError
+from spillway.errors import ConfigError, printable
 
 __all__ = ["Document", "Location", "Problem", "shown"]
 
@@ -117,7 +117,7 @@ class Document:
         """``FILE:LINE: KEY: WHAT`` for each, in the order of the file, without values of the environment."""
         placed = sorted((self.line(at), shown(at), said) for at, said in problems)
         return [
-            _printable(self._without_secrets(f"{self.path}:{line}: {key}{': ' if key else ''}{said}"))
+            printable(self._without_secrets(f"{self.path}:{line}: {key}{': ' if key else ''}{said}"))
             for line, key, said in placed
         ]
 
@@ -131,11 +131,6 @@ class Document:
                 for form in (value, repr(value)[1:-1]):
                     text = text.replace(form, f"${{{name}}}")
         return text
-
-
-def _printable(text: str) -> str:
-    """The text on one line, with control characters spelt out so that a terminal does not obey them."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
 def _lines(node: Any, at: Location, twice: list[Problem]) -> Iterator[tuple[Location, int]]:

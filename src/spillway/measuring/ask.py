@@ -12,6 +12,7 @@ from spillway.engines.connection import Exchange
 from spillway.engines.http_client import HttpClient
 from spillway.engines.usage import parse_chunk
 from spillway.engines.wire import Headers
+from spillway.errors import printable
 
 __all__ = ["Answered", "NoStream", "Refused", "ask"]
 
@@ -86,6 +87,7 @@ async def ask(
 ) -> Answered:
     """The answer once it is complete. Raises Refused, NoStream or a WireError; cancelling closes at once.
 
+    ``patience_s`` bounds each silence. A server may send comments for ever: who waits bounds the whole.
     ``on_head`` may look at the headers of an answer that begins well.
     """
     sent_s = time.monotonic()
@@ -146,7 +148,9 @@ class _Reader:
             self._pieces.append(now_s)
         if chunk.usage is not None:
             usage = chunk.usage.to_usage()
-            self._prompt = usage.input_tokens
+            self._prompt = (
+                usage.input_tokens or None
+            )  # no prompt is empty: some send 0 for what they do not count
             self._output = usage.output_tokens
             self._cached = usage.cache_read_tokens
         if b'"timings"' in data:
@@ -175,4 +179,4 @@ def _said(raw: bytes) -> str:
     if isinstance(found, dict):
         found = found.get("message", found)
     text = " ".join(str(found).split())
-    return text[:KEPT_CHARACTERS] or "nothing"
+    return printable(text[:KEPT_CHARACTERS]) or "nothing"

@@ -10,7 +10,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 
 from spillway.engines.wire import WireError
@@ -22,12 +23,10 @@ from spillway.measuring.held_back import held_back_ratio
 from spillway.measuring.prompts import Prompts
 from spillway.measuring.target import Target, reason_of
 from spillway.measuring.waves import Ask, Plan, Wave, work_s
-from spillway.slo.pace import LinearPace
+from spillway.slo.pace import LinearPace, chunks_of
 
 __all__ = ["HELD_BACK", "Campaign", "Limits", "Measured"]
 
-WARM_UP_S = 180.0
-"""Patience with the first answer: the engine may have to load its model."""
 ROUNDS = 8
 GROWTH_RATIO = 1.03
 """A wave twice as large must be so much faster altogether, or larger ones are not tried."""
@@ -50,7 +49,7 @@ WORDS_FIRST, WORDS_SECOND = 8, 32
 
 @dataclass(frozen=True)
 class Limits:
-    """The most that one measurement may ask of a node."""
+    """The most that one measurement may ask of a node; ``duration_s`` counts from the first question."""
 
     duration_s: float = 60.0
     max_concurrency: int = 32
@@ -123,17 +122,19 @@ class Campaign:
         self._started_s = 0.0
         self._waves = self._held_up = 0
         self._refuses = False
+        self._has_counts = True
         self.measured = Measured(slots=target.slots)
 
     async def run(self) -> Measured:
-        """What was measured within the limits. MeasureFailed when not even the first answers came."""
+        """What was measured within the limits. MeasureFailed when not even a first answer came."""
         await self._refuse_if_busy()
         self._show(0.0, "first answers")
-        await self._warm_up()
         self._started_s = time.monotonic()
         try:
+            await self._warm_up()
             await self._rounds()
         except _Stop as stop:
+            self._refuse_silence()
             self._warn(str(stop))
         except (Refused, NoStream, WireError) as error:
             self._warn(f"stopped early: {reason_of(error, self._target.path)}")
@@ -153,25 +154,51 @@ class Campaign:
                 "measure it when it is idle, or use --force"
             )
 
+    def _refuse_silence(self) -> None:
+        if not self.measured.requests:
+            raise MeasureFailed(
+                f"{self._target.url} gave no complete answer within {self._limits.duration_s:g} s: it may "
+                "still be loading its model; ask it something until it answers, or try a longer --duration"
+            )
+
     async def _warm_up(self) -> None:
         """Loads the model, learns what a word costs, and gets a first idea of the pace."""
-        counted: list[tuple[int, int]] = []
+        asked: list[tuple[int, Answered]] = []
         for words in (WORDS_FIRST, WORDS_FIRST, WORDS_SECOND):
             try:
-                answer = await self._target.ask(self._prompts.of_words(words), 8, WARM_UP_S)
+                async with self._in_time():
+                    answer = await self._ask(self._prompts.of_words(words), 8)
             except (Refused, NoStream, WireError) as error:
-                if len(counted) == 2:
+                if len(asked) == 2:
                     break  # a context too small for the longer one: the usual tokens of a word must do
                 said = reason_of(error, self._target.path)
                 raise MeasureFailed(f"{self._target.url} cannot be measured: {said}") from None
-            counted.append((words, answer.prompt_tokens or 0))
+            asked.append((words, answer))
             self._count(answer)
-            if len(counted) > 1:
-                self._keep_alone(answer)
-        if not counted[-1][1]:
-            self._warn("it reports no token counts: prompt lengths are estimated from their words")
-        elif len(counted) == 3:
-            self._prompts.learn(counted[1], counted[2])
+        self._learn_words(asked[1:])
+        for words, answer in asked[1:]:
+            self._keep_alone(self._believed(answer, self._prompts.tokens_of(words)))
+
+    def _learn_words(self, asked: Sequence[tuple[int, Answered]]) -> None:
+        """How many tokens a word is, from pairs of (words, answer); or that the node's counts are no help."""
+        counted = [(words, answer.prompt_tokens or 0) for words, answer in asked]
+        fewest, most = counted[0], counted[-1]
+        if not most[1]:
+            self._doubt_counts("it reports no token counts")
+        elif len(counted) > 1 and most[1] <= fewest[1]:
+            self._doubt_counts("its token counts do not grow with the prompt")
+        elif len(counted) > 1:
+            self._prompts.learn(fewest, most)
+
+    def _doubt_counts(self, why: str) -> None:
+        self._has_counts = False
+        self._warn(f"{why}: prompt lengths are estimated from their words")
+
+    def _believed(self, answer: Answered, prompt_tokens: int) -> Answered:
+        """The answer, to a prompt of about so many tokens where the node's own count is no help."""
+        if self._has_counts and answer.prompt_tokens is not None:
+            return answer
+        return replace(answer, prompt_tokens=prompt_tokens, cached_tokens=0)
 
     async def _rounds(self) -> None:
         """Small waves first; then all of them again in another order, as long as the time lasts."""
@@ -223,7 +250,8 @@ class Campaign:
             running = _running_together(answers)
             self.measured.tested_concurrency = max(running, self.measured.tested_concurrency)
             if running < size:
-                self.measured.slots = self.measured.slots or running
+                if _tells_limit(answers):
+                    self.measured.slots = self.measured.slots or running
                 return
             speed = max(self.measured.tok_s.get(size, [0.0]))
             if self._target.slots is None and size > 2 and speed < best * GROWTH_RATIO:
@@ -258,34 +286,48 @@ class Campaign:
         return answers
 
     async def _play_once(self, wave: Wave) -> list[Answered]:
-        left_s = self._limits.duration_s - (time.monotonic() - self._started_s)
+        left_s = self._left_s()
         self._refuse_beyond_limits(wave, left_s)
         self._show(1.0 - left_s / self._limits.duration_s, _described(wave))
-        if wave.purpose != "cached":  # that follows at once, and the slot that it needs must stay as it is
-            await self._wake(left_s)
-        if self._disturbance is not None:
-            self._disturbance()
-        answers = await self._together(wave, left_s)
-        for answer in answers:
-            self._count(answer)
-        await self._yield_to_others()
+        async with self._in_time():
+            if wave.purpose != "cached":  # that follows at once, and its slot must stay as it is
+                await self._wake()
+            if self._disturbance is not None:
+                self._disturbance()
+            answers = await self._together(wave)
+            for answer in answers:
+                self._count(answer)
+            await self._yield_to_others()
         return answers
 
-    async def _wake(self, left_s: float) -> None:
+    def _left_s(self) -> float:
+        return self._limits.duration_s - (time.monotonic() - self._started_s)
+
+    @asynccontextmanager
+    async def _in_time(self) -> AsyncIterator[None]:
+        """_Stop once the time is over, however busily the node sends what is no answer."""
+        try:
+            async with asyncio.timeout(self._left_s()):
+                yield
+        except TimeoutError:
+            raise self._over() from None
+
+    async def _ask(self, text: str, output_tokens: int, slot: int | None = None) -> Answered:
+        """One answer, waited for until ``_in_time`` ends it."""
+        return await self._target.ask(text, output_tokens, self._limits.duration_s, slot)
+
+    async def _wake(self) -> None:
         text = self._prompts.of_tokens(self._prompts.shortest_tokens)
         try:
-            self._count(await self._target.ask(text, WAKING_TOKENS, left_s))
+            self._count(await self._ask(text, WAKING_TOKENS))
         except NoStream:  # its few tokens had no text, which matters to nobody
             self.measured.requests += 1
 
-    async def _together(self, wave: Wave, left_s: float) -> list[Answered]:
+    async def _together(self, wave: Wave) -> list[Answered]:
         """Everything the wave asked for; whatever happens, none of its requests runs on afterwards."""
-        tasks = [asyncio.create_task(self._one(ask, left_s)) for ask in wave.asks]
+        tasks = [asyncio.create_task(self._one(ask)) for ask in wave.asks]
         try:
-            async with asyncio.timeout(left_s):
-                return await asyncio.gather(*tasks)
-        except TimeoutError:
-            raise _Stop(f"the {self._limits.duration_s:g} s were over in the middle of a wave") from None
+            return await asyncio.gather(*tasks)
         finally:
             for task in tasks:
                 task.cancel()
@@ -294,24 +336,29 @@ class Campaign:
     def _refuse_beyond_limits(self, wave: Wave, left_s: float) -> None:
         done = self.measured
         if left_s <= 0 or (done.is_complete and work_s(wave, done.pace) > left_s):
-            raise _Stop("" if done.is_complete else f"the {self._limits.duration_s:g} s were over")
+            raise self._over()
         if done.requests + 1 + wave.size > self._limits.max_requests:
-            raise _Stop("" if done.is_complete else f"stopped after {done.requests} requests")
+            raise self._end(f"stopped after {done.requests} requests, the most that one measurement sends")
         waking = self._prompts.shortest_tokens + WAKING_TOKENS
         if done.tokens + waking + wave.tokens > self._limits.max_tokens:
-            raise _Stop("" if done.is_complete else f"stopped after {done.tokens} tokens")
+            raise self._end(f"stopped after {done.tokens} tokens, the most that one measurement takes")
 
-    async def _one(self, ask: Ask, patience_s: float) -> Answered:
+    def _over(self) -> _Stop:
+        return self._end(f"the {self._limits.duration_s:g} s were over: try a longer --duration")
+
+    def _end(self, why: str) -> _Stop:
+        """The end of the waves, and why where something is missing."""
+        return _Stop("" if self.measured.is_complete else why)
+
+    async def _one(self, ask: Ask) -> Answered:
         if ask.delay_s:
             await asyncio.sleep(ask.delay_s)
         if ask.continues and self._last_text:
             text = self._prompts.continued(self._last_text, ask.prompt_tokens)
         else:
             self._last_text = text = self._prompts.of_tokens(ask.prompt_tokens)
-        answer = await self._target.ask(text, ask.output_tokens, patience_s, ask.slot)
-        if answer.prompt_tokens is None:
-            return Answered(answer.sent_s, answer.piece_s, ask.prompt_tokens, 0, answer.output_tokens)
-        return answer
+        answer = await self._ask(text, ask.output_tokens, ask.slot)
+        return self._believed(answer, ask.prompt_tokens)
 
     async def _yield_to_others(self) -> None:
         """Stops when the node still works although all our answers are in."""
@@ -331,6 +378,8 @@ class Campaign:
         if wave.purpose == "probe":
             self.measured.probes.append([_sent(answer) for answer in answers])
             return
+        if wave.purpose == "cached" and not self._has_counts:
+            return  # nobody says how much of it the node had to read
         if wave.size == 1:
             self._keep_alone(answers[0])
         elif (step := step_of(answers, wave.gaps)) is not None:
@@ -370,6 +419,15 @@ def _running_together(answers: Sequence[Answered]) -> int:
     """How many had their first token before the first of them ended."""
     first_end_s = min(answer.piece_s[-1] for answer in answers)
     return sum(answer.piece_s[0] < first_end_s for answer in answers) or 1
+
+
+def _tells_limit(answers: Sequence[Answered]) -> bool:
+    """Whether the first could not have ended before the last began unless that waited for a slot.
+
+    Engines read one prompt after another, and meanwhile those read first write one token for each chunk.
+    """
+    chunks = sum(chunks_of(answer.prompt_tokens or 1) for answer in answers)
+    return min(answer.tokens for answer in answers) > chunks
 
 
 def _sent(answer: Answered) -> Sent:

@@ -39,6 +39,10 @@ class Prompts:
         """About the length of the shortest prompt worth sending: the template, a nonce and few words."""
         return round(self._fixed_tokens + 6 * self._tokens_per_word)
 
+    def tokens_of(self, words: int) -> int:
+        """About how many tokens a text of so many words is, template included."""
+        return round(self._fixed_tokens + words * self._tokens_per_word)
+
     def of_words(self, count: int) -> str:
         """A fresh text of so many words, at least one; the first is a number nobody else has."""
         words = [self._random.choice(WORDS) for _ in range(max(count, 1) - 1)]

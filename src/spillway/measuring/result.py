@@ -10,6 +10,8 @@ from spillway.measuring.campaign import HELD_BACK, Measured
 from spillway.measuring.fit import best_slots
 from spillway.measuring.foretell import fit_errors
 from spillway.measuring.target import Target
+from spillway.measuring.unseen import writes_unseen
+from spillway.measuring.waves import FEWEST_TOKENS
 from spillway.planner.profile import LOOSE_RATIO, Profile
 
 __all__ = ["profile_of"]
@@ -25,12 +27,17 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
     pace, held_back = measured.pace, measured.held_back_ratio
     held = median(read.prompt_tokens for read in measured.reads)
     errors = fit_errors(pace, most, measured.probes)
-    warnings = list(measured.warnings)
+    warnings = [*measured.warnings, *_unknown_batches(measured)]
+    is_unseen = writes_unseen(measured.alone)
+    cause = "see the next warning" if is_unseen else "the node was disturbed, measure it again"
     for what, ratio in (("first tokens", errors.ttft_median_ratio), ("steps", errors.itl_median_ratio)):
         if ratio is not None and ratio > LOOSE_RATIO:
-            warnings.append(
-                f"{what} were off by {ratio:.0%} in the median: the node was disturbed, measure it again"
-            )
+            warnings.append(f"{what} were off by {ratio:.0%} in the median: {cause}")
+    if is_unseen:
+        warnings.append(
+            "it counts tokens that it does not send, as one that thinks unseen does: first tokens are "
+            "earlier and steps longer than this profile says; let it think aloud or not at all"
+        )
     if held_back >= PARTLY_HELD_BACK:
         warnings.append(
             f"{held_back:.0%} of the answers came many tokens at once, as if a proxy held them back: first "
@@ -51,10 +58,22 @@ def profile_of(measured: Measured, target: Target, name: str, today: date) -> Pr
         pace=pace,
         errors=errors,
         samples=measured.requests,
-        is_complete=measured.is_complete and held_back < PARTLY_HELD_BACK,
+        is_complete=measured.is_complete and held_back < PARTLY_HELD_BACK and not is_unseen,
         warnings=tuple(warnings),
         tok_s={n: round(median(speeds), 2) for n, speeds in sorted(measured.tok_s.items())},
     )
+
+
+def _unknown_batches(measured: Measured) -> list[str]:
+    """A warning where no answers side by side could be timed, which the fit takes for free."""
+    if measured.slots == 1 or any(step.batch > 1 for step in measured.steps):
+        return []
+    length, advice = median(answer.tokens for answer in measured.alone), ""
+    if length < FEWEST_TOKENS:
+        advice = f"; its answers end after {length:g} tokens, choose a --model that writes longer ones"
+    elif measured.is_complete and measured.tested_concurrency == 1:
+        advice = "; allow a --max-concurrency of 2 or more"
+    return [f"no answers side by side could be timed, so that a second one seems to cost nothing{advice}"]
 
 
 def _refuse_too_little(measured: Measured, target: Target) -> None:
@@ -71,4 +90,4 @@ def _refuse_too_little(measured: Measured, target: Target) -> None:
         )
     if len(lengths) < 2:
         why = measured.warnings[-1] if measured.warnings else "too few answers came"
-        raise MeasureFailed(f"{target.url} could not be measured ({why}): try a longer --duration")
+        raise MeasureFailed(f"{target.url} could not be measured: {why}")

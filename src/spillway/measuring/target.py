@@ -10,7 +10,7 @@ import msgspec
 from spillway.engines.http_client import HttpClient, fetch_json
 from spillway.engines.identify import Found, identify
 from spillway.engines.wire import Headers, Origin, WireError, request_head
-from spillway.errors import ConfigError, MeasureFailed
+from spillway.errors import ConfigError, MeasureFailed, printable
 from spillway.measuring.ask import Answered, NoStream, Refused, ask
 from spillway.vocabulary import ModelFacts
 
@@ -152,7 +152,7 @@ def _target(url: str, client: HttpClient, headers: Headers, found: Found, model:
 
 def _model(url: str, found: Found, wanted: str | None) -> ModelFacts:
     chats = [m for m in found.models if m.capabilities is None or "chat" in m.capabilities]
-    names = ", ".join(m.name for m in chats[:8])
+    names = printable(", ".join(m.name for m in chats[:8]))
     if not chats:
         raise MeasureFailed(f"{url} serves no model that can chat: load one first")
     if wanted is not None:
@@ -164,7 +164,8 @@ def _model(url: str, found: Found, wanted: str | None) -> ModelFacts:
     else:
         facts = chats[0]
     if facts.remote_host:
-        raise MeasureFailed(f"{facts.name} does not run there: {url} passes it on to {facts.remote_host}")
+        place = printable(facts.remote_host)
+        raise MeasureFailed(f"{printable(facts.name)} does not run there: {url} passes it on to {place}")
     return facts
 
 

@@ -8,6 +8,7 @@ from typing import Literal, get_args
 from msgspec import Struct
 
 from spillway.engines.told import Setting
+from spillway.errors import printable
 from spillway.pinning.identity import Identity
 
 __all__ = ["BREAKS", "FIELDS", "Change", "Field", "brief", "changes", "unverified"]
@@ -95,7 +96,7 @@ def brief(value: object) -> str:
     kind, colon, digits = text.partition(":")
     if colon and kind in ("sha256", "manifest"):
         return f"{kind}:{digits[:12]}"
-    text = "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+    text = printable(text)
     return text if len(text) <= 60 else text[:59] + "…"
 
 

@@ -10,7 +10,8 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from spillway.errors import ConfigError
+from spillway.errors import ConfigError, printable
 from spillway.slo.pace import LinearPace
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "profile_from_json",
     "profile_path",
     "profile_to_json",
+    "refuse_place",
     "save_profile",
 ]
 
@@ -93,9 +95,16 @@ class Profile:
         return self.slots or self.tested_concurrency
 
     @property
+    def knows_batches(self) -> bool:
+        """Whether answers side by side were timed, as far as it tells; if not, a second one seems free."""
+        return self.tok_s is None or max(self.tok_s) > 1
+
+    @property
     def flaws(self) -> tuple[str, ...]:
         """Why its figures are not validated, as ends of a sentence that begins with the profile."""
         found = [] if self.is_complete else ["was cut short"]
+        if self.usable_slots > 1 and not self.knows_batches:
+            found.append("never timed answers side by side")
         if not self.errors.probes:
             found.append("was never compared with probes")
         for what, ratio in (
@@ -124,19 +133,35 @@ def save_profile(profile: Profile, path: Path) -> None:
     ConfigError when the place cannot be written.
     """
     text = json.dumps(profile_to_json(profile), indent=2) + "\n"
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, part = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    except OSError as error:
-        raise ConfigError(f"the profile cannot be saved as {path}: {error.strerror}") from None
-    try:
+    with _part_beside(path) as (handle, part):
         with os.fdopen(handle, "w", encoding="utf-8") as file:
             file.write(text)
-        Path(part).replace(path)
+        part.replace(path)
+
+
+def refuse_place(path: Path) -> None:
+    """ConfigError when no profile can be saved as ``path``; its folder is there afterwards."""
+    if path.is_dir():
+        raise ConfigError(f"the profile cannot be saved as {path}: that is a folder, name a file in it")
+    with _part_beside(path) as (handle, _):
+        os.close(handle)
+
+
+@contextmanager
+def _part_beside(path: Path) -> Iterator[tuple[int, Path]]:
+    """An open file in the same folder, gone afterwards, and its place; ConfigError when that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        part = Path(name)
+        try:
+            yield handle, part
+        finally:
+            part.unlink(missing_ok=True)
+    except FileExistsError:
+        raise ConfigError(f"the profile cannot be saved as {path}: {path.parent} is no folder") from None
     except OSError as error:
         raise ConfigError(f"the profile cannot be saved as {path}: {error.strerror}") from None
-    finally:
-        Path(part).unlink(missing_ok=True)
 
 
 def load_profile(path: Path) -> Profile:
@@ -169,7 +194,7 @@ def doubt(profile: Profile, path: Path) -> str | None:
         return None
     said = " and ".join(profile.flaws) or "comes with warnings"
     told = f" ({'; '.join(warnings)})" if warnings else ""
-    return f"the profile {path} {said}{told}: measure the node again"
+    return printable(f"the profile {path} {said}{told}: measure the node again")
 
 
 def profile_to_json(profile: Profile) -> dict[str, Any]:
