@@ -1,0 +1,101 @@
+"""Single requests out of a usage file's records, and which of them were read before."""
+
+from __future__ import annotations
+
+from spillway.planner.readers.cells import Cells
+from spillway.planner.readers.formats import Format
+from spillway.planner.readers.mooncake import PrefixCache
+from spillway.planner.readers.records import Record
+from spillway.planner.readers.repeats import SeenIds, request_id
+from spillway.planner.readers.values import read_tokens
+from spillway.planner.workload import FIRST_DATE_S, ReadReport, WorkloadError
+
+__all__ = ["RequestReader", "Row"]
+
+Row = tuple[float, int, int, int, int]
+"""Time, input, output and cached tokens, and the number of the model."""
+
+
+class RequestReader(Cells):
+    """Turns records into single requests."""
+
+    def __init__(self, kind: Format, report: ReadReport, seen: SeenIds) -> None:
+        super().__init__(kind, report)
+        self._seen = seen
+        self._repeated = 0
+        self._last_s = float("-inf")
+        self._is_dated: bool | None = None
+        self._first_line = 0
+        self._prefixes = PrefixCache() if kind.name == "mooncake" else None
+
+    def row(self, line: int, record: Record | str) -> Row | None:
+        """The request in a record; ``None`` for one that is none, and then the report says why."""
+        if isinstance(record, str):
+            self.report.bad.add(record, line)
+            return None
+        self.report.has_last_page |= not record.get("has_more")
+        if not self.belongs(record):
+            return None
+        try:
+            if self.format.rewrite is not None:
+                record = self.format.rewrite(record)
+            time_s = self.times.read(self.cell(record, "time"))
+            fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens")
+            out = read_tokens(self.cell(record, "output_tokens"), "output tokens")
+            if fresh + out == 0:
+                raise ValueError("no tokens at all")
+            cached = self._cached_tokens(record, fresh)
+            amount = self.money(record, line) if "cost" in self.columns else None
+        except ValueError as fault:
+            self.reject(fault, self.place(record, line))
+            return None
+        if self._is_repeated(record, time_s, fresh, out):
+            return None
+        if (time_s > FIRST_DATE_S) is not self._is_dated:
+            self._set_clock(line, time_s > FIRST_DATE_S)
+        self.report.rows += 1
+        self.report.out_of_order += time_s < self._last_s
+        self._last_s = max(self._last_s, time_s)
+        self.add_cost(amount)
+        return time_s, fresh, out, cached, self.model(record)
+
+    def _is_repeated(self, record: Record, time_s: float, fresh: int, out: int) -> bool:
+        """Whether the request was read before, in this file or another of the workload; it is counted.
+
+        An id that a test or a proxy gives to all is no repeat; exports differ in fractions of a second.
+        """
+        name = request_id(record, self.format.ids)
+        if name is None or self._seen.add(f"{self.format.name}\0{name}\0{int(time_s)}\0{fresh}\0{out}"):
+            return False
+        self._repeated += 1
+        return True
+
+    def finish(self) -> None:
+        """Complete the report."""
+        super().finish()
+        if self._repeated:
+            names = " and ".join(names[0] for names in self.format.ids)
+            self.report.left_out.append(
+                f"{self._repeated} row(s) repeat the {names} of another, with its time and tokens, and were "
+                "left out"
+            )
+
+    def _set_clock(self, line: int, is_dated: bool) -> None:
+        """The first row tells whether times are dates; ``WorkloadError`` for one that is otherwise."""
+        if self._is_dated is not None:
+            raise WorkloadError(
+                f"{self.report.source}: some times are dates and some count from zero (lines "
+                f"{self._first_line} and {line}); correct the wrong year or unit, or plan them separately"
+            )
+        self._is_dated, self._first_line = is_dated, line
+
+    def _cached_tokens(self, record: Record, input_tokens: int) -> int:
+        if self._prefixes is None:
+            return self.cached(record, input_tokens)
+        hashes = record.get("hash_ids")
+        if not isinstance(hashes, list):
+            raise ValueError("no list of block hashes")
+        try:
+            return self._prefixes.hit_tokens(hashes, input_tokens)
+        except TypeError:  # what is no number or text has no place among blocks
+            raise ValueError("no list of block hashes") from None
