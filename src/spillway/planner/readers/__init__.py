@@ -64,6 +64,8 @@ class UsageFile:
         """Single requests in arrays of at most ``CHUNK_ROWS``, in file order."""
         rows: list[Row] = []
         reader = RequestReader(self.format, self.report, self.seen)
+        if self._may_have_spans_around():
+            reader.look_for_spans(each for _, each in self.source.records() if not isinstance(each, str))
         for line, record in self._records(reader):
             row = reader.row(line, record)
             if row is not None:
@@ -90,6 +92,11 @@ class UsageFile:
             reader.add(line, record)
         reader.finish()
         return reader.totals()
+
+    def _may_have_spans_around(self) -> bool:
+        """Whether a record may name the span around it."""
+        parents = self.format.parent
+        return bool(parents) and not (self.source.has_header and set(parents).isdisjoint(self.source.names))
 
     def _records(self, reader: Cells) -> Iterator[tuple[int, Record | str]]:
         """The source's records, the first of which the reader has looked at before it reads any."""

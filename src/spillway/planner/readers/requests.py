@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from spillway.planner.readers.cells import Cells
 from spillway.planner.readers.formats import Format
-from spillway.planner.readers.mooncake import PrefixCache
+from spillway.planner.readers.prefix_cache import PrefixCache
 from spillway.planner.readers.records import Record
 from spillway.planner.readers.repeats import SeenIds, request_id
+from spillway.planner.readers.spans import SpansAround
 from spillway.planner.readers.values import read_tokens
 from spillway.planner.workload import FIRST_DATE_S, ReadReport, WorkloadError
 
@@ -26,7 +29,18 @@ class RequestReader(Cells):
         self._last_s = float("-inf")
         self._is_dated: bool | None = None
         self._first_line = 0
-        self._prefixes = PrefixCache() if kind.name == "mooncake" else None
+        self._prefixes = None if kind.block_tokens is None else PrefixCache(kind.block_tokens)
+        self._around = SpansAround(kind)
+
+    def look_for_spans(self, records: Iterable[Record]) -> None:
+        """Let all records tell, before they are read, which spans are around others."""
+        for record in records:
+            self._around.add(record, super().other(record) is None)
+
+    def other(self, record: Record) -> tuple[str, str] | None:
+        """As for all records; besides, a span around a model call is none itself."""
+        found = super().other(record)
+        return ("spans around other spans", "") if found is None and record in self._around else found
 
     def row(self, line: int, record: Record | str) -> Row | None:
         """The request in a record; ``None`` for one that is none, and then the report says why."""
@@ -96,6 +110,9 @@ class RequestReader(Cells):
         if not isinstance(hashes, list):
             raise ValueError("no list of block hashes")
         try:
-            return self._prefixes.hit_tokens(hashes, input_tokens)
+            hits = self._prefixes.hit_tokens(hashes, input_tokens)
         except TypeError:  # what is no number or text has no place among blocks
             raise ValueError("no list of block hashes") from None
+        if abs(len(hashes) - input_tokens / self._prefixes.block_tokens) > 1:
+            raise ValueError(f"its block hashes are not of {self._prefixes.block_tokens} tokens each")
+        return hits
