@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from spillway.planner.readers import read_workload
 from spillway.planner.workload import WorkloadError
 from tests.planner.test_reader_exports import helicone
-from tests.planner.test_reader_formats import lines, read, span, table
+from tests.planner.test_reader_formats import lines, observation, read, span, spend, table
 
 
 @pytest.mark.parametrize("write", [lines, table])
@@ -92,3 +94,51 @@ def test_blocks_of_another_size_are_not_taken_for_mooncakes(tmp_path: Path) -> N
     """Hashes that are too many for the prompt say that the file is of another kind."""
     with pytest.raises(WorkloadError, match="its block hashes are not of 512 tokens each"):
         read(lines(tmp_path, traced(0, list(range(7))), traced(1, list(range(7)))))
+
+
+def two_tools(folder: Path, seconds: list[int]) -> list[Path]:
+    """Thirty requests as LiteLLM tells of them, and some as Langfuse does."""
+    paths = [folder / "litellm", folder / "langfuse"]
+    for path in paths:
+        path.mkdir()
+    one = lines(paths[0], *(spend(second) for second in range(30)))
+    return [one, lines(paths[1], *(observation(i, input=100, output=10) for i in seconds))]
+
+
+def test_the_same_traffic_of_two_tools_is_said(tmp_path: Path) -> None:
+    """Two tools' records of the same requests, which share no ids, are doubted by their numbers."""
+    _, reports = read_workload(two_tools(tmp_path, list(range(1, 30))))
+    (said,) = reports[-1].across
+    assert "hold nearly as many requests hour by hour, 30 and 29 in the same time" in said
+    assert said in reports[-1].warnings()
+
+
+def test_other_traffic_of_two_tools_is_not_doubted(tmp_path: Path) -> None:
+    """Half as many requests are others."""
+    _, reports = read_workload(two_tools(tmp_path, list(range(0, 30, 2))))
+    assert reports[-1].across == []
+
+
+OTLP = {"traceId": "t", "spanId": "s", "startTimeUnixNano": "1793491200000000000", "attributes": [
+    {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "100"}},
+    {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "10"}}]}  # fmt: skip
+SNAKE = {"trace_id": "t", "span_id": "s", "start_time_unix_nano": "1793491200000000000", "attributes": [
+    {"key": "gen_ai.usage.input_tokens", "value": {"int_value": "100"}},
+    {"key": "gen_ai.usage.output_tokens", "value": {"int_value": "10"}}]}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "export",
+    [
+        {"batches": [{"scopeSpans": [{"spans": [OTLP]}]}]},
+        {"trace": {"resourceSpans": [{"scopeSpans": [{"spans": [OTLP]}]}]}},
+        {"resource_spans": [{"scope_spans": [{"spans": [SNAKE]}]}]},
+    ],
+    ids=["Tempo", "Tempo's API", "names of the message"],
+)
+def test_spans_are_read_out_of_other_wrappers(export: dict[str, Any], tmp_path: Path) -> None:
+    """Tempo's answers and exports with the message's own names hold the same spans."""
+    path = tmp_path / "t.json"
+    path.write_text(json.dumps(export, indent=1))
+    workload, report = read(path)
+    assert (report.format, workload.input_tokens.tolist()) == ("otel-genai", [100])

@@ -19,6 +19,7 @@ from spillway.planner.readers.ledger import open_ledger
 from spillway.planner.readers.records import Record, Source, open_source
 from spillway.planner.readers.repeats import SeenIds, compare_totals
 from spillway.planner.readers.requests import RequestReader, Row
+from spillway.planner.readers.same_traffic import Course, compare_courses
 from spillway.planner.readers.totals import TotalReader
 from spillway.planner.workload import (
     CHUNK_ROWS,
@@ -206,7 +207,10 @@ def read_workload(
         if not any(total.requests for total in totals):
             raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
         return _spread(files, totals, shape, seed), reports
-    workload = collect((chunk for file in files for chunk in file.chunks()), reports)
+    courses = [Course(file.report.source, file.format.name) for file in files]
+    drawn = (course.counted(file.chunks()) for course, file in zip(courses, files, strict=True))
+    workload = collect(chain.from_iterable(drawn), reports)
+    reports[-1].across.extend(compare_courses(courses))
     if not any(report.has_last_page for report in reports):
         reports[-1].notes.append(PART)
     return spread_coarse_times(workload, shape, seed=seed), reports
