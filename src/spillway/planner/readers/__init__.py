@@ -16,10 +16,12 @@ from spillway.planner.readers.formats import GENERIC, Format, named_format, reco
 from spillway.planner.readers.generic import corrected, generic_format, propose
 from spillway.planner.readers.langfuse import are_traces
 from spillway.planner.readers.ledger import open_ledger
+from spillway.planner.readers.parts import WithParts
 from spillway.planner.readers.records import Record, Source, open_source
 from spillway.planner.readers.repeats import SeenIds, compare_totals
 from spillway.planner.readers.requests import RequestReader, Row
 from spillway.planner.readers.same_traffic import Course, compare_courses
+from spillway.planner.readers.samples import Samples
 from spillway.planner.readers.totals import TotalReader
 from spillway.planner.workload import (
     CHUNK_ROWS,
@@ -36,6 +38,8 @@ __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
 IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
 """All that a bucket of OpenAI's API holds where nothing was used."""
+JAEGER = frozenset({"traceID", "spans", "processes"})
+"""What a trace has that Jaeger wrote."""
 PART = "its last page says that more follow: give all pages, or this is a part"
 ROWS_TO_TELL = 100
 """Rows whose times tell together how a file writes them."""
@@ -126,9 +130,9 @@ def open_usage(
     _refuse_empty(source)
     known = recognise(source) if format_name is None else named_format(format_name, source, columns or {})
     if known is None and format_name is None and not columns:
-        _refuse_traces(source)
+        _refuse_others(source)
     if known is None:
-        found = generic_format(source.names, columns or {}, str(path))
+        found = generic_format(source.names, columns or {}, str(path), _samples(source))
     else:
         found = corrected(known, source.names, columns, str(path)) if columns else known
     if source.has_header:
@@ -141,17 +145,37 @@ def open_usage(
     if found.name == GENERIC:
         if found.ids and not found.requests:
             mapping["id"] = found.ids[0][0]
-        pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
-        report.notes.append(f"columns taken as {pairs}")
+        report.guess = _guess(found, mapping)
+        report.notes.append(report.guess)
     return UsageFile(source, found, report)
 
 
-def _refuse_traces(source: Source) -> None:
-    """``WorkloadError`` for traces, each of many requests."""
+def _samples(source: Source) -> Samples:
+    """The first records of the file."""
+    first = (record for _, record in source.records() if not isinstance(record, str))
+    return Samples(list(islice(first, ROWS_TO_TELL)))
+
+
+def _guess(found: Format, mapping: Mapping[str, str]) -> str:
+    """Which columns were taken for what, parts of a count with those that are added to it."""
+    parts = found.rewrite.parts if isinstance(found.rewrite, WithParts) else {}
+    whole = {our: (theirs, *parts.get(theirs, ())) for our, theirs in mapping.items()}
+    return "columns taken as " + ", ".join(
+        f"{our} = {' + '.join(map(repr, names))}" for our, names in whole.items()
+    )
+
+
+def _refuse_others(source: Source) -> None:
+    """``WorkloadError`` for exports that are known and are not what is needed of their tool."""
     if are_traces(source.names):
         raise WorkloadError(
             f"{source.path} holds Langfuse's traces, each of which may stand for many requests; export the "
             "observations instead"
+        )
+    if JAEGER.issubset(source.names):
+        raise WorkloadError(
+            f"{source.path} holds traces as Jaeger writes them; give the spans as OpenTelemetry's JSON, as "
+            "its collector exports them to a file"
         )
 
 
@@ -205,7 +229,8 @@ def read_workload(
     if any(with_totals):
         totals = _together(files, [file.totals() for file in files])
         if not any(total.requests for total in totals):
-            raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
+            doubt = next((report.doubt for report in reports if report.doubt), "")
+            raise WorkloadError(f"{paths[0]} holds no usable total{_first_fault(reports)}{doubt}")
         return _spread(files, totals, shape, seed), reports
     courses = [Course(file.report.source, file.format.name) for file in files]
     drawn = (course.counted(file.chunks()) for course, file in zip(courses, files, strict=True))

@@ -84,6 +84,8 @@ class Format:
     ids: tuple[tuple[str, ...], ...] = ()
     is_daily: bool = False
     """Whether totals are of days, however far they lie apart."""
+    has_request_ids: bool = False
+    """Of a file that nobody knows: whether a column's name says that each row is one request."""
     block_tokens: int | None = None
     """Prompt tokens that each of a request's ``hash_ids`` stands for; ``None`` where there are none."""
     span: tuple[str, ...] = ()

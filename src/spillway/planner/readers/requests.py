@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 from spillway.planner.readers.cells import Cells
-from spillway.planner.readers.formats import Format
+from spillway.planner.readers.formats import GENERIC, Format
 from spillway.planner.readers.prefix_cache import PrefixCache
 from spillway.planner.readers.records import Record
 from spillway.planner.readers.repeats import SeenIds, request_id
@@ -14,6 +15,10 @@ from spillway.planner.readers.values import read_tokens
 from spillway.planner.workload import FIRST_DATE_S, ReadReport, WorkloadError
 
 __all__ = ["RequestReader", "Row"]
+
+HOUR_S, QUARTER_HOUR_S = 3600, 900
+LEAST_PERIODS = 5
+"""Requests at as many whole hours, one at each, are no chance."""
 
 Row = tuple[float, int, int, int, int]
 """Time, input, output and cached tokens, and the number of the model."""
@@ -31,6 +36,7 @@ class RequestReader(Cells):
         self._first_line = 0
         self._prefixes = None if kind.block_tokens is None else PrefixCache(kind.block_tokens)
         self._around = SpansAround(kind)
+        self._periods = Periods() if kind.name == GENERIC and not kind.has_request_ids else None
 
     def look_for_spans(self, records: Iterable[Record]) -> None:
         """Let all records tell, before they are read, which spans are around others."""
@@ -71,7 +77,10 @@ class RequestReader(Cells):
         self.report.out_of_order += time_s < self._last_s
         self._last_s = max(self._last_s, time_s)
         self.add_cost(amount)
-        return time_s, fresh, out, cached, self.model(record)
+        model = self.model(record)
+        if self._periods is not None and not self._periods.may_hold(time_s, model):
+            self._periods = None
+        return time_s, fresh, out, cached, model
 
     def _is_repeated(self, record: Record, time_s: float, fresh: int, out: int) -> bool:
         """Whether the request was read before, in this file or another of the workload; it is counted.
@@ -85,8 +94,15 @@ class RequestReader(Cells):
         return True
 
     def finish(self) -> None:
-        """Complete the report."""
+        """Complete the report; ``WorkloadError`` where the rows look like totals without a number."""
         super().finish()
+        if self._periods is not None and self._periods.are_likely:
+            raise WorkloadError(
+                f"{self.report.source} has one row for each {self._periods.name}, as totals have, and no "
+                "column looks like their number of requests; say which with --map COLUMN=requests, or, if "
+                "each row is one request, which column tells them apart with --map COLUMN=id"
+                f"{self.report.doubt}"
+            )
         if self._repeated:
             names = " and ".join(names[0] for names in self.format.ids)
             self.report.left_out.append(
@@ -100,6 +116,7 @@ class RequestReader(Cells):
             raise WorkloadError(
                 f"{self.report.source}: some times are dates and some count from zero (lines "
                 f"{self._first_line} and {line}); correct the wrong year or unit, or plan them separately"
+                f"{self.report.doubt}"
             )
         self._is_dated, self._first_line = is_dated, line
 
@@ -116,3 +133,34 @@ class RequestReader(Cells):
         if abs(len(hashes) - input_tokens / self._prefixes.block_tokens) > 1:
             raise ValueError(f"its block hashes are not of {self._prefixes.block_tokens} tokens each")
         return hits
+
+
+class Periods:
+    """Whether rows can be totals: at whole hours or days, each with one row for a model."""
+
+    def __init__(self) -> None:
+        self._rows: set[tuple[float, int]] = set()
+        self._starts: set[float] = set()
+
+    def may_hold(self, time_s: float, model: int) -> bool:
+        """Whether this row can be one of them too."""
+        in_hour = time_s % HOUR_S
+        is_next = (
+            time_s > FIRST_DATE_S and in_hour % QUARTER_HOUR_S == 0 and (time_s, model) not in self._rows
+        )
+        if is_next and self._rows:
+            is_next = in_hour == next(iter(self._rows))[0] % HOUR_S
+        self._rows.add((time_s, model))
+        self._starts.add(time_s)
+        return is_next
+
+    @property
+    def are_likely(self) -> bool:
+        """Whether there are more than chance would bring."""
+        return len(self._starts) >= LEAST_PERIODS
+
+    @property
+    def name(self) -> str:
+        """The length of time that each row may stand for."""
+        gaps = [later - earlier for earlier, later in pairwise(sorted(self._starts))]
+        return "day" if min(gaps) > 12 * HOUR_S else "hour"

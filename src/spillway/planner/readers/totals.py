@@ -15,6 +15,9 @@ from spillway.planner.workload import ReadReport, Total, WorkloadError
 
 __all__ = ["TotalReader"]
 
+LEAST_TO_BE_TOTALS = 100
+"""Fewer requests in every row may be something else, such as calls of tools."""
+
 
 class TotalReader(Cells):
     """Turns records into totals of periods."""
@@ -35,6 +38,8 @@ class TotalReader(Cells):
         if not self.belongs(record):
             return
         try:
+            if self.format.rewrite is not None:
+                record = self.format.rewrite(record)
             total, has_end = self._total(record, line)
             self._extras.add(record, total)
         except ValueError as fault:
@@ -75,11 +80,17 @@ class TotalReader(Cells):
         return self._totals + long
 
     def _no_period(self) -> str:
-        requests = self.report.columns.get("requests", "COLUMN")
+        single = ""
+        if max(total.requests for total in self._endless) < LEAST_TO_BE_TOTALS:
+            requests = self.report.columns.get("requests", "COLUMN")
+            single = (
+                ", or, if each row is one request, leave out what was taken for their number: "
+                f"--map {requests}="
+            )
         return (
             f"{self.report.source} holds totals that do not say when they end, and their times lie apart as "
-            "no hours, days, weeks or months do; name a column of ends with --map COLUMN=end, or, if each "
-            f"row is one request, leave out what was taken for their number: --map {requests}="
+            "no hours, days, weeks or months do; name another column of starts with --map COLUMN=time, one "
+            f"of ends with --map COLUMN=end{single}{self.report.doubt}"
         )
 
     def _total(self, record: Record, line: int) -> tuple[Total, bool]:
