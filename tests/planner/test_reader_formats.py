@@ -449,15 +449,16 @@ def test_hours_and_days_of_any_zone_are_spread(zone: str, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     "times",
     [
+        [f"2026-11-{2 + day:02} 06:00:00" for day in range(12)],
         ["2026-11-02 08:00:00"] * 12,
         ["2026-11-02 08:00:00", "2026-11-02 08:00:00", "2026-11-02 09:00:00", "2026-11-02 09:10:00"],
         ["0", "0", "3600", "7200"],
         [f"2026-11-02T{hour:02}:10:00Z" for hour in range(12) for _ in range(2)],
     ],
-    ids=["one moment", "minutes", "no dates", "past the hour"],
+    ids=["one a day", "one moment", "minutes", "no dates", "past the hour"],
 )
 def test_other_times_stay(times: list[str], tmp_path: Path) -> None:
-    """One moment, finer times and times without a date are taken as they are."""
+    """A job on the hour, one moment, finer times and times without a date are taken as they are."""
     workload, _ = read(requests(tmp_path, *times))
     assert workload.grade == "measured"
     assert not (workload.time_s % 600).any()

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spillway.planner.plan_traffic import from_usage
 from spillway.planner.readers import propose, read_workload
 from spillway.planner.readers.samples import Moments, Samples
 from spillway.planner.workload import WorkloadError
@@ -82,7 +83,14 @@ def test_dates_that_nobody_reads_are_shown_as_taken(tmp_path: Path) -> None:
         read(path)
 
 
-def test_an_hour_of_the_day_is_no_time(tmp_path: Path) -> None:
+def test_too_little_is_refused_with_the_guess(tmp_path: Path) -> None:
+    """Where a guess leaves next to no traffic, the refusal shows it."""
+    path = table(tmp_path, "t_s,prompt_tokens,completion_tokens", "1,100,10", "2,100,10")
+    with pytest.raises(WorkloadError, match=r"holds 2 requests within 2 s \(columns taken as time = 't_s'"):
+        from_usage([str(path)])
+
+
+def test_an_hour_of_the_day_is_no_time() -> None:
     """A column named for an hour or a day is one of times where it holds dates."""
     hours = [str(hour) for hour in range(24)]
     assert propose(("hour",), Samples([{"hour": hour} for hour in hours])) == {}

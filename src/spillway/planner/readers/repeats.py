@@ -81,8 +81,14 @@ def whole_row(record: Record) -> str:
 
 def first_id(record: Record, names: Sequence[str]) -> str:
     """The first of these cells that tells something apart from others; empty without one."""
-    cells = (str(look_up(record, name)).strip() for name in names)
-    return next((cell for cell in cells if cell.lower() not in NO_VALUE and cell.strip("0-")), "")
+    for name in names:
+        cell = record.get(name)
+        if cell is None and "." in name:
+            cell = look_up(record, name)
+        text = "" if cell is None else str(cell).strip()
+        if text.strip("0-") and text.lower() not in NO_VALUE:
+            return text
+    return ""
 
 
 def compare_totals(files: Sequence[tuple[str, Sequence[Total]]]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from spillway.planner.workload import FIRST_DATE_S, ReadReport, WorkloadError
 
 __all__ = ["RequestReader", "Row"]
 
-HOUR_S, QUARTER_HOUR_S = 3600, 900
+DAY_S, HOUR_S, QUARTER_HOUR_S = 86_400, 3600, 900
 LEAST_PERIODS = 5
 """Requests at as many whole hours, one at each, are no chance."""
 
@@ -78,7 +78,7 @@ class RequestReader(Cells):
         self._last_s = max(self._last_s, time_s)
         self.add_cost(amount)
         model = self.model(record)
-        if self._periods is not None and not self._periods.may_hold(time_s, model):
+        if self._periods is not None and not self._periods.may_hold(time_s, self.cell(record, "time"), model):
             self._periods = None
         return time_s, fresh, out, cached, model
 
@@ -136,14 +136,15 @@ class RequestReader(Cells):
 
 
 class Periods:
-    """Whether rows can be totals: at whole hours or days, each with one row for a model."""
+    """Whether rows can be totals: at whole hours or the midnights of days, each with one row for a model."""
 
     def __init__(self) -> None:
         self._rows: set[tuple[float, int]] = set()
         self._starts: set[float] = set()
+        self._are_midnights = True
 
-    def may_hold(self, time_s: float, model: int) -> bool:
-        """Whether this row can be one of them too."""
+    def may_hold(self, time_s: float, cell: object, model: int) -> bool:
+        """Whether this row, with that cell as its time, can be one of them too."""
         in_hour = time_s % HOUR_S
         is_next = (
             time_s > FIRST_DATE_S and in_hour % QUARTER_HOUR_S == 0 and (time_s, model) not in self._rows
@@ -152,15 +153,26 @@ class Periods:
             is_next = in_hour == next(iter(self._rows))[0] % HOUR_S
         self._rows.add((time_s, model))
         self._starts.add(time_s)
+        self._are_midnights &= _is_midnight(time_s, cell)
         return is_next
 
     @property
     def are_likely(self) -> bool:
-        """Whether there are more than chance would bring."""
-        return len(self._starts) >= LEAST_PERIODS
+        """Whether there are more than chance, or a job at some hour of each day, would bring."""
+        return len(self._starts) >= LEAST_PERIODS and (self._are_midnights or not self._are_days)
 
     @property
     def name(self) -> str:
         """The length of time that each row may stand for."""
-        gaps = [later - earlier for earlier, later in pairwise(sorted(self._starts))]
-        return "day" if min(gaps) > 12 * HOUR_S else "hour"
+        return "day" if self._are_days else "hour"
+
+    @property
+    def _are_days(self) -> bool:
+        return min(later - earlier for earlier, later in pairwise(sorted(self._starts))) > 12 * HOUR_S
+
+
+def _is_midnight(time_s: float, cell: object) -> bool:
+    """Whether a time is a day's first, in the zone in which it is written."""
+    if isinstance(cell, str) and ":" in cell:
+        return "T00:00" in cell or " 00:00" in cell
+    return time_s % DAY_S == 0
