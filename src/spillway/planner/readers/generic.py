@@ -90,6 +90,7 @@ NEVER: Mapping[str, frozenset[str]] = {
     "requests": NO_COUNT | {"tokens", "tool", "tools"},
 }  # fmt: skip
 """Our column → words that make a name that of something else."""
+NOT_TAKEN = "numbers that go up and down, as lengths of time do"
 NEEDED = ("time", "input_tokens", "output_tokens")
 UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9, "s": 1.0, "sec": 1.0, "seconds": 1.0}
 """What a numeric time column's last word says of its unit."""
@@ -189,7 +190,7 @@ def _missing(
     """Which columns were not found, which looked like them and are none, and what was found of the rest."""
     taken = found.values()
     not_these = [
-        f"{name!r} holds {'lengths of time' if our == 'time' else 'no numbers'}"
+        f"{name!r} holds {NOT_TAKEN if our == 'time' else 'no numbers'}"
         for our in missing
         for name in candidates(our, free)
         if name not in taken
