@@ -191,6 +191,8 @@ def test_litellm_tells_cached_tokens_in_several_ways(metadata: dict[str, Any], t
     [
         ({"page": 1, "total_pages": 2}, {"page": 2, "total_pages": 2}),
         ({"meta": {"page": 1, "totalPages": 2}}, {"meta": {"page": 2, "totalPages": 2}}),
+        ({"metadata": {"page": 1, "total_pages": 2}}, {"metadata": {"page": 2, "total_pages": 2}}),
+        ({"metadata": {"has_more": True}}, {"metadata": {"has_more": False}}),
         ({"meta": {"cursor": "abc"}}, {"meta": {"cursor": None}}),
         ({"has_more": True}, {"has_more": False}),
     ],

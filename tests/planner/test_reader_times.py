@@ -145,7 +145,9 @@ def test_a_name_of_a_column_tells_its_period(
 def test_totals_at_any_time_are_refused(tmp_path: Path) -> None:
     """How long a total stands for is not guessed where times lie apart as no period does."""
     starts = ("2026-11-02 10:00:00", "2026-11-02 10:07:31", "2026-11-02 12:01:10")
-    with pytest.raises(WorkloadError, match=r"f\.csv holds totals .* no hours.* --map requests=$"):
+    with pytest.raises(WorkloadError, match=r"f\.csv holds totals .* no hours.* --map requests=; .*'date'"):
+        read(tmp_path, TOTALS, *(at(start, requests=9) for start in starts))
+    with pytest.raises(WorkloadError, match=r"no hours.* --map COLUMN=end; columns taken as time = 'date'"):
         read(tmp_path, TOTALS, *map(at, starts))
     with pytest.raises(WorkloadError, match="no hours, days, weeks or months"):
         read(tmp_path, TOTALS, *map(at, "123"))

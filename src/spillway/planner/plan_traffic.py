@@ -49,7 +49,9 @@ def from_usage(
     )
     names = ", ".join(f"{Path(report.source).name} ({report.format})" for report in reports[:3])
     more = f" and {len(reports) - 3} more" if len(reports) > 3 else ""
-    _refuse_too_little(workload, f"{names}{more}", [why for each in reports for why in each.reasons()])
+    reasons = [why for each in reports for why in each.reasons()]
+    guesses = [each.guess for each in reports if each.guess]
+    _refuse_too_little(workload, f"{names}{more}", reasons + guesses)
     traffic = Traffic(workload, f"{names}{more}", tuple(reports))
     if bill is not None:
         said = _billed(traffic, bill, names)
@@ -144,7 +146,8 @@ def _refuse_too_many(requests_per_month: int, input_tokens: float, output_tokens
 def _refuse_too_little(workload: Workload, names: str, reasons: Sequence[str]) -> None:
     """A month's traffic out of a moment would be made up, and with it every saving.
 
-    ``reasons`` are why rows were not used, the weightiest of which may be why there is so little.
+    ``reasons`` are why rows were not used, the weightiest of which may be why there is so little, and then
+    what columns were taken for.
     """
     if len(workload) >= LEAST_REQUESTS and workload.span_s >= LEAST_SPAN_S:
         return

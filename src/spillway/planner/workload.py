@@ -121,6 +121,8 @@ class ReadReport:
     format: str
     columns: dict[str, str] = field(default_factory=dict)
     """Our column → the file's, ``a or b`` where rows differ."""
+    guess: str = ""
+    """Which columns were taken for what, in a file whose format nobody knows."""
     rows: int = 0
     bad: BadRows = field(default_factory=BadRows)
     out_of_order: int = 0
@@ -141,6 +143,11 @@ class ReadReport:
     """Of single requests: whether there was one whose page does not say that more follow."""
     across: list[str] = field(default_factory=list)
     """What was found of this source and others together; sentences that name them all."""
+
+    @property
+    def doubt(self) -> str:
+        """How a refusal ends: with the columns that were guessed and how to name others; empty without."""
+        return f"; {self.guess} (name others as in --map COLUMN=time)" if self.guess else ""
 
     def reasons(self) -> list[str]:
         """Why rows were not used, one sentence each, faults first."""
@@ -245,7 +252,8 @@ def collect(chunks: Iterable[Chunk], reports: Sequence[ReadReport]) -> Workload:
     if not count:
         faults = [sentence for report in reports for sentence in report.reasons()]
         why = f": {faults[0]}" if faults else ": it is empty"
-        raise WorkloadError(f"{names} holds no usable request{why}")
+        doubt = next((report.doubt for report in reports if report.doubt), "")
+        raise WorkloadError(f"{names} holds no usable request{why}{doubt}")
     time_s = np.concatenate([part.time_s for part in parts])
     _refuse_mixed_clocks(time_s, names)
     order = np.argsort(time_s, kind="stable")

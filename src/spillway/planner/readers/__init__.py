@@ -16,15 +16,15 @@ from spillway.planner.readers.formats import GENERIC, Format, named_format, reco
 from spillway.planner.readers.generic import corrected, generic_format, propose
 from spillway.planner.readers.langfuse import are_traces
 from spillway.planner.readers.ledger import open_ledger
-from spillway.planner.readers.mooncake import PrefixCache
-from spillway.planner.readers.openai_usage import Extras
-from spillway.planner.readers.periods import DAY, ends_of, period_of
+from spillway.planner.readers.parts import WithParts
 from spillway.planner.readers.records import Record, Source, open_source
-from spillway.planner.readers.repeats import SeenIds, compare_totals, request_id, whole_row
-from spillway.planner.readers.values import MOST_PER_PERIOD, MOST_TOKENS_PER_REQUEST, read_tokens
+from spillway.planner.readers.repeats import SeenIds, compare_totals
+from spillway.planner.readers.requests import RequestReader, Row
+from spillway.planner.readers.same_traffic import Course, compare_courses
+from spillway.planner.readers.samples import Samples
+from spillway.planner.readers.totals import TotalReader
 from spillway.planner.workload import (
     CHUNK_ROWS,
-    FIRST_DATE_S,
     Chunk,
     ReadReport,
     Total,
@@ -36,9 +36,10 @@ from spillway.planner.workload import (
 
 __all__ = ["UsageFile", "open_usage", "propose", "read_workload"]
 
-Row = tuple[float, int, int, int, int]
 IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end_time_iso"})
 """All that a bucket of OpenAI's API holds where nothing was used."""
+JAEGER = frozenset({"traceID", "spans", "processes"})
+"""What a trace has that Jaeger wrote."""
 PART = "its last page says that more follow: give all pages, or this is a part"
 ROWS_TO_TELL = 100
 """Rows whose times tell together how a file writes them."""
@@ -67,7 +68,9 @@ class UsageFile:
     def chunks(self) -> Iterator[Chunk]:
         """Single requests in arrays of at most ``CHUNK_ROWS``, in file order."""
         rows: list[Row] = []
-        reader = _RowReader(self.format, self.report, self.seen)
+        reader = RequestReader(self.format, self.report, self.seen)
+        if self._may_have_spans_around():
+            reader.look_for_spans(each for _, each in self.source.records() if not isinstance(each, str))
         for line, record in self._records(reader):
             row = reader.row(line, record)
             if row is not None:
@@ -81,7 +84,7 @@ class UsageFile:
 
     def totals(self) -> list[Total]:
         """Totals of periods; empty for a file of single requests."""
-        reader = _TotalReader(self.format, self.report)
+        reader = TotalReader(self.format, self.report)
         for line, record in self._records(reader):
             reader.add(line, record)
         reader.finish()
@@ -94,6 +97,11 @@ class UsageFile:
             reader.add(line, record)
         reader.finish()
         return reader.totals()
+
+    def _may_have_spans_around(self) -> bool:
+        """Whether a record may name the span around it."""
+        parents = self.format.parent
+        return bool(parents) and not (self.source.has_header and set(parents).isdisjoint(self.source.names))
 
     def _records(self, reader: Cells) -> Iterator[tuple[int, Record | str]]:
         """The source's records, the first of which the reader has looked at before it reads any."""
@@ -122,9 +130,9 @@ def open_usage(
     _refuse_empty(source)
     known = recognise(source) if format_name is None else named_format(format_name, source, columns or {})
     if known is None and format_name is None and not columns:
-        _refuse_traces(source)
+        _refuse_others(source)
     if known is None:
-        found = generic_format(source.names, columns or {}, str(path))
+        found = generic_format(source.names, columns or {}, str(path), _samples(source))
     else:
         found = corrected(known, source.names, columns, str(path)) if columns else known
     if source.has_header:
@@ -137,17 +145,37 @@ def open_usage(
     if found.name == GENERIC:
         if found.ids and not found.requests:
             mapping["id"] = found.ids[0][0]
-        pairs = ", ".join(f"{our} = {theirs!r}" for our, theirs in mapping.items())
-        report.notes.append(f"columns taken as {pairs}")
+        report.guess = _guess(found, mapping)
+        report.notes.append(report.guess)
     return UsageFile(source, found, report)
 
 
-def _refuse_traces(source: Source) -> None:
-    """``WorkloadError`` for traces, each of many requests."""
+def _samples(source: Source) -> Samples:
+    """The first records of the file."""
+    first = (record for _, record in source.records() if not isinstance(record, str))
+    return Samples(list(islice(first, ROWS_TO_TELL)))
+
+
+def _guess(found: Format, mapping: Mapping[str, str]) -> str:
+    """Which columns were taken for what, parts of a count with those that are added to it."""
+    parts = found.rewrite.parts if isinstance(found.rewrite, WithParts) else {}
+    whole = {our: (theirs, *parts.get(theirs, ())) for our, theirs in mapping.items()}
+    return "columns taken as " + ", ".join(
+        f"{our} = {' + '.join(map(repr, names))}" for our, names in whole.items()
+    )
+
+
+def _refuse_others(source: Source) -> None:
+    """``WorkloadError`` for exports that are known and are not what is needed of their tool."""
     if are_traces(source.names):
         raise WorkloadError(
             f"{source.path} holds Langfuse's traces, each of which may stand for many requests; export the "
             "observations instead"
+        )
+    if JAEGER.issubset(source.names):
+        raise WorkloadError(
+            f"{source.path} holds traces as Jaeger writes them; give the spans as OpenTelemetry's JSON, as "
+            "its collector exports them to a file"
         )
 
 
@@ -201,9 +229,13 @@ def read_workload(
     if any(with_totals):
         totals = _together(files, [file.totals() for file in files])
         if not any(total.requests for total in totals):
-            raise WorkloadError(f"{paths[0]} holds no usable total" + _first_fault(reports))
+            doubt = next((report.doubt for report in reports if report.doubt), "")
+            raise WorkloadError(f"{paths[0]} holds no usable total{_first_fault(reports)}{doubt}")
         return _spread(files, totals, shape, seed), reports
-    workload = collect((chunk for file in files for chunk in file.chunks()), reports)
+    courses = [Course(file.report.source, file.format.name) for file in files]
+    drawn = (course.counted(file.chunks()) for course, file in zip(courses, files, strict=True))
+    workload = collect(chain.from_iterable(drawn), reports)
+    reports[-1].across.extend(compare_courses(courses))
     if not any(report.has_last_page for report in reports):
         reports[-1].notes.append(PART)
     return spread_coarse_times(workload, shape, seed=seed), reports
@@ -269,190 +301,3 @@ def _chunk(rows: list[Row]) -> Chunk:
     time_s, fresh, out, cached, model = zip(*rows, strict=True)
     as_ints = (np.array(column, dtype=np.int32) for column in (fresh, out, cached, model))
     return Chunk(np.array(time_s, dtype=np.float64), *as_ints)
-
-
-class _RowReader(Cells):
-    """Turns records into single requests."""
-
-    def __init__(self, kind: Format, report: ReadReport, seen: SeenIds) -> None:
-        super().__init__(kind, report)
-        self._seen = seen
-        self._repeated = 0
-        self._last_s = float("-inf")
-        self._is_dated: bool | None = None
-        self._first_line = 0
-        self._prefixes = PrefixCache() if kind.name == "mooncake" else None
-
-    def row(self, line: int, record: Record | str) -> Row | None:
-        """The request in a record; ``None`` for one that is none, and then the report says why."""
-        if isinstance(record, str):
-            self.report.bad.add(record, line)
-            return None
-        self.report.has_last_page |= not record.get("has_more")
-        if not self.belongs(record):
-            return None
-        try:
-            if self.format.rewrite is not None:
-                record = self.format.rewrite(record)
-            time_s = self.times.read(self.cell(record, "time"))
-            fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens")
-            out = read_tokens(self.cell(record, "output_tokens"), "output tokens")
-            if fresh + out == 0:
-                raise ValueError("no tokens at all")
-            cached = self._cached_tokens(record, fresh)
-            amount = self.money(record, line) if "cost" in self.columns else None
-        except ValueError as fault:
-            self.reject(fault, self.place(record, line))
-            return None
-        if self._is_repeated(record, time_s, fresh, out):
-            return None
-        if (time_s > FIRST_DATE_S) is not self._is_dated:
-            self._set_clock(line, time_s > FIRST_DATE_S)
-        self.report.rows += 1
-        self.report.out_of_order += time_s < self._last_s
-        self._last_s = max(self._last_s, time_s)
-        self.add_cost(amount)
-        return time_s, fresh, out, cached, self.model(record)
-
-    def _is_repeated(self, record: Record, time_s: float, fresh: int, out: int) -> bool:
-        """Whether the request was read before, in this file or another of the workload; it is counted.
-
-        An id that a test or a proxy gives to all is no repeat; exports differ in fractions of a second.
-        """
-        name = request_id(record, self.format.ids)
-        if name is None or self._seen.add(f"{self.format.name}\0{name}\0{int(time_s)}\0{fresh}\0{out}"):
-            return False
-        self._repeated += 1
-        return True
-
-    def finish(self) -> None:
-        """Complete the report."""
-        super().finish()
-        if self._repeated:
-            names = " and ".join(names[0] for names in self.format.ids)
-            self.report.left_out.append(
-                f"{self._repeated} row(s) repeat the {names} of another, with its time and tokens, and were "
-                "left out"
-            )
-
-    def _set_clock(self, line: int, is_dated: bool) -> None:
-        """The first row tells whether times are dates; ``WorkloadError`` for one that is otherwise."""
-        if self._is_dated is not None:
-            raise WorkloadError(
-                f"{self.report.source}: some times are dates and some count from zero (lines "
-                f"{self._first_line} and {line}); correct the wrong year or unit, or plan them separately"
-            )
-        self._is_dated, self._first_line = is_dated, line
-
-    def _cached_tokens(self, record: Record, input_tokens: int) -> int:
-        if self._prefixes is None:
-            return self.cached(record, input_tokens)
-        hashes = record.get("hash_ids")
-        if not isinstance(hashes, list):
-            raise ValueError("no list of block hashes")
-        try:
-            return self._prefixes.hit_tokens(hashes, input_tokens)
-        except TypeError:  # what is no number or text has no place among blocks
-            raise ValueError("no list of block hashes") from None
-
-
-class _TotalReader(Cells):
-    """Turns records into totals of periods."""
-
-    def __init__(self, kind: Format, report: ReadReport) -> None:
-        super().__init__(kind, report)
-        self._extras = Extras(report)
-        self._rows = SeenIds()
-        self._equal = 0
-        self._totals: list[Total] = []
-        self._endless: list[Total] = []
-
-    def add(self, line: int, record: Record | str) -> None:
-        """Keep the total in a record, or say in the report why it is none."""
-        if isinstance(record, str):
-            self.report.bad.add(record, line)
-            return
-        if not self.belongs(record):
-            return
-        try:
-            total, has_end = self._total(record, line)
-            self._extras.add(record, total)
-        except ValueError as fault:
-            self.reject(fault, line)
-            return
-        kept = self._totals if has_end else self._endless
-        if total.requests and not total.input_tokens + total.output_tokens:
-            self.reject(ValueError("no tokens at all"), line)
-            kept.append(replace(total, requests=0))  # its time was looked at all the same
-            return
-        kept.append(total)
-        if self._is_idle(record):
-            return
-        self.report.rows += 1
-        self._equal += total.input_tokens + total.output_tokens > 0 and not self._rows.add(whole_row(record))
-        self.add_cost(total.cost_usd)
-        self.model(record)
-
-    def totals(self) -> list[Total]:
-        """All totals; those without an end are as long as they lie apart, which the report says.
-
-        ``WorkloadError`` where they lie apart as no period does.
-        """
-        if not self._endless:
-            return self._totals
-        starts = [total.start_s for total in self._endless]
-        period = DAY if self.format.is_daily else period_of(starts, self.report.columns.get("time", ""))
-        if period is None:
-            raise WorkloadError(self._no_period())
-        if not self.format.is_daily:
-            self.report.notes.append(
-                f"its totals do not say when they end, and were taken as {period.name} each; if that is "
-                "wrong, name a column of ends with --map COLUMN=end, or say hour, day, week or month in the "
-                "name of the column of their times"
-            )
-        ends = ends_of(starts, period)
-        long = [replace(total, length_s=ends[total.start_s] - total.start_s) for total in self._endless]
-        return self._totals + long
-
-    def _no_period(self) -> str:
-        requests = self.report.columns.get("requests", "COLUMN")
-        return (
-            f"{self.report.source} holds totals that do not say when they end, and their times lie apart as "
-            "no hours, days, weeks or months do; name a column of ends with --map COLUMN=end, or, if each "
-            f"row is one request, leave out what was taken for their number: --map {requests}="
-        )
-
-    def _total(self, record: Record, line: int) -> tuple[Total, bool]:
-        """The total in a record, and whether it says when it ends; else it is of a day for now."""
-        start_s, length_s = self.period(record)
-        has_end = length_s is not None
-        length_s = DAY.seconds if length_s is None else length_s
-        if self._is_idle(record):
-            return Total(start_s, length_s, 0, 0, 0), has_end
-        requests = read_tokens(self.cell(record, "requests"), "number of requests", MOST_PER_PERIOD)
-        fresh = read_tokens(self.cell(record, "input_tokens"), "input tokens", MOST_PER_PERIOD)
-        out = read_tokens(self.cell(record, "output_tokens"), "output tokens", MOST_PER_PERIOD)
-        if requests == 0 and fresh + out > 0:
-            raise ValueError("tokens without a request")
-        if max(fresh, out) > requests * MOST_TOKENS_PER_REQUEST:
-            raise ValueError("more tokens a request than any model takes")
-        cached = self.cached(record, fresh)
-        amount = self.money(record, line) if "cost" in self.columns else None
-        name = str(self.cell(record, "model") or "")
-        known = None if cached < 0 else cached
-        return Total(start_s, length_s, requests, fresh, out, known, name, amount), has_end
-
-    def finish(self) -> None:
-        """Complete the report."""
-        super().finish()
-        self._extras.finish()
-        if self._equal:  # rows of projects whose column was left out may be equal, so they count
-            self.report.notes.append(
-                f"{self._equal} row(s) are equal to another in every column, and count as "
-                "well; remove them if they are the same usage, exported twice"
-            )
-
-    def _is_idle(self, record: Record) -> bool:
-        """Whether it is one of OpenAI's days without use, which have a start and an end and nothing else."""
-        counts = (self.cell(record, our) for our in ("requests", "input_tokens", "output_tokens", "model"))
-        return self.format.name == "openai-usage-api" and all(cell is None for cell in counts)

@@ -6,15 +6,17 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from spillway.planner.readers.formats import NO_VALUE, Format
+from spillway.planner.readers.formats import Format
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
 from spillway.planner.readers.times import TimeReader
 from spillway.planner.readers.values import (
     MOST_PER_PERIOD,
+    NO_VALUE,
     Ambiguous,
     currency_named,
     currency_of,
+    is_nothing,
     read_money,
     read_tokens,
 )
@@ -64,24 +66,27 @@ class Cells:
             found = record.get(theirs)
             if found is None and rest and first in record:
                 found = look_up(record[first], rest)
-            if found is not None and not _is_nothing(found):
+            if not is_nothing(found):
                 self._given.add(theirs)
                 return found
         return None
 
     def belongs(self, record: Record) -> bool:
         """Whether the record is a model call at all; others are counted."""
-        if self._are_all_calls:
-            return True
+        other = None if self._are_all_calls else self.other(record)
+        if other is not None:
+            self._set_aside(*other)
+        return other is None
+
+    def other(self, record: Record) -> tuple[str, str] | None:
+        """What a record that is no model call is, in the plural, and by which value; ``None`` for a call."""
         if self.format.has and all(look_up(record, name) is None for name in self.format.has):
-            self._set_aside("no model calls", "")
-            return False
+            return "no model calls", ""
         for only in self.format.only:
             value = str(look_up(record, only.column) or "").strip()
             if value.lower() not in NO_VALUE and value.lower() not in only.values:
-                self._set_aside(only.others, value)
-                return False
-        return True
+                return only.others, value
+        return None
 
     def _set_aside(self, what: str, value: str) -> None:
         """Count a row that is something else, by the value that says so; unusual ones count as others."""
@@ -165,14 +170,6 @@ class Cells:
             named = [value[:40] for value in sorted(counts) if value] if what in NAMED else []
             which = f" ({', '.join(named)})" if named else ""
             self.report.left_out.append(f"{sum(counts.values())} row(s) are {what}{which} and were left out")
-
-
-def _is_nothing(cell: Any) -> bool:
-    """Whether a cell holds a word for no value."""
-    if isinstance(cell, str):
-        # Nearly every cell begins with a digit; the rest is for the others.
-        return not "0" <= cell[:1] <= "9" and cell.strip().lower() in NO_VALUE
-    return bool(cell != cell)  # not a number is not even itself
 
 
 def _path(name: str) -> tuple[str, str]:

@@ -7,15 +7,14 @@ from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, replace
 
 from spillway.planner.readers.langfuse import CACHE_READS, DETAILS, whole_usage
+from spillway.planner.readers.parts import HELICONE
 from spillway.planner.readers.records import Record, Source
 from spillway.planner.workload import WorkloadError
 
-__all__ = ["FORMATS", "GENERIC", "NO_VALUE", "Format", "Only", "named_format", "recognise"]
+__all__ = ["FORMATS", "GENERIC", "Format", "Only", "named_format", "recognise"]
 
 GENERIC = "generic"
 """What the format of a file is called that nobody knows."""
-NO_VALUE = frozenset({"", "null", "none", "nan", "undefined", "\\n", "-", "n/a"})
-"""Cells that hold nothing, as databases, scripts and spreadsheets write it, in lower case."""
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ class Like:
 class Only:
     """A column that tells requests to a chat model from rows that belong into an export and are none.
 
-    Values compare in lower case; a row without one (``NO_VALUE``) is told by the rest. The others are
+    Values compare in lower case; a row without one (``values.NO_VALUE``) is told by the rest. The others are
     counted, no fault.
     """
 
@@ -85,6 +84,14 @@ class Format:
     ids: tuple[tuple[str, ...], ...] = ()
     is_daily: bool = False
     """Whether totals are of days, however far they lie apart."""
+    has_request_ids: bool = False
+    """Of a file that nobody knows: whether a column's name says that each row is one request."""
+    block_tokens: int | None = None
+    """Prompt tokens that each of a request's ``hash_ids`` stands for; ``None`` where there are none."""
+    span: tuple[str, ...] = ()
+    """Names of what tells spans apart within a trace, of the span around one, and of the trace."""
+    parent: tuple[str, ...] = ()
+    trace: tuple[str, ...] = ()
 
     def columns(self, names: tuple[str, ...]) -> dict[str, str]:
         """Our column → the file's, for those the file has."""
@@ -121,10 +128,21 @@ NO_CHATS = r"/(embed(dings)?|moderations|rerank|images/.*|audio/.*)|.*:(batch)?e
 SPAN_STARTS = (
     "startTimeUnixNano", "start_time_unix_nano", "start_time", "startTime", "start_timestamp", "Timestamp",
 )  # fmt: skip
+SPAN_CHATS = LITELLM_CALLS | {"chat", "generate_content", "text_completion", "messages"}
+"""What the convention, Sentry and LiteLLM (whose operations are its calls) name a span of a model call."""
 SPAN_PROMPTS = ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens")
 SPAN_ANSWERS = ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens")
 
 FORMATS: tuple[Format, ...] = (
+    Format(
+        name="qwen-bailian",
+        marks=(("hash_ids",), ("input_length",), ("parent_chat_id",)),
+        time=("timestamp",),
+        input_tokens=("input_length",),
+        output_tokens=("output_length",),
+        unit_s=1.0,
+        block_tokens=16,
+    ),
     Format(
         name="mooncake",
         marks=(("hash_ids",), ("input_length",)),
@@ -132,6 +150,7 @@ FORMATS: tuple[Format, ...] = (
         input_tokens=("input_length",),
         output_tokens=("output_length",),
         unit_s=1e-3,
+        block_tokens=512,
     ),
     Format(
         name="azure-llm-trace",
@@ -152,7 +171,10 @@ FORMATS: tuple[Format, ...] = (
         model=("gen_ai.response.model", "gen_ai.request.model"),
         ids=(("spanId", "span_id", "SpanId", "context.span_id"), SPAN_STARTS),
         # A span around an agent repeats the usage of the chat spans in it.
-        only=(Only("gen_ai.operation.name", frozenset({"chat", "text_completion", "generate_content"})),),
+        only=(Only("gen_ai.operation.name", SPAN_CHATS),),
+        span=("spanId", "span_id", "SpanId", "context.span_id"),
+        parent=("parentSpanId", "parent_span_id", "ParentSpanId", "parent_id"),
+        trace=("traceId", "trace_id", "TraceId", "context.trace_id"),
     ),
     Format(
         name="openai-usage-api",
@@ -257,6 +279,7 @@ FORMATS: tuple[Format, ...] = (
             Only("response_status", Like(r"2\d\d(\.0)?|-3"), "failed requests"),
             Only("cache_reference_id", Like(r"[0-]*"), "answers out of Helicone's own cache"),
         ),
+        rewrite=HELICONE,
     ),
     Format(
         name="langfuse",

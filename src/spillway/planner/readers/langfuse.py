@@ -20,9 +20,13 @@ CACHE_READS = ("input_cached_tokens", "cache_read_input_tokens", "input_cache_re
 
 
 def are_traces(names: Collection[str]) -> bool:
-    """Whether these are the columns of traces, which add up their observations or only number them."""
+    """Whether these are the columns of traces, which add up their observations, number them, or do neither.
+
+    Only a trace can be marked and made public.
+    """
     has_observations = "observations" in names or "observationCount" in names
-    return has_observations and "timestamp" in names and "totalCost" in names
+    is_summed = has_observations and "totalCost" in names
+    return "timestamp" in names and (is_summed or {"bookmarked", "public"}.issubset(names))
 
 
 def whole_usage(record: Record) -> Record:

@@ -10,6 +10,9 @@ __all__ = ["ATTRIBUTES", "expand", "flat", "look_up", "page_items"]
 Record = Mapping[str, Any]
 ATTRIBUTES = frozenset({"attributes", "SpanAttributes"})
 """What exporters call a span's attributes: the second is ClickHouse's column."""
+RESOURCES = ("resourceSpans", "resource_spans", "batches")
+"""What OTLP calls its list of resources, by the name of its message too, and Tempo."""
+SCOPES = ("scopeSpans", "scope_spans", "instrumentationLibrarySpans")
 DEEPEST = 8
 """Wrappers around a record; a page around a page around a bucket are three."""
 
@@ -32,7 +35,7 @@ def expand(record: Any, depth: int = 0) -> Iterator[Record | str]:
         # A bucket without results is a day on which nothing happened, and belongs to the time covered.
         for result in record.get("results", record.get("result")) or [{}]:
             yield {**head, **result} if isinstance(result, Mapping) else "not a JSON object"
-    elif isinstance(record.get("resourceSpans"), list):
+    elif any(isinstance(record.get(name), list) for name in RESOURCES):
         for span in _spans(record):
             yield flat(span)
     else:
@@ -55,16 +58,17 @@ def page_items(page: Record, items: Iterable[Any]) -> Iterator[Any]:
 def _inner(record: Record) -> Iterable[Any] | None:
     """What a record wraps that is none itself; ``None`` for one that wraps nothing.
 
-    That is a page, an API's answer about one request, or a trace of Langfuse with its observations; some
-    exports of traces hold but the ids of those.
+    That is a page, an API's answer about one request or one trace, or a trace of Langfuse with its
+    observations; some exports of traces hold but the ids of those.
     """
-    data, observations = record.get("data"), record.get("observations")
+    data, observations = record.get("data", record.get("trace")), record.get("observations")
     if isinstance(data, list) and _is_page(record):
         return page_items(record, data)
     if isinstance(data, Mapping) and len(record) == 1:
         return [data]
     if isinstance(observations, list) and any(map(_is_in_trace, observations)):
-        return page_items(record, observations)
+        # A trace's metadata are its author's, and say nothing of pages.
+        return page_items({"has_more": record.get("has_more")}, observations)
     return None
 
 
@@ -78,14 +82,15 @@ def _is_page(record: Record) -> bool:
         record.get("object") == "page"
         or "has_more" in record
         or _place(record) is not None
-        or "cursor" in _meta(record)
+        or not _meta(record).keys().isdisjoint(("cursor", "has_more"))
     )
 
 
 def _has_more(page: Record) -> bool:
     """Whether others follow the page, as OpenAI, LiteLLM or Langfuse say it."""
     number, last = _place(page) or (1, 1)
-    return number < last or bool(page.get("has_more") or _meta(page).get("cursor"))
+    meta = _meta(page)
+    return number < last or bool(page.get("has_more") or meta.get("has_more") or meta.get("cursor"))
 
 
 def _place(page: Record) -> tuple[int, int] | None:
@@ -98,7 +103,7 @@ def _place(page: Record) -> tuple[int, int] | None:
 
 
 def _meta(page: Record) -> Record:
-    found = page.get("meta")
+    found = page.get("meta", page.get("metadata"))
     return found if isinstance(found, Mapping) else {}
 
 
@@ -115,8 +120,8 @@ def look_up(record: Any, name: str) -> Any:
 
 
 def _spans(record: Record) -> Iterator[Record]:
-    for resource in _mappings(record, "resourceSpans"):
-        for scope in _mappings(resource, "scopeSpans", "instrumentationLibrarySpans"):
+    for resource in _mappings(record, *RESOURCES):
+        for scope in _mappings(resource, *SCOPES):
             yield from _mappings(scope, "spans")
 
 

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from hashlib import blake2b
 
-from spillway.planner.readers.formats import NO_VALUE
 from spillway.planner.readers.nested import look_up
 from spillway.planner.readers.records import Record
+from spillway.planner.readers.values import NO_VALUE
 from spillway.planner.workload import Total, WorkloadError
 
-__all__ = ["SeenIds", "compare_totals", "request_id", "whole_row"]
+__all__ = ["SeenIds", "compare_totals", "first_id", "request_id", "whole_row"]
 
 FIRST_PLACES = 1024
 Key = tuple[float, float, str]
@@ -30,7 +30,7 @@ class SeenIds:
 
     def add(self, name: str) -> bool:
         """Whether the id is new; then it is no longer."""
-        hashed = int.from_bytes(blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()) or 1
+        hashed = _hashed(name)
         place = self._place(hashed)
         if self._places[place] == hashed:
             return False
@@ -39,6 +39,11 @@ class SeenIds:
         if 2 * self._count > len(self._places):
             self._grow()
         return True
+
+    def __contains__(self, name: str) -> bool:
+        """Whether the id was added."""
+        hashed = _hashed(name)
+        return self._places[self._place(hashed)] == hashed
 
     def _place(self, hashed: int) -> int:
         """Where it is, or where it belongs: the first free place from its own on."""
@@ -56,12 +61,16 @@ class SeenIds:
                 self._places[self._place(hashed)] = hashed
 
 
+def _hashed(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode("utf-8", "replace"), digest_size=8).digest()) or 1
+
+
 def request_id(record: Record, columns: Sequence[Sequence[str]]) -> str | None:
     """What tells the request from all others, out of one of each set of columns; ``None`` without it.
 
     What holds no value, nothing but zeros or nothing but dashes tells none apart.
     """
-    found = [_first(record, names) for names in columns]
+    found = [first_id(record, names) for names in columns]
     return "\0".join(found) if found and all(found) else None
 
 
@@ -70,9 +79,16 @@ def whole_row(record: Record) -> str:
     return repr(sorted((name, cell) for name, cell in record.items() if name != "has_more"))
 
 
-def _first(record: Record, names: Sequence[str]) -> str:
-    cells = (str(look_up(record, name)).strip() for name in names)
-    return next((cell for cell in cells if cell.lower() not in NO_VALUE and cell.strip("0-")), "")
+def first_id(record: Record, names: Sequence[str]) -> str:
+    """The first of these cells that tells something apart from others; empty without one."""
+    for name in names:
+        cell = record.get(name)
+        if cell is None and "." in name:
+            cell = look_up(record, name)
+        text = "" if cell is None else str(cell).strip()
+        if text.strip("0-") and text.lower() not in NO_VALUE:
+            return text
+    return ""
 
 
 def compare_totals(files: Sequence[tuple[str, Sequence[Total]]]) -> Iterator[str]:

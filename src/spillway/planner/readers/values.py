@@ -5,19 +5,24 @@ from __future__ import annotations
 import math
 import re
 from decimal import Decimal, InvalidOperation
+from typing import Any
 
 __all__ = [
     "MOST_PER_PERIOD",
     "MOST_TOKENS_PER_REQUEST",
+    "NO_VALUE",
     "Ambiguous",
     "AmbiguousNumber",
     "currency_named",
     "currency_of",
+    "is_nothing",
     "read_money",
     "read_number",
     "read_tokens",
 ]
 
+NO_VALUE = frozenset({"", "null", "none", "nan", "undefined", "\\n", "-", "n/a"})
+"""Cells that hold nothing, as databases, scripts and spreadsheets write it, in lower case."""
 MOST_TOKENS_PER_REQUEST = 2_000_000
 """The longest context that any model is sold with (vendor: Google, 2026)."""
 MOST_PER_PERIOD = 10**15
@@ -54,6 +59,16 @@ class AmbiguousNumber(Ambiguous):
             f"{what} is written {text!r}, which means different numbers in different countries; write "
             "numbers with a decimal point and without separators of thousands, as in 2000 and 0.01"
         )
+
+
+def is_nothing(cell: Any) -> bool:
+    """Whether a cell holds no value, or a word for none."""
+    if cell is None:
+        return True
+    if isinstance(cell, str):
+        # Nearly every cell begins with a digit; the rest is for the others.
+        return not "0" <= cell[:1] <= "9" and cell.strip().lower() in NO_VALUE
+    return bool(cell != cell)  # not a number is not even itself
 
 
 def read_tokens(cell: object, what: str, most: int = MOST_TOKENS_PER_REQUEST) -> int:

@@ -1,21 +1,21 @@
-"""Prefix-cache hits from Mooncake's block hashes: equal ids are equal blocks of 512 prompt tokens."""
+"""Prefix-cache hits from block hashes, as in Mooncake's and Bailian's traces: equal ids are equal blocks."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["BLOCK_TOKENS", "PrefixCache"]
-
-BLOCK_TOKENS = 512
+__all__ = ["PrefixCache"]
 
 
 class PrefixCache:
-    """Remembers blocks seen before, the least recently used forgotten beyond ``capacity_blocks``.
+    """Remembers blocks of ``block_tokens`` seen before, the least recently used forgotten beyond
+    ``capacity_blocks``.
 
     ``None`` remembers all: what an ideal cache could save, an upper bound for a real node.
     """
 
-    def __init__(self, capacity_blocks: int | None = None) -> None:
+    def __init__(self, block_tokens: int, capacity_blocks: int | None = None) -> None:
+        self.block_tokens = block_tokens
         self.capacity_blocks = capacity_blocks
         self._seen: dict[int, None] = {}
 
@@ -32,4 +32,4 @@ class PrefixCache:
         if self.capacity_blocks is not None:
             while len(self._seen) > self.capacity_blocks:
                 del self._seen[next(iter(self._seen))]
-        return min(hits * BLOCK_TOKENS, input_tokens)
+        return min(hits * self.block_tokens, input_tokens)
