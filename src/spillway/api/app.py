@@ -152,7 +152,10 @@ class Gateway:
             await Run(job, client, self._books, self._clock).settle("error", error.status, error.code)
             raise
         self._fleet.outlook.see(facts, decision, snapshots)
-        job = Job(facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text, beginning)
+        arrived_s = self._clock.monotonic_s()
+        job = Job(
+            facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text, beginning, arrived_s
+        )
         await self._relay.carry_out(job, client)
 
     async def _classified(self, parsed: Parsed) -> RequestFacts:

@@ -28,7 +28,7 @@ async def race(
     on_outcome: Callable[[HedgeOutcome], None],
 ) -> LiveAttempt:
     """The attempt that has begun to answer; AttemptFailed with the failure of ``first`` when none did."""
-    delay_s = (run.job.decision.hedge_delay_s or 0.0) - run.elapsed_s()
+    delay_s = (run.job.decision.hedge_delay_s or 0.0) - run.since_arrival_s
     contenders = {asyncio.create_task(speak(first)): first}
     winner: Contender | None = None
     try:

@@ -34,6 +34,8 @@ class Job(Struct, frozen=True):
     """Only where the owner turned ``capture`` on."""
     beginning: Beginning | None = None
     """Of its prompt, to know what nodes hold of it; ``None`` where no node will read it."""
+    arrived_s: float | None = None
+    """Monotonic, when its body was there; ``None`` where that was when it was accepted."""
 
 
 def total_usd(bills: list[Bill]) -> Decimal | None:
@@ -84,6 +86,12 @@ class Run:
     def elapsed_s(self) -> float:
         """Seconds since the request was accepted."""
         return self._clock.monotonic_s() - self.job.accepted_s
+
+    @property
+    def since_arrival_s(self) -> float:
+        """Seconds since the body was there: a slow upload is nobody's delay but the caller's."""
+        arrived_s = self.job.arrived_s
+        return self.elapsed_s() if arrived_s is None else self._clock.monotonic_s() - arrived_s
 
     def remaining_s(self, limit_s: float) -> float:
         """``limit_s``, or what is left of the time for all attempts when that is less."""
