@@ -98,6 +98,8 @@ class LiveAttempt:
         """Whether the last bytes held something of the answer."""
         self._has_worked = False
         """Whether the upstream is known to have begun, and will bill it."""
+        self._is_sent = False
+        """Whether it reached the upstream at all."""
         self._is_refused = False
         """Whether its last word was not 200."""
         if run.first_sent_s is None:
@@ -188,8 +190,12 @@ class LiveAttempt:
             is_stream=self.streams,
             connect_s=self.run.remaining_s(self.choice.deadlines.connect_s),
             head_s=self._patience_s(),
+            on_sent=self._note_sent,
         )
         return exchange, changes
+
+    def _note_sent(self) -> None:
+        self._is_sent = True
 
     def _may_poll(self, failure: Failure) -> bool:
         """Whether to ask again soon, since the model is being loaded and nothing else is left to try."""
@@ -334,7 +340,8 @@ class LiveAttempt:
     def abandon(self) -> None:
         """Notes that nobody wants the answer any more: closing its connection tells the upstream to stop."""
         self._lease.release()
-        self._note(self.run.abandon_code, None, None if self._is_refused else self.usage())
+        has_cost = self._is_sent and not self._is_refused
+        self._note(self.run.abandon_code, None, self.usage() if has_cost else None)
 
     async def drain(self) -> None:
         """Lets a finished stream end on the wire, so that its connection can be used again."""
@@ -383,5 +390,6 @@ class LiveAttempt:
             forecast_cached_tokens=self.choice.cached_tokens,
             in_flight=self._lease.in_flight,
             kind=self.step.kind,
+            is_sent=self._is_sent,
         )
         return attempt, self.run.note_attempt(attempt)
