@@ -148,6 +148,9 @@ def _errors() -> str:
         "`upstream_malformed`, `upstream_rate_limited`, `upstream_refused_key`, `upstream_unknown_model`,",
         "`upstream_loading`, `upstream_out_of_quota`, `upstream_resting`, `upstream_cut`, `upstream_failed`. A request",
         "the upstream itself rejects (400, 422), or refuses for its content, is returned with its status and body.",
+        "",
+        "Codes that only the ledger has, since nobody is there to read them: `client_closed`, `client_too_slow`, and",
+        "`hedge_lost` of an attempt that another one overtook.",
     ]
     return "\n".join(lines) + "\n"
 

@@ -21,6 +21,7 @@
         ├── BodyTimeout             408  the client stopped sending
         ├── BodyTooLarge            413
         ├── NoUpstream              503  everything that could answer is down
+        ├── GatewayStopping         503  the gateway was told to stop before the answer was whole
         ├── PinUnsatisfiable        503  it had to stay local and could not; never sent to a cloud
         ├── UpstreamFailed          502  the fault of the upstream named in it
         │   ├── NodeBusy            429  no slot came free in time; says when one should
@@ -43,6 +44,7 @@ __all__ = [
     "ConfigError",
     "ContextTooLong",
     "EngineUnavailable",
+    "GatewayStopping",
     "InternalError",
     "InvalidRequest",
     "LedgerError",
@@ -226,6 +228,14 @@ class NoUpstream(RequestError):
     status = 503
     type = "service_unavailable_error"
     default_code = "no_upstream"
+
+
+class GatewayStopping(RequestError):
+    """The gateway was told to stop, and the answer was not complete when its grace was over."""
+
+    status = 503
+    type = "service_unavailable_error"
+    default_code = "gateway_stopping"
 
 
 class PinUnsatisfiable(RequestError):

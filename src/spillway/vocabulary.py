@@ -362,6 +362,8 @@ class Attempt(Struct, frozen=True, kw_only=True):
     in_flight: int = 1
     """Requests sharing the upstream when this one was sent, itself included: its share of the node's time."""
     kind: AttemptKind = "first"
+    is_sent: bool = True
+    """Whether anything of it reached the upstream."""
 
 
 class Outcome(Struct, frozen=True, kw_only=True):

@@ -8,6 +8,8 @@ from collections import Counter
 
 import pytest
 
+from spillway.engines.connection import Connection
+from spillway.engines.http_client import HttpClient
 from spillway.slo.hedges import HedgeBudget
 from spillway.testing.fake_upstream import Fault, Reply
 
@@ -53,3 +55,35 @@ async def test_leaving_at_any_moment_leaks_nothing(stage: SetUp, seed: int) -> N
     for outcome in here.books.outcomes:
         assert len({attempt.index for attempt in outcome.attempts}) == len(outcome.attempts)
         assert len(outcome.attempts) <= 3
+
+
+async def test_what_was_never_sent_costs_nothing(stage: SetUp, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A caller who leaves while a cloud is still being connected to is billed no tokens there."""
+    here: Stage = await stage(cloud="cloud")
+    is_connecting = asyncio.Event()
+
+    async def connect(client: HttpClient, connect_s: float) -> Connection:
+        is_connecting.set()
+        await asyncio.sleep(connect_s)
+        raise AssertionError("the caller left before")
+
+    monkeypatch.setattr(HttpClient, "_connect", connect)
+    asking = asyncio.create_task(here.ask())
+    await is_connecting.wait()
+    asking.cancel()
+    await asyncio.wait({asking})
+    (attempt,) = here.books.outcomes[0].attempts
+    assert (attempt.error_code, attempt.usage, attempt.is_sent) == ("client_closed", None, False)
+
+
+async def test_what_was_sent_is_billed(stage: SetUp) -> None:
+    """A caller who leaves before the first byte of the answer has been read for all the same."""
+    here: Stage = await stage(cloud="cloud")
+    script(here, "cloud", Fault.SILENT)
+    asking = asyncio.create_task(here.ask())
+    await here.fakes["cloud"].requests()
+    asking.cancel()
+    await asyncio.wait({asking})
+    (attempt,) = here.books.outcomes[0].attempts
+    assert attempt.usage
+    assert attempt.usage.input_tokens

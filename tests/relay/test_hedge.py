@@ -69,6 +69,15 @@ async def test_in_time_means_no_hedge(stage: SetUp, hedging: dict[str, Any]) -> 
     assert OUTCOMES == []
 
 
+async def test_a_slow_upload_is_no_late_answer(stage: SetUp, hedging: dict[str, Any]) -> None:
+    """The time to wait counts from when the body was there, however long the caller took to send it."""
+    here: Stage = await stage(relay=hedging, mini="local", cloud="cloud")
+    job = here.job(hedge_delay_s=0.3)
+    slow = replace(job, accepted_s=job.accepted_s - 1.0, arrived_s=job.accepted_s)
+    assert (await here.carry_out(slow)).attempts == [("mini", "first", None)]
+    assert OUTCOMES == []
+
+
 async def test_a_quick_failure_is_a_failover(stage: SetUp, hedging: dict[str, Any]) -> None:
     """A first upstream that fails before the delay is followed, not accompanied."""
     here: Stage = await stage(relay=hedging, mini="local", cloud="cloud")

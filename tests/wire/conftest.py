@@ -14,7 +14,7 @@ from msgspec import structs
 
 from spillway.api.app import Gateway, Limits
 from spillway.api.auth import KeyRing
-from spillway.api.server import GatewayServer, bind
+from spillway.api.server import GRACE_S, GatewayServer, bind
 from spillway.clock import SystemClock
 from spillway.config.schema import KeyConfig
 from spillway.engines.openai_compatible import OpenAICompatible
@@ -70,6 +70,7 @@ class Running:
     fleet: Fleet
     books: ReadableBooks
     upstreams: dict[str, FakeUpstream] = field(default_factory=dict)
+    server: GatewayServer | None = None
 
     def in_flight(self) -> int:
         """Requests the gateway believes to be in flight, over all upstreams."""
@@ -112,12 +113,13 @@ async def serve(
     policy: Policy,
     keys: Sequence[KeyConfig] = (),
     limits: Limits | None = None,
+    grace_s: float = GRACE_S,
     **relay: Any,
 ) -> Running:
     """A gateway on a free port until the stack closes; ``relay`` are options of the relay."""
     gateway, running = _gateway(upstreams, policy, keys, limits or Limits(), relay)
     sock = bind("127.0.0.1", 0)
-    server = GatewayServer(gateway)
+    server = running.server = GatewayServer(gateway, grace_s=grace_s)
     task = asyncio.create_task(server.serve(sockets=[sock]))
     stack.push_async_callback(_stop, server, task, running)
     running.port = sock.getsockname()[1]

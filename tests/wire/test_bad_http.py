@@ -12,7 +12,7 @@ from openai import APIStatusError, AsyncOpenAI
 from spillway.api import server
 from spillway.testing.raw_client import MESSAGES, raw_connection
 
-from .conftest import Running
+from .conftest import Running, Start
 from .refusals import (
     CHAT,
     GOOD,
@@ -149,6 +149,29 @@ async def test_http_1_0_and_pipelining(running: Running) -> None:
         client.send(GOOD)
         assert (await client.answer()).status == 400
         assert (await client.answer()).status == 200
+
+
+async def test_http_1_0_knows_no_chunks(running: Running) -> None:
+    """A stream for an HTTP/1.0 client comes without chunk framing and ends with the connection."""
+    body = json.dumps({"model": "auto", "messages": MESSAGES, "stream": True}).encode()
+    async with raw_connection(running.port) as client:
+        client.send_bytes(
+            b"POST %b HTTP/1.0\r\ncontent-length: %d\r\n\r\n" % (CHAT.encode(), len(body)) + body
+        )
+        wire = await client.answer(to_the_end=True)
+    assert b"transfer-encoding" not in wire.head
+    assert wire.payload.startswith(b"data: {")
+    assert wire.payload.endswith(b"data: [DONE]\n\n")
+    assert wire.text
+
+
+async def test_a_silent_connection_is_closed(start: Start, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever connects and sends nothing does not hold a connection for ever."""
+    monkeypatch.setattr(server, "KEEP_ALIVE_S", 0.05)
+    running = await start(mini="local")
+    async with raw_connection(running.port) as client:
+        wire = await client.answer(to_the_end=True)
+    assert (wire.raw, wire.ending) == (b"", "fin")
 
 
 @pytest.mark.parametrize(

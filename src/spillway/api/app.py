@@ -19,6 +19,7 @@ from spillway.api.pages import model_card, model_list, node_list
 from spillway.clock import Clock
 from spillway.errors import (
     BodyTooLarge,
+    GatewayStopping,
     InternalError,
     InvalidRequest,
     MethodNotAllowed,
@@ -30,7 +31,7 @@ from spillway.errors import (
 from spillway.fleet.marks import Beginning, beginning_of
 from spillway.fleet.registry import Fleet
 from spillway.relay.books import Books
-from spillway.relay.commit import Client, Send
+from spillway.relay.commit import STOPPING, Client, ClientTooSlow, Send
 from spillway.relay.relay import Relay
 from spillway.relay.run import Job, Run
 from spillway.routing import Evidence, Policy, decide
@@ -44,8 +45,8 @@ logger = logging.getLogger("spillway.api")
 Scope = MutableMapping[str, Any]
 BODY_ARRIVED = "spillway.body_arrived"
 """Set in the scope by our server when the whole body is there, which spares a timer."""
-HUNG_UP = "spillway.hung_up"
-"""Set in the scope by our server before it cancels the request of a client that is gone."""
+LINE = "spillway.line"
+"""The client's connection as a ``Line``, set in the scope by our server."""
 GENERATING: dict[str, Operation] = {
     "/v1/chat/completions": "chat",
     "/v1/completions": "completion",
@@ -102,9 +103,28 @@ class Gateway:
         """One HTTP request; every error becomes an OpenAI-shaped body here."""
         if scope["type"] != "http":
             return
-        client = Client(send)
+        client = Client(send, scope.get(LINE), silence_s=self._limits.body_silence_s)
         headers = dict(scope["headers"])
         ids = new_ids(headers)
+        try:
+            await self._answer(scope, headers, ids, receive, client)
+        except ClientTooSlow as slow:
+            logger.info("request %s: the client is given up: %s", ids.own, slow)
+            await client.line.hang_up()
+        except asyncio.CancelledError:
+            if client.line.end_code is None:
+                raise
+            if client.line.end_code == STOPPING:
+                stopping = GatewayStopping("the gateway is stopping: send the request again")
+                await send_error(client, stopping, ids.shown)
+        except Exception:
+            logger.exception("request %s failed inside the gateway", ids.own)
+            await send_error(client, InternalError(f"internal error; quote {ids.own}"), ids.shown)
+
+    async def _answer(
+        self, scope: Scope, headers: dict[bytes, bytes], ids: Ids, receive: Receive, client: Client
+    ) -> None:
+        """Goes by the route; what the gateway refuses or fails with is the answer then."""
         try:
             if len(headers) < len(scope["headers"]):
                 _refuse_contradictions(scope["headers"])
@@ -119,12 +139,6 @@ class Gateway:
             await send_error(client, error, ids.shown)
         except ClientGone:
             logger.debug("request %s: the client left before its body was complete", ids.own)
-        except asyncio.CancelledError:
-            if not scope.get(HUNG_UP):
-                raise
-        except Exception:
-            logger.exception("request %s failed inside the gateway", ids.own)
-            await send_error(client, InternalError(f"internal error; quote {ids.own}"), ids.shown)
 
     async def _generate(
         self,
@@ -138,6 +152,7 @@ class Gateway:
         """The way of every request that is answered by a model."""
         accepted_s, accepted_wall_s = self._clock.monotonic_s(), self._clock.wall_s()
         parsed = await self._accept(operation, scope, headers, ids, receive)
+        arrived_s = self._clock.monotonic_s()
         prompt_text = None
         if self._captures and not parsed.facts.is_private:
             prompt_text = parsed.payload.raw.decode("utf-8", "replace")
@@ -152,7 +167,9 @@ class Gateway:
             await Run(job, client, self._books, self._clock).settle("error", error.status, error.code)
             raise
         self._fleet.outlook.see(facts, decision, snapshots)
-        job = Job(facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text, beginning)
+        job = Job(
+            facts, parsed.payload, decision, accepted_s, accepted_wall_s, prompt_text, beginning, arrived_s
+        )
         await self._relay.carry_out(job, client)
 
     async def _classified(self, parsed: Parsed) -> RequestFacts:

@@ -17,8 +17,10 @@ import uvicorn
 from uvicorn._types import ASGI3Application
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
-from spillway.api.app import BODY_ARRIVED, HUNG_UP, Gateway
+from spillway.api.app import BODY_ARRIVED, LINE, Gateway
+from spillway.api.line import ClientLine, HeadJoiner
 from spillway.errors import ConfigError, InvalidRequest, RequestError
+from spillway.relay.commit import CLOSED, STOPPING
 
 __all__ = ["GatewayServer", "bind"]
 
@@ -27,11 +29,15 @@ MAX_HEAD_BYTES = 64 * 1024
 MAX_HEADERS = 200
 HEAD_TIMEOUT_S = 20.0
 """Longest time between the first byte of a request and the end of its headers."""
+KEEP_ALIVE_S = 75
+"""Longest time without a request, before the first one too."""
 BODY_STEP_BYTES = 64 * 1024
 """A request body is handed on in steps of this size, each of which may take ``server.body_timeout_s``."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-GRACE_S = 30
-"""How long running answers may take after a signal to stop."""
+GRACE_S = 30.0
+"""How long running answers may take after a signal to stop; then they are ended with an error."""
+LAST_WORDS_S = 2.0
+"""How long that may take."""
 
 
 UPGRADE = re.compile(rb"(?i)(?<=\r\n)upgrade:[^\r\n]*\r\n")
@@ -46,38 +52,6 @@ class HeadersTooLarge(RequestError):
     default_code = "headers_too_large"
 
 
-class HeadJoiner:
-    """A transport that sends a response head together with the first piece of its body.
-
-    uvicorn writes them apart and the loop sends each write at once, which costs a system call and often a
-    packet for every answer.
-    """
-
-    def __init__(self, transport: asyncio.Transport) -> None:
-        self._transport = transport
-        self._head = b""
-        self.abort = transport.abort
-        self.get_extra_info = transport.get_extra_info
-        self.is_closing = transport.is_closing
-        self.pause_reading = transport.pause_reading
-        self.resume_reading = transport.resume_reading
-        self.set_protocol = transport.set_protocol
-
-    def write(self, data: bytes) -> None:
-        """Keeps a head (``HTTP/1.1 200 …``, not an interim ``100``) until the next write."""
-        head, self._head = self._head, b""
-        if not head and data.startswith(b"HTTP/1.1 ") and not data.startswith(b"HTTP/1.1 1"):
-            self._head = data
-        else:
-            self._transport.write(head + data)
-
-    def close(self) -> None:
-        """Sends what is kept and closes."""
-        if self._head:
-            self.write(b"")
-        self._transport.close()
-
-
 class Http(HttpToolsProtocol):
     """uvicorn's protocol with bounded heads, and with requests cancelled when their client hangs up."""
 
@@ -86,14 +60,24 @@ class Http(HttpToolsProtocol):
     _is_refused = False
     _head_timer: asyncio.TimerHandle | None = None
     _task: asyncio.Task[None] | None = None
+    _answering: RequestResponseCycle
+    """What ``_task`` answers."""
+    _joiner: HeadJoiner
+    _line: ClientLine
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Keeps the transport, joined."""
-        super().connection_made(cast(asyncio.Transport, HeadJoiner(transport)))
+        """Keeps the transport, joined; the first request may take as long to come as another one."""
+        self._joiner = HeadJoiner(transport)
+        super().connection_made(cast(asyncio.Transport, self._joiner))
+        self._line = ClientLine(self._joiner, self.flow)
+        self.timeout_keep_alive_task = self.loop.call_later(
+            self.timeout_keep_alive, self.timeout_keep_alive_handler
+        )
 
     def on_message_begin(self) -> None:
         """A request starts: its head may take so long."""
         super().on_message_begin()
+        cast(dict[str, Any], self.scope)[LINE] = self._line
         self._head_bytes = 0
         self._head_timer = self.loop.call_later(HEAD_TIMEOUT_S, self._on_slow_head)
 
@@ -114,6 +98,7 @@ class Http(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The head is whole."""
         self._stop_head_timer()
+        self._joiner.is_plain = self.parser.get_http_version() == "1.0"
         super().on_headers_complete()
 
     def data_received(self, data: bytes) -> None:
@@ -149,12 +134,27 @@ class Http(HttpToolsProtocol):
         """The client is gone: its running request is cancelled at once."""
         self._stop_head_timer()
         super().connection_lost(exc)
-        task, cycle = self._task, self.cycle
-        if task is not None and cycle is not None and not task.done() and not cycle.response_complete:
-            cast(dict[str, Any], cycle.scope)[HUNG_UP] = True
-            task.cancel()
+        self._line.note_gone()
+        if self._line.end_code is None:
+            self._line.end_code = CLOSED
+            self._cancel()
+
+    def stop(self) -> None:
+        """The gateway stops and waits no longer: a running request is ended, and with it the connection."""
+        if self._line.end_code is None and self._cancel():
+            self._line.end_code = STOPPING
+        else:
+            self.transport.abort()
+
+    def _cancel(self) -> bool:
+        """Whether a request was running, which is cancelled now."""
+        task = self._task
+        return (
+            task is not None and not task.done() and not self._answering.response_complete and task.cancel()
+        )
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._answering = cycle
         task = self._task = self.loop.create_task(cycle.run_asgi(app))
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
@@ -207,7 +207,9 @@ def bind(host: str, port: int) -> socket.socket:
 class GatewayServer(uvicorn.Server):
     """Serves one gateway on one bound socket until told to stop."""
 
-    def __init__(self, gateway: Gateway) -> None:
+    def __init__(self, gateway: Gateway, *, grace_s: float = GRACE_S) -> None:
+        """``grace_s`` is how long running answers may take after it was told to stop."""
+        self._grace_s = grace_s
         settings: dict[str, Any] = {
             "http": Http,
             "ws": "none",
@@ -217,10 +219,23 @@ class GatewayServer(uvicorn.Server):
             "server_header": False,
             "date_header": False,
             "proxy_headers": False,
-            "timeout_keep_alive": 75,
-            "timeout_graceful_shutdown": GRACE_S,
+            "timeout_keep_alive": KEEP_ALIVE_S,
+            "timeout_graceful_shutdown": grace_s + LAST_WORDS_S,
         }
         super().__init__(uvicorn.Config(gateway, **settings))
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Waits for running answers, for the grace at most; those that are left end with an error."""
+        ending = asyncio.get_running_loop().call_later(self._grace_s, self._end_what_runs)
+        await super().shutdown(sockets)
+        ending.cancel()
+        self._end_what_runs()  # where a second signal cut the grace short
+        if self.server_state.tasks:
+            await asyncio.wait(self.server_state.tasks, timeout=LAST_WORDS_S)
+
+    def _end_what_runs(self) -> None:
+        for connection in list(self.server_state.connections):
+            cast(Http, connection).stop()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:

@@ -98,6 +98,8 @@ class Asker:
         self.attempts: list[tuple[Attempt, Bill]] = []
         self.lease: Lease | None = None
         """Of the attempt that runs now."""
+        self._is_sent = False
+        """Whether that one has reached its upstream."""
 
     async def ask(self, target: Target, body: bytes) -> bytes | None:
         """The whole answer; ``None`` when there is none. The attempt is noted however it ends."""
@@ -108,11 +110,17 @@ class Asker:
         except QueueTimeout:
             return None
         status: int | None = None
+        self._is_sent = False
         answer, error_code = b"", "abandoned"
         try:
             async with asyncio.timeout(PATIENCE_S):
                 exchange = await self.lease.upstream.engine.open(
-                    "chat", body, is_stream=False, connect_s=CONNECT_S, head_s=PATIENCE_S
+                    "chat",
+                    body,
+                    is_stream=False,
+                    connect_s=CONNECT_S,
+                    head_s=PATIENCE_S,
+                    on_sent=self._note_sent,
                 )
                 status = exchange.status
                 try:
@@ -123,11 +131,14 @@ class Asker:
         except (TimeoutError, PeerTimeout):
             error_code = "upstream_timeout"
         except WireError:
-            error_code = "upstream_unreachable" if status is None else "upstream_closed"
+            error_code = "upstream_closed" if self._is_sent else "upstream_unreachable"
         finally:
             found = None if error_code else parse_answer(answer)
             self._note(target, started_s, status, error_code or None, found)
         return answer if found is not None and found.is_answer else None
+
+    def _note_sent(self) -> None:
+        self._is_sent = True
 
     def _note(
         self, target: Target, started_s: float, status: int | None, code: str | None, answer: Answer | None
@@ -148,6 +159,7 @@ class Asker:
             usage=usage,
             in_flight=self.lease.in_flight,
             kind="shadow",
+            is_sent=self._is_sent,
         )
         self._next_index += 1
         self.attempts.append((attempt, self._bill(attempt)))

@@ -46,7 +46,11 @@ class ServerConfig(Section):
     port: int = Field(4000, ge=0, le=65535, description="TCP port; 0 takes a free one.")
     keys: tuple[KeyConfig, ...] = Field((), description="Keys clients must present; none means no check.")
     max_body_bytes: int = Field(33_554_432, ge=1024, description="Larger request bodies are refused (413).")
-    body_timeout_s: float = Field(30.0, gt=0, description="Longest wait for the next 64 kB of a body.")
+    body_timeout_s: float = Field(
+        30.0,
+        gt=0,
+        description="Longest wait for the next 64 kB of a body, or for a client that takes nothing.",
+    )
 
 
 class DeadlineConfig(Section):
@@ -55,7 +59,7 @@ class DeadlineConfig(Section):
     connect_s: float = Field(5.0, gt=0, description="To open a connection.")
     first_token_s: float = Field(120.0, gt=0, description="From sending the request to the first token.")
     stall_s: float = Field(60.0, gt=0, description="Between two pieces of a stream.")
-    total_s: float = Field(600.0, gt=0, description="From sending the request to its end.")
+    total_s: float = Field(600.0, gt=0, description="From sending the request to its end, delivery included.")
     load_s: float = Field(120.0, ge=0, description="More while it says that it is loading its model.")
 
 

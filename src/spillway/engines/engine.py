@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from spillway.engines.connection import Exchange
@@ -17,11 +18,18 @@ class Engine(Protocol):
     """Request fields of ours that it has refused before, such as ``stream_options``: not sent again."""
 
     async def open(
-        self, operation: Operation, body: bytes, *, is_stream: bool, connect_s: float, head_s: float
+        self,
+        operation: Operation,
+        body: bytes,
+        *,
+        is_stream: bool,
+        connect_s: float,
+        head_s: float,
+        on_sent: Callable[[], None] = ...,
     ) -> Exchange:
         """Sends one request; returns once status and headers are there. Raises ``WireError``.
 
-        ``head_s`` is how long to wait for them once the request is sent."""
+        ``head_s`` is how long to wait for them once the request is sent; ``on_sent`` is told when it is."""
         ...
 
     async def close(self) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from functools import lru_cache
 
 import msgspec
@@ -17,12 +18,16 @@ import msgspec
 from spillway.engines.connection import Connection, Exchange
 from spillway.engines.wire import ConnectFailed, Headers, Origin, PeerClosed, PeerTimeout, request_head
 
-__all__ = ["HttpClient", "fetch_json"]
+__all__ = ["HttpClient", "fetch_json", "untold"]
 
 IDLE_LIMIT = 256
 """Idle connections kept per origin."""
 IDLE_S = 4.0
 """Idle connections older than this are not reused: llama.cpp and uvicorn close theirs after 5 s."""
+
+
+def untold() -> None:
+    """For a caller who need not know when its request is sent."""
 
 
 class HttpClient:
@@ -49,21 +54,31 @@ class HttpClient:
         return await self.send(head, body, connect_s=connect_s, head_s=head_s, may_reuse=may_reuse)
 
     async def send(
-        self, head: bytes, body: bytes, *, connect_s: float, head_s: float, may_reuse: bool = True
+        self,
+        head: bytes,
+        body: bytes,
+        *,
+        connect_s: float,
+        head_s: float,
+        may_reuse: bool = True,
+        on_sent: Callable[[], None] = untold,
     ) -> Exchange:
-        """Like ``open``, with a head from ``request_head`` built beforehand.
+        """Like ``open``, with a head from ``request_head`` built beforehand; ``on_sent`` is told when a
+        connection was there and the request is on it.
 
         A kept connection that closes before it answers a byte was closed while idle, so the request never
         ran: it is sent once more on a fresh connection.
         """
         connection = self._take_idle()
         if connection is not None:
+            on_sent()
             try:
                 return await self._exchange(connection, head, body, head_s, may_reuse)
             except PeerClosed as error:
                 if error.has_answered:
                     raise
         connection = await self._connect(connect_s)
+        on_sent()
         return await self._exchange(connection, head, body, head_s, may_reuse)
 
     async def close(self) -> None:

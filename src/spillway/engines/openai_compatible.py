@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from spillway.engines.connection import Exchange
-from spillway.engines.http_client import HttpClient
+from spillway.engines.http_client import HttpClient, untold
 from spillway.engines.wire import Origin, request_head
 from spillway.vocabulary import Operation
 
@@ -36,7 +38,14 @@ class OpenAICompatible:
         }
 
     async def open(
-        self, operation: Operation, body: bytes, *, is_stream: bool, connect_s: float, head_s: float
+        self,
+        operation: Operation,
+        body: bytes,
+        *,
+        is_stream: bool,
+        connect_s: float,
+        head_s: float,
+        on_sent: Callable[[], None] = untold,
     ) -> Exchange:
         """Sends one request; returns once status and headers are there. Raises ``WireError``."""
         return await self.client.send(
@@ -45,6 +54,7 @@ class OpenAICompatible:
             connect_s=connect_s,
             head_s=head_s,
             may_reuse=self._reuses_after_stream or not is_stream,
+            on_sent=on_sent,
         )
 
     async def close(self) -> None:

@@ -17,7 +17,7 @@ __all__ = ["Lease"]
 class Lease:
     """Ends with ``succeed``, ``fail`` or ``release``; the first counts, the rest do nothing."""
 
-    __slots__ = ("_entry", "_generation", "_is_open", "_lengths", "_upstream", "in_flight")
+    __slots__ = ("_entry", "_generation", "_is_excused", "_is_open", "_lengths", "_upstream", "in_flight")
 
     def __init__(self, upstream: Upstream, entry: Entry, now_s: float, lengths: OutputLengths) -> None:
         """The slot has already been counted by ``Upstream.take``."""
@@ -28,6 +28,7 @@ class Lease:
         """Requests on the upstream when this one was sent, itself included."""
         self._generation = upstream.breaker.admit(now_s)
         self._is_open = True
+        self._is_excused = False
         if upstream.record is not None:
             upstream.record.send(entry, now_s)
 
@@ -58,6 +59,11 @@ class Lease:
             self._entry.first_s = now_s
             self._upstream.note_first_token(now_s - self._entry.came_s)
 
+    def excuse(self) -> None:
+        """How long it took was not up to the upstream: its end is no measure of it."""
+        self._is_excused = True
+        self._entry.objective = self._entry.total_s = None
+
     def succeed(self, output_tokens: int | None = None, usage: Usage | None = None) -> None:
         """The upstream answered, with so many tokens if that is known, and said so of it."""
         record, entry = self._upstream.record, self._entry
@@ -66,7 +72,8 @@ class Lease:
             if tokens:  # an embedding, or an answer that nobody counted, tells nothing
                 self._lengths.learn(entry.prompt, tokens)
             if record is not None:
-                record.finish(entry, self._upstream.now_s(), tokens, usage)
+                timed_tokens = 0 if self._is_excused else tokens
+                record.finish(entry, self._upstream.now_s(), timed_tokens, usage)
         if self._end():
             self._upstream.breaker.succeed(self._generation, self._upstream.now_s())
 

@@ -23,7 +23,6 @@ NANO = 1_000_000_000
 NOTHING_BILLED = Bill(ZERO, price_usd=ZERO)
 UNKNOWN = Bill(None)
 FIRST_ERROR_STATUS = 400
-NEVER_REACHED = "upstream_unreachable"
 
 
 class NodeRates(Struct, frozen=True):
@@ -122,6 +121,6 @@ def bill_of(attempt: Attempt, rates: Rates | None, node: NodeRates | None) -> Bi
         return node_cost(attempt.ended_s - attempt.started_s, attempt.in_flight, node or NodeRates())
     if attempt.usage is None:
         is_error = attempt.status is not None and attempt.status >= FIRST_ERROR_STATUS
-        return NOTHING_BILLED if is_error or attempt.error_code == NEVER_REACHED else UNKNOWN
+        return NOTHING_BILLED if is_error or not attempt.is_sent else UNKNOWN
     price = None if rates is None else price_of(attempt.usage, rates)
     return UNKNOWN if price is None else Bill(price, price)

@@ -22,8 +22,8 @@ SECONDS_PER_MONTH = float(HOURS_PER_MONTH) * 3600
 
 USED = """
     SELECT attempts.upstream, attempts.side, count(*),
-        sum(CASE WHEN COALESCE(attempts.error_code, 'client_closed') IN ('client_closed', 'hedge_lost')
-            THEN 0 ELSE 1 END),
+        sum(CASE WHEN attempts.error_code IS NULL OR attempts.error_code IN
+            ('client_closed', 'client_too_slow', 'gateway_stopping', 'hedge_lost') THEN 0 ELSE 1 END),
         sum(attempts.cost_usd), sum(CASE WHEN attempts.cost_usd IS NULL THEN 1 ELSE 0 END),
         sum((ended_s - started_s) / COALESCE(in_flight, 1))
     FROM attempts JOIN requests ON requests.request_id = attempts.request_id
@@ -75,8 +75,8 @@ class UpstreamUse(Struct, frozen=True):
     side: str
     attempts: int
     failed: int
-    """Those that were given up through no fault of theirs, since the caller left or a hedge was faster, count
-    as attempts only."""
+    """Those that were given up through no fault of theirs, since the caller left or was too slow, the gateway
+    stopped, or a hedge was faster, count as attempts only."""
     known_cost_usd: float
     cost_unknown_attempts: int
     busy_s: float

@@ -16,6 +16,7 @@ from spillway.engines.profiles import ENGINES
 from spillway.engines.usage import Answer, parse_answer
 from spillway.engines.wire import PeerTimeout, WireError
 from spillway.fleet.registry import Lease
+from spillway.relay.commit import TOO_SLOW, ClientTooSlow
 from spillway.relay.request import changes_for, last_words, refused_field
 from spillway.relay.run import Run
 from spillway.relay.step import AttemptFailed, Step
@@ -93,11 +94,15 @@ class LiveAttempt:
         self._clock = clock
         self._exchange: Exchange | None = None
         self._started_s = self._asked_s = self._progress_s = run.elapsed_s()
+        self._ends_s = self._end_s()
+        self._behind_s = run.client.behind_s
         self._first_token_s: float | None = None
         self._has_progressed = False
         """Whether the last bytes held something of the answer."""
         self._has_worked = False
         """Whether the upstream is known to have begun, and will bill it."""
+        self._is_sent = False
+        """Whether it reached the upstream at all."""
         self._is_refused = False
         """Whether its last word was not 200."""
         if run.first_sent_s is None:
@@ -114,7 +119,7 @@ class LiveAttempt:
         if isinstance(error, AttemptFailed):
             self.fail(error.failure)
         else:
-            self.abandon()
+            self.abandon(TOO_SLOW if isinstance(error, ClientTooSlow) else self.run.abandon_code)
 
     @property
     def headers(self) -> list[tuple[bytes, bytes]]:
@@ -182,14 +187,28 @@ class LiveAttempt:
             job, refused, streams=self.streams, wants_logprobs=asking.wants_logprobs, more=asking.more
         )
         self._asked_s = self.run.elapsed_s()
+        self._ends_s = self._end_s()
         exchange = await self._lease.upstream.engine.open(
             job.facts.operation,
             job.payload.bytes_for(self.choice.model, changes),
             is_stream=self.streams,
             connect_s=self.run.remaining_s(self.choice.deadlines.connect_s),
             head_s=self._patience_s(),
+            on_sent=self._note_sent,
         )
         return exchange, changes
+
+    def _note_sent(self) -> None:
+        self._is_sent = True
+
+    def _end_s(self) -> float:
+        """When its time is over, delivery included, in seconds since the request was accepted."""
+        return min(self._asked_s + self.choice.deadlines.total_s, self.run.job.decision.total_s)
+
+    @property
+    def left_s(self) -> float:
+        """What is left of its time."""
+        return max(0.0, self._ends_s - self.run.elapsed_s())
 
     def _may_poll(self, failure: Failure) -> bool:
         """Whether to ask again soon, since the model is being loaded and nothing else is left to try."""
@@ -231,6 +250,8 @@ class LiveAttempt:
         self._has_progressed = tee.text_events > before
         if self._has_progressed:
             self._note_progress()
+            if self._progress_s > self._ends_s and not tee.has_finished:
+                self._run_out()
         if tee.error is not None:
             raise AttemptFailed(from_event(tee.error))
         if tee.carries_too_much or self._pending_bytes > MAX_ANSWER_BYTES:
@@ -241,13 +262,21 @@ class LiveAttempt:
         if not isinstance(error, PeerTimeout):
             return from_wire(error)
         self._has_worked = True
-        now_s, deadlines = self.run.elapsed_s(), self.choice.deadlines
-        asked_s, silent_s = now_s - self._asked_s, now_s - max(self._asked_s, self._progress_s)
-        most_s = min(deadlines.total_s, self.run.job.decision.total_s - self._asked_s)
-        said = f"its answer was not complete after {asked_s:.3g} s"
-        if asked_s < most_s - TICK_S:
-            said = f"it sent nothing of an answer for {silent_s:.3g} s"
-        return Failure("upstream_timeout", said)
+        now_s = self.run.elapsed_s()
+        if now_s >= self._ends_s - TICK_S:
+            return self._out_of_time()
+        silent_s = now_s - max(self._asked_s, self._progress_s)
+        return Failure("upstream_timeout", f"it sent nothing of an answer for {silent_s:.3g} s")
+
+    def _out_of_time(self) -> Failure:
+        asked_s = self.run.elapsed_s() - self._asked_s
+        return Failure("upstream_timeout", f"its answer was not complete after {asked_s:.3g} s")
+
+    def _run_out(self) -> None:
+        """Its time is over while more keeps coming: the upstream's fault unless its client was waited for."""
+        if self.run.client.behind_s > self._behind_s:
+            raise ClientTooSlow("it had not taken its answer when the time was over")
+        raise AttemptFailed(self._out_of_time())
 
     async def finish(self) -> None:
         """Reads to the end; ``pending`` then holds everything."""
@@ -299,8 +328,7 @@ class LiveAttempt:
         if self.tee.has_finished:
             return END_GRACE_S
         if self._has_progressed:  # as nearly always, and a moment ago: no need to ask the clock again
-            limit_s = min(deadlines.total_s + self._asked_s, self.run.job.decision.total_s)
-            return min(deadlines.stall_s, max(0.001, limit_s - self._progress_s))
+            return min(deadlines.stall_s, max(0.001, self._ends_s - self._progress_s))
         now_s = self.run.elapsed_s()
         if not self.streams:
             limit_s = deadlines.total_s
@@ -319,6 +347,7 @@ class LiveAttempt:
     def succeed(self, error_code: str | None = None) -> tuple[Attempt, Bill]:
         """Notes an answer and frees the slot; ``error_code`` is that of a gate which the answer failed."""
         usage = self.usage()
+        self._excuse()
         self._lease.succeed(usage.output_tokens if usage else None, usage)
         finish = self.answer.finish_reason if self.answer else self.tee.finish_reason
         return self._note(error_code, 200, usage, finish)
@@ -331,10 +360,17 @@ class LiveAttempt:
             self._lease.release()
         self._note(failure.code, failure.status, self.usage() if self._has_worked else None)
 
-    def abandon(self) -> None:
+    def abandon(self, code: str) -> None:
         """Notes that nobody wants the answer any more: closing its connection tells the upstream to stop."""
+        self._excuse()
         self._lease.release()
-        self._note(self.run.abandon_code, None, None if self._is_refused else self.usage())
+        has_cost = self._is_sent and not self._is_refused
+        self._note(code, None, self.usage() if has_cost else None)
+
+    def _excuse(self) -> None:
+        """How long it took says nothing of the upstream where the client was waited for."""
+        if self.run.client.behind_s > self._behind_s:
+            self._lease.excuse()
 
     async def drain(self) -> None:
         """Lets a finished stream end on the wire, so that its connection can be used again."""
@@ -383,5 +419,6 @@ class LiveAttempt:
             forecast_cached_tokens=self.choice.cached_tokens,
             in_flight=self._lease.in_flight,
             kind=self.step.kind,
+            is_sent=self._is_sent,
         )
         return attempt, self.run.note_attempt(attempt)

@@ -8,7 +8,7 @@ import msgspec
 
 from spillway.engines.failures import Failure, nonsense
 from spillway.engines.usage import with_cost
-from spillway.errors import UpstreamCut
+from spillway.errors import GatewayStopping, RequestError, UpstreamCut
 from spillway.relay.assemble import assemble, usage_json, without_logprobs
 from spillway.relay.attempt import LiveAttempt
 from spillway.relay.headers import cost_fields, response_headers, usd
@@ -18,7 +18,7 @@ from spillway.relay.step import AttemptFailed
 from spillway.relay.verifier import Watch
 from spillway.vocabulary import Attempt, Bill, Choice, Usage
 
-__all__ = ["Held", "break_off", "give_up", "hold", "pass_on", "release"]
+__all__ = ["Held", "break_off", "give_up", "hold", "pass_on", "release", "stop"]
 
 EVENT_STREAM = b"text/event-stream; charset=utf-8"
 JSON = b"application/json"
@@ -40,6 +40,7 @@ async def pass_on(run: Run, live: LiveAttempt, watch: Watch | None = None) -> bo
     shown enough to pass: nothing of it was sent, so that all of it can be judged at no cost.
     """
     client, began_s, seen = run.client, run.elapsed_s(), 0
+    client.wait_at_most(live.left_s)
     try:
         while True:
             if watch is not None:
@@ -263,7 +264,24 @@ async def break_off(run: Run, choice: Choice, failure: Failure) -> None:
         upstream=choice.upstream,
     )
     await run.settle("cut", 200, error.code)
-    await run.client.end(b"data: " + msgspec.json.encode(error.to_body()) + b"\n\n")
+    await run.client.end(_error_event(error))
+
+
+async def stop(run: Run) -> None:
+    """Ends a request that the gateway cannot wait for any longer; GatewayStopping where nothing was sent."""
+    client = run.client
+    error = GatewayStopping("the gateway is stopping and the answer is not complete: send the request again")
+    run.note_unfinished("cut" if client.has_committed else "error", error.code, error.status)
+    if not client.has_committed:
+        raise error
+    if client.line.is_full or not run.job.facts.is_stream:
+        await client.line.hang_up()
+    else:
+        await client.end(_error_event(error))
+
+
+def _error_event(error: RequestError) -> bytes:
+    return b"data: " + msgspec.json.encode(error.to_body()) + b"\n\n"
 
 
 async def give_up(run: Run, choice: Choice, failure: Failure) -> None:

@@ -28,7 +28,7 @@ async def race(
     on_outcome: Callable[[HedgeOutcome], None],
 ) -> LiveAttempt:
     """The attempt that has begun to answer; AttemptFailed with the failure of ``first`` when none did."""
-    delay_s = (run.job.decision.hedge_delay_s or 0.0) - run.elapsed_s()
+    delay_s = (run.job.decision.hedge_delay_s or 0.0) - run.since_arrival_s
     contenders = {asyncio.create_task(speak(first)): first}
     winner: Contender | None = None
     try:
@@ -87,17 +87,17 @@ def _spare(contenders: dict[Contender, Step], winner: Contender, route: Route) -
 async def _dismiss(run: Run, contenders: dict[Contender, Step], winner: Contender | None) -> None:
     """Ends every other attempt and has it noted before the winner goes on."""
     others = [task for task in contenders if task is not winner]
-    if winner is not None:
-        run.abandon_code = "hedge_lost"
+    run.is_overtaken = winner is not None
     try:
         for task in others:
             if not task.cancel() and not task.cancelled() and task.exception() is None:
-                task.result().abandon()
+                task.result().abandon(run.abandon_code)
         if others:
             await asyncio.wait(others)
     except BaseException:
+        run.is_overtaken = False
         if winner is not None:
-            winner.result().abandon()
+            winner.result().abandon(run.abandon_code)
         raise
     finally:
-        run.abandon_code = "client_closed"
+        run.is_overtaken = False

@@ -15,8 +15,8 @@ from spillway.fleet.registry import BreakerOpen, Fleet, QueueTimeout
 from spillway.relay.asking import asking_for
 from spillway.relay.attempt import LiveAttempt
 from spillway.relay.books import Books
-from spillway.relay.commit import Client
-from spillway.relay.deliver import Held, break_off, give_up, hold, pass_on, release
+from spillway.relay.commit import CLOSED, STOPPING, TOO_SLOW, Client, ClientTooSlow
+from spillway.relay.deliver import Held, break_off, give_up, hold, pass_on, release, stop
 from spillway.relay.hedge import HedgeOutcome, race
 from spillway.relay.observe import show
 from spillway.relay.route import Route
@@ -76,7 +76,8 @@ class Relay:
 
         A failure is passed over while the client has seen nothing; after that an alternate is asked to go on
         where the stream broke, or the stream ends with an error. When the client hangs up, the task is
-        cancelled, the upstream's connection closed, and the request recorded as far as it went.
+        cancelled, the upstream's connection closed, and the request recorded as far as it went. It is the
+        same with ClientTooSlow, and where the gateway stops: GatewayStopping if nothing was sent so far.
         """
         run = Run(job, client, self._books, self._clock)
         if self._hedges is not None:
@@ -86,11 +87,17 @@ class Relay:
             client.keep_copy()
         try:
             await self._answer(run)
-        except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                run.note_unfinished("cancelled", "client_closed", 499)
+        except asyncio.CancelledError:
+            if client.line.end_code == STOPPING:
+                await stop(run)
             else:
-                run.note_unfinished("error", "internal_error", 500)
+                run.note_unfinished("cancelled", CLOSED, 499)
+                raise
+        except ClientTooSlow:
+            run.note_unfinished("cancelled", TOO_SLOW, 499)
+            raise
+        except BaseException:
+            run.note_unfinished("error", "internal_error", 500)
             raise
         finally:
             if observer is not None:

@@ -12,7 +12,7 @@ from spillway.clock import Clock
 from spillway.engines.payload import Payload
 from spillway.fleet.marks import Beginning
 from spillway.relay.books import Books
-from spillway.relay.commit import Client
+from spillway.relay.commit import CLOSED, Client
 from spillway.relay.seam import Seam
 from spillway.vocabulary import Attempt, Bill, Decision, Outcome, RequestFacts
 
@@ -34,6 +34,8 @@ class Job(Struct, frozen=True):
     """Only where the owner turned ``capture`` on."""
     beginning: Beginning | None = None
     """Of its prompt, to know what nodes hold of it; ``None`` where no node will read it."""
+    arrived_s: float | None = None
+    """Monotonic, when its body was there; ``None`` where that was when it was accepted."""
 
 
 def total_usd(bills: list[Bill]) -> Decimal | None:
@@ -63,8 +65,8 @@ class Run:
         self.first_sent_s: float | None = None
         self.seam: Seam | None = None
         """Where a stream broke that somebody else can continue."""
-        self.abandon_code = "client_closed"
-        """What an attempt that is cancelled now ends with."""
+        self.is_overtaken = False
+        """Whether an attempt that is cancelled now was slower than another one."""
         self.outcome: Outcome | None = None
         """Set once the request is settled."""
         self._books = books
@@ -84,6 +86,17 @@ class Run:
     def elapsed_s(self) -> float:
         """Seconds since the request was accepted."""
         return self._clock.monotonic_s() - self.job.accepted_s
+
+    @property
+    def since_arrival_s(self) -> float:
+        """Seconds since the body was there: a slow upload is nobody's delay but the caller's."""
+        arrived_s = self.job.arrived_s
+        return self.elapsed_s() if arrived_s is None else self._clock.monotonic_s() - arrived_s
+
+    @property
+    def abandon_code(self) -> str:
+        """What an attempt that is cancelled now ends with."""
+        return "hedge_lost" if self.is_overtaken else self.client.line.end_code or CLOSED
 
     def remaining_s(self, limit_s: float) -> float:
         """``limit_s``, or what is left of the time for all attempts when that is less."""
