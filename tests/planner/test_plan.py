@@ -278,6 +278,20 @@ def test_long_prompts_are_planned_for_and_said() -> None:
     assert "input_over_local_budget" in limited.shown.ran.spills
 
 
+def test_foresight_obeys_the_limit_on_prompts() -> None:
+    """Every policy leaves prompts beyond the limit to the cloud, so keeping to it is no regret."""
+    node = NodeFigures(hardware="rtx-5090")
+    asked = replace(CHEAP, node=node, input_tokens=6000, sizes=(1,), most_input_tokens=5000)
+    plan = make_plan(build_inputs(asked), workers=1)
+    is_short = plan.inputs.sampled.input_tokens <= 5000
+    short = float(is_short.mean())
+    lines = {line.name: line for line in plan.policies}
+    assert lines["all-local"].ran.local_share == pytest.approx(short)
+    assert lines["clairvoyant"].ran.useful_share <= short
+    assert lines["clairvoyant"].ran.spills["input_over_local_budget"] == int((~is_short).sum())
+    assert 0 <= (lines["ours"].regret or 0) < 0.1
+
+
 def test_only_suitable_requests_go_local() -> None:
     """Where a local model may answer only some requests, no fleet carries more, and the rest says why."""
     asked = replace(CHEAP, cloud=DEAR, sizes=(1, 2), suitable_ratio=0.4)
@@ -285,6 +299,7 @@ def test_only_suitable_requests_go_local() -> None:
     shares = [line.ran.local_share for line in plan.fleets if line.nodes]
     assert all(0.2 < each <= 0.5 for each in shares)
     assert plan.ceiling.in_time_share <= 0.4
+    assert not any("even on an idle node" in warning for warning in plan.warnings)
     assert plan.shown.ran.spills["task_not_local"] == pytest.approx(360, rel=0.15)
     assert sum(plan.shown.ran.spills.values()) == 600 - round(plan.shown.ran.local_share * 600)
 

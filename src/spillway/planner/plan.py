@@ -55,7 +55,7 @@ UNLIMITED = 2**31 - 1
 MOST_NODES = 64
 """The largest fleet that may be asked about."""
 ENOUGH_SHARE = 0.95
-"""Of the requests that an idle node answers in time, what counts as all of them."""
+"""Of the requests that a node may get and an idle one answers in time, what counts as all of them."""
 
 ZERO = Decimal(0)
 CLEARLY = Decimal("1.1")
@@ -95,7 +95,8 @@ class Plan:
     naive: Naive
     ceiling: Ceiling
     nodes_for_all: int | None
-    """Nodes that carry nearly all an idle node could answer in time; ``None`` when none tried does."""
+    """The smallest fleet tried that carries nearly all it may get and could answer in time; ``None`` when
+    none does."""
     fleets: tuple[FleetLine, ...]
     policies: tuple[PolicyLine, ...]
     course: Course
@@ -404,9 +405,9 @@ def _warnings(
             f"on at most {inputs.effort.fleet_requests:,} requests per fleet; "
             "pip install 'spillway[plan]', or without that variable it does more in less time"
         )
-    if ceiling.in_time_share < 0.5:
+    if ceiling.alone_share < 0.5:
         found.append(
-            f"only {percent(ceiling.in_time_share)} of the requests could be in time even on an idle node; "
+            f"only {percent(ceiling.alone_share)} of the requests could be in time even on an idle node; "
             "the rest stays in the cloud however many nodes there are"
         )
     if missed is not None:

@@ -189,6 +189,31 @@ def test_each_column_has_its_own_price_of_a_request() -> None:
 
 
 @pytest.mark.parametrize(
+    ("sizes", "share_in_time", "count", "limit", "said"),
+    [
+        ((0, 1, 2, 8), 1.0, 8, None, "at most 8 nodes"),
+        ((0, 1, 2, 8), 1.0, 2, None, "2 nodes"),
+        ((0, 1, 2, 8), 1.0, None, None, "more than 8 nodes"),
+        ((0, 1), 0.5, 1, None, "no number of them; 1 node takes the 50 % that can be in time"),
+        ((0, 1, 8), 0.5, 8, None, "no number of them; at most 8 nodes take the 50 % that can be in time"),
+        ((0, 1), 0.5, None, 9, "no number of them; more than 1 node takes the 50 % that may go local "
+         "and can be in time"),
+    ],
+)  # fmt: skip
+def test_what_all_of_it_takes(
+    sizes: tuple[int, ...], share_in_time: float, count: int | None, limit: int | None, said: str
+) -> None:
+    """As many nodes as are known to be needed: the largest tried need not be the least."""
+    plan = never()
+    moved = replace(
+        plan, nodes_for_all=count, ceiling=replace(plan.ceiling, in_time_share=share_in_time),
+        fleets=tuple(replace(plan.fleets[1], nodes=nodes) for nodes in sizes),
+        inputs=replace(plan.inputs, most_input_tokens=limit),
+    )  # fmt: skip
+    assert comparison(moved)[-1] == ("all of it takes", "1 node", said)
+
+
+@pytest.mark.parametrize(
     ("needed", "now", "said"),
     [
         ("0.000393435", "0.00021", "$0.000394 a request, not $0.00021"),

@@ -264,13 +264,19 @@ def _local_usd(plan: Plan, one: FleetLine) -> Decimal | None:
 
 
 def _all_of_it(plan: Plan) -> str:
-    ceiling = plan.ceiling.in_time_share
-    if plan.nodes_for_all is None:
-        return f"more than {nodes_of(max(plan.inputs.sizes))}"
+    """Nodes that carry nearly all; "at most" where fewer were not tried."""
+    ceiling, count = plan.ceiling.in_time_share, plan.nodes_for_all
+    tried = [line.nodes for line in plan.fleets]
+    if count is None:
+        nodes = f"more than {nodes_of(max(tried))}"
+    else:
+        nodes = nodes_of(count) if count - 1 in tried else f"at most {nodes_of(count)}"
     if ceiling >= 0.95:
-        return nodes_of(plan.nodes_for_all)
-    takes = f"{nodes_of(plan.nodes_for_all)} {'takes' if plan.nodes_for_all == 1 else 'take'}"
-    return f"no number of them; {takes} the {share(ceiling)} that can be in time"
+        return nodes
+    is_limited = plan.inputs.most_input_tokens is not None or plan.inputs.suitable_ratio < 1.0
+    may = "may go local and " if is_limited else ""
+    take = "takes" if nodes.endswith("node") else "take"
+    return f"no number of them; {nodes} {take} the {share(ceiling)} that {may}can be in time"
 
 
 def suggestions(plan: Plan) -> Iterator[str]:
