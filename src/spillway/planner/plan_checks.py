@@ -103,11 +103,12 @@ def _impossible(inputs: PlanInputs, alone: _Alone) -> str:
 
 
 def _too_long(inputs: PlanInputs) -> str:
-    what_else = (
-        "start its engine with a larger context and measure it again"
-        if inputs.node.is_measured
-        else "choose a smaller --model or --quant, or a machine with more memory"
-    )
+    if inputs.node.is_context_configured:
+        what_else = "raise the node's context_tokens in the configuration"
+    elif inputs.node.is_measured:
+        what_else = "start its engine with a larger context and measure it again"
+    else:
+        what_else = "choose a smaller --model or --quant, or a machine with more memory"
     return (
         f"{inputs.node.name} has room for {inputs.node.context_tokens:,.0f} tokens of prompt and answer and "
         f"every request needs more; {what_else}"
