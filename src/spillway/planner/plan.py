@@ -255,7 +255,7 @@ def _finish(
     """The second half: futures of the shown fleet, verdict, and all that is told besides."""
     line = next(each for each in fleets if each.nodes == shown)
     case, share = side.case(line.ran), side.share_spread()
-    spreads = spreads_of(inputs, shown, share)
+    spreads = spreads_of(inputs, share)
     futures = draw_outcomes(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
     found = band(futures)
     assumptions = _assumptions(inputs, share)

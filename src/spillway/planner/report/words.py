@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decima
 
 from spillway.planner.breakeven import Band
 from spillway.planner.catalogue import DESKTOP
+from spillway.planner.money import span_of, usd
 from spillway.planner.plan import CLEARLY, FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
 from spillway.planner.plan_inputs import DAY_S, NodeChoice, Value, exact_percent, length_of
@@ -59,20 +60,6 @@ SPILL_WORDS = {
 """Codes of ``routing.reasons`` for somebody who does not know them; others are shown as they are."""
 
 
-def usd(amount: Number | None) -> str:
-    """Dollars with as many digits as matter: whole above 100, two significant ones below a cent."""
-    if amount is None:
-        return "unknown"
-    value = Decimal(str(amount))
-    sign, size = ("−" if value < 0 else ""), abs(value)
-    if size >= 100 or size == size.to_integral_value():
-        return f"{sign}${size:,.0f}"
-    if size >= Decimal("0.1"):
-        return f"{sign}${size:,.2f}"
-    digits = f"{size:.{1 - size.adjusted()}f}".rstrip("0")
-    return f"{sign}${digits}"
-
-
 def share(ratio: Number | None) -> str:
     """A percentage; small ones with a decimal, and those that are nearly all."""
     if ratio is None:
@@ -90,6 +77,8 @@ def months(count: Number | None) -> str:
     """Months to one decimal where they are few."""
     if not count:
         return NEVER if count is None else AT_ONCE
+    if round(count, 1) == 0:
+        return "less than 0.1 months"
     return f"{count:.1f} months" if count < Decimal("99.5") else f"{count:.0f} months"
 
 
@@ -103,7 +92,7 @@ def short_months(count: Number | None) -> str:
     """The same without the word, for tables."""
     if not count:
         return NEVER if count is None else AT_ONCE
-    return f"{count:.1f}"
+    return f"{count:.1f}" if round(count, 1) else "< 0.1"
 
 
 def paid(count: Number | None) -> str:
@@ -148,13 +137,13 @@ def label_of(field: str) -> str:
     """What an uncertain field of a case is called for people."""
     if field == "share_factor":
         return "what the nodes really carry"
-    known = KNOWN.get("maintenance_hours" if field == "maintenance_hours_per_month" else field)
+    known = KNOWN.get(field)
     return known.label if known is not None else field
 
 
 def spread_of(field: str, value: Decimal) -> str:
     """One end of an uncertain figure, in the unit that people use for it."""
-    known = KNOWN.get("maintenance_hours" if field == "maintenance_hours_per_month" else field)
+    known = KNOWN.get(field)
     unit = "ratio" if known is None else known.unit
     if unit.startswith("ratio"):
         return f"{100 * value:.0f} %".replace("-", "−")
@@ -206,7 +195,7 @@ def _answer(plan: Plan) -> str:
         return f"{_capital(plan.reason or '')}.{chance}"
     life = plan.inputs.life_months
     p10, p50, p90 = (saved / life for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd))
-    saves = f"saves {usd(p50)} a month over {life} months ({usd(p10)} to {usd(p90)})"
+    saves = f"saves {usd(p50)} a month over {span_of(life)} ({usd(p10)} to {usd(p90)})"
     of = f" Middle of {plan.inputs.effort.draws:,} futures; the tables show the likeliest figures."
     if node.rent_usd_per_month:
         return f"It {saves}, rent paid.{of}"
@@ -221,7 +210,8 @@ def _range(band: Band) -> str:
     """From when to when in eight futures of ten; how many are never, where those are a tenth or more."""
     if band.p90 is None:
         return f"from {short_months(band.p10)}, never in {share(1 - band.pays_ratio)} of the futures"
-    return f"{short_months(band.p10)} to {months(band.p90)}"
+    p10, p90 = short_months(band.p10), months(band.p90)
+    return p90 if p90.startswith("less") else f"{p10} to {p90}"
 
 
 def is_resold(plan: Plan) -> bool:
@@ -258,8 +248,13 @@ def comparison(plan: Plan) -> list[tuple[str, str, str]]:
 
 
 def _local_usd(plan: Plan, one: FleetLine) -> Decimal | None:
-    """What one of the requests that stay costs on the node."""
-    stay = plan.inputs.traffic.requests_per_month * Decimal(repr(one.ran.local_share))
+    """What one of the requests that stay costs on the node, over its life.
+
+    What stays of the bill tells how the share that stays moves as traffic does.
+    """
+    months, now = one.outcome.months, one.outcome.months[0].local_share
+    stay = sum((month.requests * (month.local_share / now if now else 1) for month in months), Decimal(0))
+    stay *= Decimal(repr(one.ran.local_share)) / len(months)
     return one.local_usd_per_month / stay if stay else None
 
 
