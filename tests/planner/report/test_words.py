@@ -185,6 +185,14 @@ def test_rent_is_no_price_of_a_machine() -> None:
     assert list(suggestions(rented))[-1].endswith("a thousand times as high would change that.")
 
 
+def test_where_the_cloud_costs_nothing_nothing_is_said_of_its_price() -> None:
+    """A thousand times nothing is nothing, which says nothing of a price that would pay."""
+    free = charged(replace(never(), would_pay=dict.fromkeys(never().would_pay)), Decimal(0))
+    assert [each for each in suggestions(free) if "change that" in each] == [
+        "The cloud charges nothing, so there is nothing to save: only a price of it would change that."
+    ]
+
+
 def test_futures_that_never_pay_are_counted() -> None:
     """A range that ends in never says how many futures end there."""
     plan = pays()

@@ -315,6 +315,9 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
     paid_back = plan.shown.outcome.break_even_months
     if paid_back is not None:
         yield f"At the likeliest figures {they.lower()} would pay, {when(paid_back)}; in most futures not."
+    if not plan.cloud_usd_per_request:
+        yield "The cloud charges nothing, so there is nothing to save: only a price of it would change that."
+        return
     said = list(_what_alone(plan, nodes, they))
     yield from said
     if not said and paid_back is None:
