@@ -20,7 +20,7 @@ from spillway.planner.plan_cloud import CloudFigures
 from spillway.planner.plan_inputs import Effort
 from spillway.planner.plan_runs import POLICIES
 from spillway.planner.plan_side import Side, loads_of, side_runs
-from spillway.planner.report.as_json import dumps
+from spillway.planner.report.as_json import dumps, to_json
 from spillway.planner.report.terminal import printed
 from spillway.vocabulary import Objective
 from tests.planner.plans import CHEAP, DAY, DEAR, article, never, pays
@@ -208,11 +208,22 @@ def test_growth_is_simulated_at_the_loads_it_leads_to() -> None:
 
 
 def test_only_fleets_asked_about_are_recommended() -> None:
-    """One node is always shown for comparison, but not recommended where nobody asked about it."""
+    """One node is always shown for comparison, and not recommended where nobody asked: it is said to do."""
     plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
     assert [line.nodes for line in plan.fleets] == [0, 1, 2]
     assert plan.recommended_nodes == 2
-    assert any("--nodes 0-4" in warning for warning in plan.warnings)
+    assert plan.alone == plan.fleets[1]
+    assert printed(plan).startswith("Buy 2 nodes: it pays")
+    assert re.search(r"→ 1 node would cost \$\S+ a month altogether instead of \$", printed(plan))
+    assert to_json(plan)["better_nodes"] == 1
+    assert pays().alone is None
+
+
+def test_no_larger_fleet_is_suggested_where_nothing_is_left_for_it() -> None:
+    """A fleet that takes all but what a node costs more than leaves a larger one nothing to save."""
+    plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
+    assert plan.recommended_nodes == max(plan.inputs.sizes)
+    assert not any("largest fleet" in warning for warning in plan.warnings)
 
 
 @pytest.mark.parametrize(("most", "said"), [(3, "--nodes 0-3"), (2, "equal part of the traffic")])
@@ -221,7 +232,8 @@ def test_only_fleets_that_may_be_asked_about_are_suggested(
 ) -> None:
     """No more nodes are suggested than a plan tries."""
     monkeypatch.setattr("spillway.planner.plan.MOST_NODES", most)
-    plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
+    busy = replace(CHEAP, requests_per_month=5000, input_tokens=900, output_tokens=200)
+    plan = make_plan(build_inputs(replace(busy, cloud=DEAR, sizes=(2,))), workers=1)
     assert any(said in warning for warning in plan.warnings)
 
 

@@ -312,6 +312,10 @@ def test_a_no_says_which_machine_and_which_other_one_pays() -> None:
     other = next(line for line in plan.machines if line.key == "rtx-3090")
     better = replace(plan, better=other)
     assert verdict(better) == "Do not buy Mac mini M4 Pro: it never pays, but GeForce RTX 3090 does"
+    several = replace(plan, inputs=replace(plan.inputs, sizes=(0, 8)))
+    assert verdict(several) == "Do not buy 8 nodes: they never pay"
+    more = replace(plan, inputs=replace(plan.inputs, sizes=(3, 4)), alone=plan.fleets[1])
+    assert verdict(more) == "Do not buy 3 or more nodes: they never pay, but 1 node does"
     described = replace(plan, inputs=replace(plan.inputs, machine=None))
     assert verdict(described) == "Do not buy: it never pays"
 

@@ -41,6 +41,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "fleets": [_fleet(line) for line in plan.fleets],
         "policies": [_policy(line) for line in plan.policies],
         "machines": [_machine(line) for line in plan.machines],
+        "better_nodes": None if plan.alone is None else plan.alone.nodes,
         "better_machine": None if plan.better is None else plan.better.key,
         "sensitivities": [
             {

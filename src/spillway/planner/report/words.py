@@ -165,13 +165,26 @@ def verdict(plan: Plan) -> str:
     node = plan.inputs.node
     action = "rent" if node.rent_usd_per_month else "buy"
     if not plan.is_worth_it:
-        named = f" {short_machine(node).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
-        why, does = (
-            ("it never pays", "does") if plan.shown.keeps_objective else ("it misses the objective", "pays")
-        )
-        other = "" if plan.better is None else f", but {short_machine(plan.better.node)} {does}"
-        return f"Do not {action}{named}: {why}{other}"
+        return f"Do not {action}{_refused(plan)}{_but(plan)}"
     return f"{_capital(action)} {nodes_of(plan.recommended_nodes)}: it pays"
+
+
+def _refused(plan: Plan) -> str:
+    """Which fleets are no good, and why; fleets of several nodes are not told as the machine's own fault."""
+    sizes, keeps = [nodes for nodes in plan.inputs.sizes if nodes], plan.shown.keeps_objective
+    if 1 not in sizes:
+        several = nodes_of(sizes[0]) if len(sizes) == 1 else f"{min(sizes)} or more nodes"
+        return f" {several}: they {'never pay' if keeps else 'miss the objective'}"
+    node = plan.inputs.node
+    named = f" {short_machine(node).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
+    return f"{named}: it {'never pays' if keeps else 'misses the objective'}"
+
+
+def _but(plan: Plan) -> str:
+    """What would do instead, one node before another machine."""
+    other = "1 node" if plan.alone else short_machine(plan.better.node) if plan.better else None
+    does = "does" if plan.shown.keeps_objective else "pays"
+    return "" if other is None else f", but {other} {does}"
 
 
 def headline(plan: Plan) -> str:
@@ -276,6 +289,8 @@ def _all_of_it(plan: Plan) -> str:
 
 def suggestions(plan: Plan) -> Iterator[str]:
     """What would change the answer for the better, one sentence each."""
+    if plan.alone is not None:
+        yield _one_instead(plan, plan.alone)
     best = plan.better
     if best is not None:
         rent = best.node.rent_usd_per_month
@@ -290,6 +305,15 @@ def suggestions(plan: Plan) -> Iterator[str]:
             f"{share(patient.ran.local_share)} {paid(patient.outcome.break_even_months)}."
         )
     yield from _what_would_pay(plan)
+
+
+def _one_instead(plan: Plan, one: FleetLine) -> str:
+    """What one node would cost, beside the fleet that is recommended or the cloud alone."""
+    other = plan.shown if plan.is_worth_it else plan.fleets[0]
+    costs = f"{usd(one.outcome.total_usd_per_month)} a month altogether"
+    instead = f"instead of {usd(other.outcome.total_usd_per_month)}"
+    most, then = max(plan.inputs.sizes), paid(one.outcome.break_even_months)
+    return f"1 node would cost {costs} {instead} {then}: --nodes 1-{most} asks about it too."
 
 
 def machine_name(line: MachineLine) -> str:
