@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -98,7 +99,32 @@ def test_a_price_without_a_speed_is_not_planned_with(tmp_path: Path) -> None:
     path.write_text('nodes: [{name: a, url: "http://127.0.0.1:1", hardware: {price_usd: 900}}]')
     stated = read_stated(path, is_preset=False)
     assert stated.node.hardware_usd is None
-    assert "not how fast it is" in stated.notes[0]
+    assert "node a says what it costs and not how fast it is" in noted(stated)[0]
+    assert not noted(stated, NodeFigures(hardware="rtx-4090"))
+
+
+def noted(stated: Stated, given: NodeFigures | None = None) -> tuple[str, ...]:
+    """The notes of a plan with those options beside the configuration."""
+    given = given or NodeFigures()
+    return notes_on(given, filled(given, stated.node), stated)
+
+
+def test_the_first_node_that_names_a_machine_is_planned_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """Nodes before it that do not say enough are passed over, with a note on each."""
+    Path("spillway.yaml").write_text(
+        """
+nodes:
+  - {name: a, url: "http://127.0.0.1:1", hardware: {price_usd: 700, idle_w: 10, active_w: 60}}
+  - {name: b, url: "http://127.0.0.1:2", profile: b.json}
+  - {name: c, url: "http://127.0.0.1:3"}
+  - {name: d, url: "http://127.0.0.1:4", hardware: rtx-4090}
+"""
+    )
+    found = planned(capsys)
+    assert found["price of one node"] == 2399
+    for said in ("node a says what it costs and not how fast", "node b says how fast it is and not what it"):
+        assert any(said in each for each in found["warnings"])
+    assert not any("nobody named a machine" in each for each in found["warnings"])
 
 
 def own_machine(life_months: object) -> str:
@@ -107,25 +133,42 @@ def own_machine(life_months: object) -> str:
     return f'nodes: [{{name: box, url: "http://127.0.0.1:1", profile: mini.json, hardware: {hardware}}}]'
 
 
+ALL_OF_IT = "hardware, profile, life of the hardware"
+
+
 def test_the_life_of_the_hardware_is_taken(tmp_path: Path) -> None:
     """The configured machine's life is the plan's; that of another or a rented machine is not."""
+    save_profile(PROFILE, Path("mini.json"))
     path = tmp_path / "c.yaml"
     path.write_text(own_machine(24))
     stated = read_stated(path, is_preset=False)
-    assert "life of the hardware" in stated.notes[0]
+    assert noted(stated) == (f"taken from {path} unless given as options: {ALL_OF_IT}",)
     assert life_of(filled(NodeFigures(), stated.node), stated) == 24
     assert life_of(filled(NodeFigures(hardware="rtx-4090"), stated.node), stated) is None
     assert life_of(filled(NodeFigures(rent_usd_per_hour=Decimal("0.4")), stated.node), stated) is None
 
 
+def test_only_what_was_taken_is_said_to_be(tmp_path: Path) -> None:
+    """A rented node has neither the configured price nor its life, and another machine has nothing of it."""
+    save_profile(PROFILE, Path("mini.json"))
+    path = tmp_path / "c.yaml"
+    path.write_text(own_machine(36))
+    stated = read_stated(path, is_preset=False)
+    rented = noted(stated, NodeFigures(rent_usd_per_hour=Decimal("0.1")))
+    assert rented == (f"taken from {path} unless given as options: profile",)
+    other = noted(stated, NodeFigures(hardware="rental-rtx-4090"))
+    assert other == ("the configuration's profile mini.json was left out: options describe another node",)
+
+
 def test_a_life_that_no_plan_can_count_is_left_out(tmp_path: Path) -> None:
     """Half months and centuries do in a ledger and not in a plan, and a note says so."""
+    save_profile(PROFILE, Path("mini.json"))
     path = tmp_path / "c.yaml"
     for months in ("30.5", "1200", "0.2"):
         path.write_text(own_machine(months))
         stated = read_stated(path, is_preset=False)
-        assert stated.life_months is None
-        assert f"node box has a life of {months} months, which was left out" in stated.notes[-1]
+        assert life_of(stated.node, stated) is None
+        assert f"node box has a life of {months} months, which was left out" in noted(stated)[-1]
 
 
 def test_a_configuration_that_is_not_there_is_an_error(capsys: pytest.CaptureFixture[str]) -> None:
@@ -143,7 +186,7 @@ def test_options_describe_another_node_than_the_profile() -> None:
     node = filled(NodeFigures(model="qwen3-8b"), stated)
     assert (node.hardware, node.profile, node.hardware_usd) == ("mac-mini-m4", None, Decimal(900))
     named = Stated(node=stated, origin=NodeConfig(name="mini", url="http://127.0.0.1:1"))
-    assert "mini.json was left out" in notes_on(node, named)[0]
+    assert "mini.json was left out" in noted(named, NodeFigures(model="qwen3-8b"))[-1]
     rented = filled(NodeFigures(rent_usd_per_hour=Decimal("0.4")), stated)
     assert (rented.profile, rented.hardware_usd, rented.active_w) == (profile, None, None)
 
@@ -169,3 +212,39 @@ def test_a_profile_without_a_machine_takes_no_other_model() -> None:
         filled(
             NodeFigures(model="qwen3-8b"), NodeFigures(profile=Path("mini.json"), hardware_usd=Decimal(900))
         )
+
+
+@pytest.mark.parametrize(
+    ("hardware", "options", "said"),
+    [
+        ("rtx-9090", (), "hardware 'rtx-9090' is not in the catalogue; did you mean rtx-5090?"),
+        ("rental-rtx-4090", ("--hardware-usd", "500"), "--hardware-usd has no place beside its hardware"),
+        ("rental-rtx-4090", ("--idle-w", "5"), "--idle-w has no place beside its hardware"),
+    ],
+)
+def test_faults_of_the_configuration_are_told_as_its_own(
+    hardware: str, options: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """File and node are named, not an option that nobody gave; what is not taken is no fault."""
+    Path("c.yaml").write_text(f'nodes: [{{name: box, url: "http://127.0.0.1:1", hardware: {hardware}}}]')
+    assert run(["plan", *NUMBERS, "--config", "c.yaml", *options]) == 2
+    assert capsys.readouterr().err.startswith(f"spillway: c.yaml: node box: {said}")
+    assert planned(capsys, "--config", "c.yaml", "--hardware", "rtx-4090")["price of one node"] == 2399
+
+
+def test_the_configured_context_is_planned_with(capsys: pytest.CaptureFixture[str]) -> None:
+    """What the gateway keeps from a node as too long does not fit it in a plan either."""
+    save_profile(replace(PROFILE, context_tokens=4096), Path("mini.json"))
+    node = "{name: box, model: shop, profile: mini.json, context_tokens: %d, hardware: rtx-4090}"
+    Path("spillway.yaml").write_text(f"nodes: [{node % 300}]")
+    found = planned(capsys)
+    assert found["prompt and answer of one request, at most"] == 300
+    assert any("need more than the 300 tokens" in each for each in found["warnings"])
+    assert any(each.endswith("hardware, profile, context") for each in found["warnings"])
+    other = planned(capsys, "--hardware", "rtx-4090")
+    assert "prompt and answer of one request, at most" not in other
+    Path("spillway.yaml").write_text(f"nodes: [{node % 9000}]")
+    assert "prompt and answer of one request, at most" not in planned(capsys)
+    Path("spillway.yaml").write_text(f"nodes: [{node % 3}]")
+    assert run(["plan", *NUMBERS, *SMALL]) == 2
+    assert "raise the node's context_tokens in the configuration" in capsys.readouterr().err

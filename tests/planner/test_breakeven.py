@@ -32,13 +32,13 @@ BASE = Case(
 HONEST = replace(
     BASE,
     share=ShareCurve(((D(100_000), D("0.95")), (D(1_000_000), D("0.25")))),
-    idle_w=D(5), active_w=D(65), busy_ratio=D("0.7"), maintenance_hours_per_month=D(1), usd_per_hour=D(60),
+    idle_w=D(5), active_w=D(65), busy_ratio=D("0.7"), maintenance_hours=D(1), usd_per_hour=D(60),
     cloud_decline_per_year=D("0.2"), redone_ratio=D("0.05"), residual_ratio=D("0.2"),
 )  # fmt: skip
 SPREADS = {
     "share_factor": Spread(D("0.8"), D(1), D("1.1")),
     "cloud_decline_per_year": Spread(D("0.1"), D("0.2"), D("0.5")),
-    "maintenance_hours_per_month": Spread(D("0.2"), D(1), D(3)),
+    "maintenance_hours": Spread(D("0.2"), D(1), D(3)),
     "usd_per_kwh": Spread(D("0.2"), D("0.27"), D("0.35")),
 }
 
@@ -60,6 +60,7 @@ def test_first_month_by_hand() -> None:
     assert month.energy_usd == D("0.047") * D("730.5") * D("0.27")
     assert month.maintenance_usd == 60
     assert month.saved_usd == 600 - D("457.5") - month.energy_usd - 60
+    assert evaluate(replace(HONEST, nodes=3)).months[0].maintenance_usd == 180
 
 
 def test_honest_costs_move_the_month() -> None:
@@ -99,11 +100,13 @@ def test_residual_value_shortens_the_wait() -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"requests_per_month": D(5000)}, r"running the node costs \$7.89 a month and saves only \$3.00"),
+        ({"requests_per_month": D(5000)}, r"running the node costs \$7.89 a month and saves only \$3 of"),
         (
             {"hardware_usd": D(100_000)},
             r"over 48 months the node saves \$28,421 and loses \$100,000 in value",
         ),
+        ({"requests_per_month": D("0.2")}, r"saves only \$0.00012 of cloud"),
+        ({"hardware_usd": D(100_000), "life_months": 1}, "over 1 month the node saves"),
         ({"nodes": 0}, "without a node"),
     ],
 )
@@ -174,7 +177,7 @@ def test_savings_that_do_not_cover_the_hardware_are_not_said_to_be_none() -> Non
 
 def test_band_is_ordered_and_repeatable() -> None:
     """P10, P50 and P90 ascend with never last; the same seed gives the same band, another another."""
-    case = replace(HONEST, maintenance_hours_per_month=D("0.2"))
+    case = replace(HONEST, maintenance_hours=D("0.2"))
     one = monte_carlo(case, SPREADS, draws=200, seed=1)
     assert one == monte_carlo(case, SPREADS, draws=200, seed=1)
     assert one != monte_carlo(case, SPREADS, draws=200, seed=2)
@@ -205,7 +208,7 @@ def test_weightiest_uncertainty_comes_first() -> None:
     found = sensitivities(HONEST, SPREADS)
     weights = [item.weight_usd for item in found]
     assert weights == sorted(weights, reverse=True)
-    assert found[0].name == "maintenance_hours_per_month"
+    assert found[0].name == "maintenance_hours"
     assert found[0].at_low_usd > found[0].at_high_usd
     assert {item.name for item in found} == set(SPREADS)
 

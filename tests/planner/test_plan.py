@@ -20,7 +20,7 @@ from spillway.planner.plan_cloud import CloudFigures
 from spillway.planner.plan_inputs import Effort
 from spillway.planner.plan_runs import POLICIES
 from spillway.planner.plan_side import Side, loads_of, side_runs
-from spillway.planner.report.as_json import dumps
+from spillway.planner.report.as_json import dumps, to_json
 from spillway.planner.report.terminal import printed
 from spillway.vocabulary import Objective
 from tests.planner.plans import CHEAP, DAY, DEAR, article, never, pays
@@ -208,11 +208,22 @@ def test_growth_is_simulated_at_the_loads_it_leads_to() -> None:
 
 
 def test_only_fleets_asked_about_are_recommended() -> None:
-    """One node is always shown for comparison, but not recommended where nobody asked about it."""
+    """One node is always shown for comparison, and not recommended where nobody asked: it is said to do."""
     plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
     assert [line.nodes for line in plan.fleets] == [0, 1, 2]
     assert plan.recommended_nodes == 2
-    assert any("--nodes 0-4" in warning for warning in plan.warnings)
+    assert plan.alone == plan.fleets[1]
+    assert printed(plan).startswith("Buy 2 nodes: it pays")
+    assert re.search(r"→ 1 node would cost \$\S+ a month altogether instead of \$", printed(plan))
+    assert to_json(plan)["better_nodes"] == 1
+    assert pays().alone is None
+
+
+def test_no_larger_fleet_is_suggested_where_nothing_is_left_for_it() -> None:
+    """A fleet that takes all but what a node costs more than leaves a larger one nothing to save."""
+    plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
+    assert plan.recommended_nodes == max(plan.inputs.sizes)
+    assert not any("largest fleet" in warning for warning in plan.warnings)
 
 
 @pytest.mark.parametrize(("most", "said"), [(3, "--nodes 0-3"), (2, "equal part of the traffic")])
@@ -221,7 +232,8 @@ def test_only_fleets_that_may_be_asked_about_are_suggested(
 ) -> None:
     """No more nodes are suggested than a plan tries."""
     monkeypatch.setattr("spillway.planner.plan.MOST_NODES", most)
-    plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
+    busy = replace(CHEAP, requests_per_month=5000, input_tokens=900, output_tokens=200)
+    plan = make_plan(build_inputs(replace(busy, cloud=DEAR, sizes=(2,))), workers=1)
     assert any(said in warning for warning in plan.warnings)
 
 
@@ -278,6 +290,20 @@ def test_long_prompts_are_planned_for_and_said() -> None:
     assert "input_over_local_budget" in limited.shown.ran.spills
 
 
+def test_foresight_obeys_the_limit_on_prompts() -> None:
+    """Every policy leaves prompts beyond the limit to the cloud, so keeping to it is no regret."""
+    node = NodeFigures(hardware="rtx-5090")
+    asked = replace(CHEAP, node=node, input_tokens=6000, sizes=(1,), most_input_tokens=5000)
+    plan = make_plan(build_inputs(asked), workers=1)
+    is_short = plan.inputs.sampled.input_tokens <= 5000
+    short = float(is_short.mean())
+    lines = {line.name: line for line in plan.policies}
+    assert lines["all-local"].ran.local_share == pytest.approx(short)
+    assert lines["clairvoyant"].ran.useful_share <= short
+    assert lines["clairvoyant"].ran.spills["input_over_local_budget"] == int((~is_short).sum())
+    assert 0 <= (lines["ours"].regret or 0) < 0.1
+
+
 def test_only_suitable_requests_go_local() -> None:
     """Where a local model may answer only some requests, no fleet carries more, and the rest says why."""
     asked = replace(CHEAP, cloud=DEAR, sizes=(1, 2), suitable_ratio=0.4)
@@ -285,6 +311,7 @@ def test_only_suitable_requests_go_local() -> None:
     shares = [line.ran.local_share for line in plan.fleets if line.nodes]
     assert all(0.2 < each <= 0.5 for each in shares)
     assert plan.ceiling.in_time_share <= 0.4
+    assert not any("even on an idle node" in warning for warning in plan.warnings)
     assert plan.shown.ran.spills["task_not_local"] == pytest.approx(360, rel=0.15)
     assert sum(plan.shown.ran.spills.values()) == 600 - round(plan.shown.ran.local_share * 600)
 

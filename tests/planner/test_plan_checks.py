@@ -9,14 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from spillway.errors import WorkloadError
+from spillway.errors import ConfigError, WorkloadError
 from spillway.planner.arrivals import DAY_S, spread_totals
 from spillway.planner.plan import make_plan
 from spillway.planner.plan_build import Asked, build_inputs
 from spillway.planner.plan_checks import check_idle, stretch_warnings, traffic_warnings, unknown_cached
 from spillway.planner.plan_inputs import Effort, PlanInputs
 from spillway.planner.plan_traffic import from_numbers, from_usage
-from spillway.planner.workload import Total
+from spillway.planner.workload import Total, Workload
+from spillway.vocabulary import Objective
 from tests.planner.plans import CHEAP, DAY
 
 
@@ -112,6 +113,7 @@ def test_a_stretch_like_the_traffic_needs_no_word() -> None:
     assert not stretch_warnings(uneven([*[1] * 12, 10_000, *[1] * 17]))
 
 
+OPTIONS = ("--slo-ttft-ms", "--slo-total-ms")
 SINGLE, TOTAL = "2026-10-{:02d}T12:00:00Z,gpt-4o-mini,1000,0", "2026-10-{:02d},gpt-4o-mini,1000,0"
 
 
@@ -176,3 +178,65 @@ def test_what_an_idle_node_could_do_is_asked_of_requests_at_random(monkeypatch: 
     workload = replace(whole, input_tokens=prompts)
     ceiling = check_idle(replace(inputs, traffic=replace(inputs.traffic, workload=workload)))
     assert 0.35 < ceiling.in_time_share < 0.65
+
+
+def lengths(*pairs: tuple[int, int]) -> Workload:
+    """A month of requests that take turns at these lengths, prompt and answer."""
+    whole = from_numbers(200, 100, 20).workload
+    prompts, answers = np.resize(np.array(pairs, dtype=np.int32), (len(whole), 2)).T
+    return replace(whole, input_tokens=prompts, output_tokens=answers)
+
+
+def asked_of(
+    workload: Workload, objective: Objective = CHEAP.objective, limit: int | None = None
+) -> PlanInputs:
+    """A plan about those requests."""
+    inputs = build_inputs(CHEAP)
+    traffic = replace(inputs.traffic, workload=workload)
+    return replace(inputs, traffic=traffic, objective=objective, most_input_tokens=limit)
+
+
+def test_a_node_may_not_get_what_the_owner_keeps_from_it() -> None:
+    """A limit on prompts and a share of unsuitable requests lower what may go local, not what is in time."""
+    limited = check_idle(asked_of(lengths((100, 20), (300, 20)), limit=200))
+    assert (limited.in_time_share, limited.alone_share) == (0.5, 1.0)
+    unsuited = check_idle(replace(asked_of(lengths((100, 20))), suitable_ratio=0.3))
+    assert (unsuited.in_time_share, unsuited.alone_share) == (0.3, 1.0)
+
+
+def test_a_limit_that_leaves_a_node_nothing_is_refused() -> None:
+    """Where every prompt is longer than a node may get, no fleet is worth simulating."""
+    with pytest.raises(ConfigError, match=r"as short as the 50 tokens .* raise --max-local-input-tokens"):
+        check_idle(asked_of(lengths((100, 20)), limit=50))
+
+
+def test_each_limit_that_requests_miss_is_named() -> None:
+    """Where some are late with the first token and the others with the last, either limit may be raised."""
+    mixed = lengths((6000, 20), (50, 2000))
+    with pytest.raises(ConfigError) as caught:
+        check_idle(asked_of(mixed, Objective("default", 0.5, 30.0)))
+    said = caught.value.message
+    assert "to the first token of 50 % of the requests and 0.5 s are allowed" in said
+    assert "to the last token of 50 % of the requests and 30 s are allowed" in said
+    first, last = (int(said.partition(f"{option} above ")[2].split()[0]) for option in OPTIONS)
+    for ttft_s, total_s in ((first / 1000 + 0.1, 30.0), (0.5, last / 1000 + 0.1)):
+        assert check_idle(asked_of(mixed, Objective("default", ttft_s, total_s))).in_time_share > 0
+
+
+def test_both_limits_are_named_where_all_requests_miss_both() -> None:
+    """Raising one of them alone would not help."""
+    with pytest.raises(ConfigError, match=r"raise --slo-ttft-ms above \d+ and --slo-total-ms above \d+"):
+        check_idle(asked_of(lengths((6000, 2000)), Objective("default", 0.01, 0.1)))
+
+
+def test_what_a_node_cannot_hold_is_not_called_late() -> None:
+    """Times of the median request are those of requests that fit the context."""
+    inputs = asked_of(lengths((1000, 20), (90_000, 20), (90_000, 20)), Objective("default", 0.01))
+    small = replace(inputs, node=replace(inputs.node, context_tokens=8000.0))
+    alone = asked_of(lengths((1000, 20)), Objective("default", 0.01))
+    said = []
+    for each in (small, alone):
+        with pytest.raises(ConfigError) as caught:
+            check_idle(each)
+        said.append(caught.value.message)
+    assert said[0] == said[1]

@@ -234,6 +234,28 @@ def test_every_model_is_priced_at_its_own_rate() -> None:
     assert cloud.name == "gpt-4o-mini and 1 other, as used"
 
 
+def test_every_price_that_is_used_is_listed() -> None:
+    """All models, however many, and the tiers that a model's own prompts reach."""
+    names = ("gpt-4o", "gpt-4o-mini", "gpt-4.1", "o3", "o3-mini", "gemini-2.5-pro", "gemini-2.5-flash")
+    many = workload(names, 14)
+    prompts = np.where(many.model == 5, 250_000, many.input_tokens).astype(np.int32)
+    cloud, _ = choose_cloud(replace(many, input_tokens=prompts), CloudFigures(DAY))
+    priced = [each.name for each in cloud.assumptions if each.name.startswith("input price of ")]
+    tier = "input price of gemini-2.5-pro, prompts above 200,000 tokens"
+    assert priced == [*(f"input price of {name}" for name in names[:6]), tier, f"input price of {names[6]}"]
+    short, _ = choose_cloud(many, CloudFigures(DAY))
+    assert tier not in [each.name for each in short.assumptions]
+
+
+def test_a_fee_per_request_is_listed_and_said() -> None:
+    """What is charged besides the tokens is an assumption, and a warning says how much of the bill it is."""
+    cloud, warnings = choose_cloud(workload(), CloudFigures(DAY, "perplexity/sonar"))
+    fee = next(each for each in cloud.assumptions if each.name == "fee per request of perplexity/sonar")
+    assert (fee.value, fee.unit, fee.grade) == (D("0.012"), "USD/request", "vendor")
+    said = "perplexity/sonar charges $0.012 a request besides its tokens, 92 % of the bill"
+    assert warnings == [said]
+
+
 def test_a_price_that_has_changed_since_is_said() -> None:
     """The plan uses the price of its day, and says which model had another when the usage happened."""
     spring = 1_747_300_000.0

@@ -37,7 +37,7 @@ CASE = Case(
 """All is carried at any load, at 7.89 USD of electricity a month."""
 SPREADS = {
     "cloud_decline_per_year": Spread(D(0), D(0), D("0.5")),
-    "maintenance_hours_per_month": Spread(D(0), D(0), D(10)),
+    "maintenance_hours": Spread(D(0), D(0), D(10)),
 }
 """Futures that are worse than the likeliest case."""
 

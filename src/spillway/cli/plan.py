@@ -56,7 +56,7 @@ def command(options: PlanOptions) -> None:
 
 def _asked(options: PlanOptions, stated: Stated) -> Asked:
     """The plan asked for: the command line's figures, and where it gives none those of ``spillway.yaml``."""
-    from spillway.cli.plan_config import filled, life_of, notes_on, wished
+    from spillway.cli.plan_config import context_of, filled, life_of, notes_on, refuse_unfit, wished
     from spillway.planner.node_figures import NodeFigures
     from spillway.planner.plan_build import Asked
 
@@ -67,7 +67,9 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         )
     day = _price_day(options.price_date)
     names = [field.name for field in fields(NodeFigures) if hasattr(options, field.name)]
-    node = filled(NodeFigures(**{name: getattr(options, name) for name in names}), stated.node)
+    given = NodeFigures(**{name: getattr(options, name) for name in names})
+    refuse_unfit(given, stated)
+    node = filled(given, stated.node)
     return Asked(
         price_day=day,
         usage=tuple(options.usage or ()),
@@ -79,6 +81,7 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         format_name=options.format_name,
         columns=_columns(options.column_map or ()),
         node=node,
+        context_tokens=context_of(given, stated),
         cloud=_cloud(options, stated, day),
         objective=wished(options.slo_ttft_ms, options.slo_total_ms, options.attainment, stated.objective),
         sizes=_sizes(options.nodes),
@@ -88,7 +91,7 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
         suitable_ratio=options.local_ratio,
         most_input_tokens=options.most_input_tokens or stated.most_input_tokens,
         hedge_share=stated.hedge_share,
-        notes=(*stated.notes, *notes_on(node, stated)),
+        notes=notes_on(given, node, stated),
         seed=options.seed,
         effort=_effort(options.simulate_requests, options.draws),
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from pathlib import Path
@@ -16,10 +16,14 @@ from spillway.planner.plan_cloud import OWN_PRICE
 from spillway.vocabulary import Objective, Rates
 
 if TYPE_CHECKING:
-    from spillway.config.schema import Config, HardwareConfig, NodeConfig, PriceConfig
+    from spillway.config.schema import Config, NodeConfig, PriceConfig
 
-__all__ = ["Stated", "filled", "life_of", "notes_on", "read_stated", "wished"]
+__all__ = [
+    "Stated", "context_of", "filled", "life_of", "notes_on", "read_stated", "refuse_unfit", "wished",
+]  # fmt: skip
 
+BOUGHT_FIELDS = ("hardware_usd", "idle_w", "active_w")
+"""Figures of a machine that one owns; the power of a rented one is in its rent."""
 USUAL = Objective("default", ttft_s=2.0, total_s=20.0, attainment_ratio=0.95)
 
 
@@ -27,12 +31,13 @@ USUAL = Objective("default", ttft_s=2.0, total_s=20.0, attainment_ratio=0.95)
 class Stated:
     """Figures out of a configuration; ``None`` where it says nothing."""
 
+    path: Path | None = None
     usd_per_kwh: Decimal | None = None
     objective: Objective | None = None
     most_input_tokens: int | None = None
     hedge_share: float | None = None
     node: NodeFigures = field(default_factory=NodeFigures)
-    life_months: int | None = None
+    life_months: Decimal | None = None
     """Of that node."""
     prices: Mapping[str, Rates] = field(default_factory=dict)
     """The owner's own price by ``CLOUD/MODEL``."""
@@ -40,8 +45,10 @@ class Stated:
     """What usage that names no model is priced as."""
     origin: NodeConfig | None = None
     """The node of the configuration that ``node`` is."""
-    notes: tuple[str, ...] = ()
-    """What was taken from where, for the plan's reader."""
+    named: tuple[str, ...] = ()
+    """What it says besides the node, for the plan's reader."""
+    passed_over: tuple[str, ...] = ()
+    """One sentence for each node before ``origin`` that no plan can be about."""
 
 
 def read_stated(path: Path | None, *, is_preset: bool) -> Stated:
@@ -60,34 +67,52 @@ def read_stated(path: Path | None, *, is_preset: bool) -> Stated:
 def _stated(config: Config, path: Path) -> Stated:
     is_limited = "max_local_input_tokens" in config.routing.model_fields_set
     is_hedged = "hedge_share" in config.routing.model_fields_set
-    origin = next((each for each in config.nodes if each.hardware is not None), None)
-    node, life_months, node_notes = _node(origin)
+    origin = next((each for each in config.nodes if _is_plannable(each)), None)
     reference = config.routing.reference
     found = Stated(
+        path=path,
         usd_per_kwh=config.electricity_usd_per_kwh,
         objective=_objective(config) if "slo" in config.model_fields_set else None,
         most_input_tokens=config.routing.max_local_input_tokens if is_limited else None,
         hedge_share=config.routing.hedge_share if is_hedged else None,
-        node=node,
-        life_months=life_months,
+        node=NodeFigures() if origin is None else _node(origin),
+        life_months=None if origin is None else _life_months(origin),
         origin=origin,
         prices={_as_listed(name, config): _rates(price) for name, price in config.prices.items()},
         reference=None if reference is None else _as_listed(reference, config),
+        passed_over=tuple(_passed_over(config.nodes)),
     )
-    taken = [
+    said = [
         ("electricity", found.usd_per_kwh is not None),
         ("objective", found.objective is not None),
         ("longest local prompt", is_limited),
         ("share of requests sent twice", is_hedged),
-        ("hardware", node != NodeFigures()),
-        ("profile", node.profile is not None),
-        ("life of the hardware", life_months is not None),
         ("prices", bool(found.prices)),
         ("reference", found.reference is not None),
     ]
-    names = ", ".join(name for name, is_there in taken if is_there)
-    notes = [f"taken from {path} unless given as options: {names}"] if names else []
-    return replace(found, notes=(*notes, *node_notes))
+    return replace(found, named=tuple(name for name, is_there in said if is_there))
+
+
+def _is_plannable(node: NodeConfig) -> bool:
+    """Whether it says which machine it is, or both what it costs and how fast it is."""
+    return isinstance(node.hardware, str) or None not in (node.hardware, node.profile)
+
+
+def _passed_over(nodes: Sequence[NodeConfig]) -> Iterator[str]:
+    """Why nodes that say something of their machine are not planned with, up to one that is."""
+    for node in nodes:
+        if _is_plannable(node):
+            return
+        if node.hardware is not None:
+            yield (
+                f"node {node.name} says what it costs and not how fast it is, so it was not planned with: "
+                "spillway bench URL --save measures it, profile: names the file"
+            )
+        elif node.profile is not None:
+            yield (
+                f"node {node.name} says how fast it is and not what it costs, so it was not planned with: "
+                "hardware: tells its price and power"
+            )
 
 
 def _as_listed(name: str, config: Config) -> str:
@@ -116,40 +141,52 @@ def _rates(price: PriceConfig) -> Rates:
     )
 
 
-def _node(node: NodeConfig | None) -> tuple[NodeFigures, int | None, list[str]]:
-    """Its machine, the first that has one, and its life in months where that is stated.
-
-    What it costs alone says nothing of how fast it is.
-    """
-    if node is None or node.hardware is None:
-        return NodeFigures(), None, []
-    profile = None if node.profile is None else Path(node.profile)
-    if isinstance(node.hardware, str):
-        return NodeFigures(hardware=node.hardware, profile=profile), None, []
-    if profile is None:
-        note = (
-            f"node {node.name} says what it costs and not how fast it is, so it was not planned with: "
-            "spillway bench URL --save measures it, profile: names the file"
-        )
-        return NodeFigures(), None, [note]
-    costs = node.hardware
-    figures = NodeFigures(
-        profile=profile, hardware_usd=costs.price_usd, idle_w=costs.idle_w, active_w=costs.active_w
+def _node(node: NodeConfig) -> NodeFigures:
+    """Its machine, or what it costs, and its profile."""
+    profile, hardware = None if node.profile is None else Path(node.profile), node.hardware
+    if hardware is None or isinstance(hardware, str):
+        return NodeFigures(hardware=hardware, profile=profile)
+    return NodeFigures(
+        profile=profile,
+        hardware_usd=hardware.price_usd,
+        idle_w=hardware.idle_w,
+        active_w=hardware.active_w,
     )
-    return figures, *_life(node.name, costs)
 
 
-def _life(name: str, costs: HardwareConfig) -> tuple[int | None, list[str]]:
-    """Months of the hardware's life where they are stated and a plan can count them; else a note."""
-    months = costs.life_months
-    if "life_months" not in costs.model_fields_set:
-        return None, []
-    if months == int(months) and 1 <= months <= MOST_MONTHS:
-        return int(months), []
-    return None, [
-        f"node {name} has a life of {months} months, which was left out: a plan counts whole months, 1 to "
-        f"{MOST_MONTHS}; --life-months says how many"
-    ]
+def _life_months(node: NodeConfig) -> Decimal | None:
+    """Months of the hardware's life where they are stated."""
+    hardware = node.hardware
+    if hardware is None or isinstance(hardware, str) or "life_months" not in hardware.model_fields_set:
+        return None
+    return hardware.life_months
+
+
+def refuse_unfit(given: NodeFigures, stated: Stated) -> None:
+    """``ConfigError`` names file and node where its machine is taken and is in no catalogue.
+
+    So it does where the machine is rented and options tell what only one that is bought has.
+    """
+    origin = stated.origin
+    if origin is None or not isinstance(origin.hardware, str) or _names_a_machine(given):
+        return
+    from spillway.cli.hardware import listed_machine_of
+
+    where = f"{stated.path}: node {origin.name}"
+    machine = listed_machine_of(where, origin.hardware)
+    owned = next((each for each in BOUGHT_FIELDS if getattr(given, each) is not None), None)
+    if owned is not None and machine.rent_usd_per_hour is not None:
+        raise ConfigError(
+            f"{where}: {option_of(owned)} has no place beside its hardware {origin.hardware}, which is "
+            "rented by the hour; leave it out, or name the machine that is bought with --hardware"
+        )
+
+
+def _names_a_machine(figures: NodeFigures) -> bool:
+    """Whether these figures say which machine the plan is about."""
+    return any(
+        (figures.hardware, figures.profile, figures.bandwidth_gb_s, figures.tflops, figures.decode_tok_s)
+    )
 
 
 def filled(figures: NodeFigures, stated: NodeFigures) -> NodeFigures:
@@ -158,7 +195,7 @@ def filled(figures: NodeFigures, stated: NodeFigures) -> NodeFigures:
     Its profile is left out where options describe another model or another speed, and its price and power
     where the node is rented. ``ConfigError`` when nothing but that profile says what its machine is.
     """
-    if any((figures.hardware, figures.profile, figures.bandwidth_gb_s, figures.tflops, figures.decode_tok_s)):
+    if _names_a_machine(figures):
         return figures
     other = next((each for each in SPEED_FIELDS if getattr(figures, each) is not None), None)
     if other is not None and stated.profile is not None and stated.hardware is None:
@@ -178,25 +215,70 @@ def filled(figures: NodeFigures, stated: NodeFigures) -> NodeFigures:
 
 
 def life_of(figures: NodeFigures, stated: Stated) -> int | None:
-    """The configured life in months; ``None`` where the plan is about another machine or a rented one."""
+    """The configured life in whole months; ``None`` where the plan is about another or a rented machine.
+
+    And where a plan cannot count so many months.
+    """
+    months = _own_life_months(figures, stated)
+    return int(months) if months is not None and _is_countable(months) else None
+
+
+def _own_life_months(figures: NodeFigures, stated: Stated) -> Decimal | None:
     is_its_own = figures.profile == stated.node.profile and figures.rent_usd_per_hour is None
     return stated.life_months if is_its_own else None
 
 
-def notes_on(figures: NodeFigures, stated: Stated) -> tuple[str, ...]:
-    """What the plan left out of the configuration's node, and whether that is not as it was measured."""
+def _is_countable(months: Decimal) -> bool:
+    return months == int(months) and 1 <= months <= MOST_MONTHS
+
+
+def context_of(given: NodeFigures, stated: Stated) -> int | None:
+    """Most tokens of prompt and answer as configured; ``None`` for another machine, or if unsaid."""
+    return None if stated.origin is None or _names_a_machine(given) else stated.origin.context_tokens
+
+
+def notes_on(given: NodeFigures, figures: NodeFigures, stated: Stated) -> tuple[str, ...]:
+    """What the plan about ``figures`` takes of the configuration, and what of its nodes it leaves out.
+
+    ``given`` are those of the figures that came as options.
+    """
+    costs = [(getattr(given, each), getattr(figures, each)) for each in ("hardware", *BOUGHT_FIELDS)]
+    of_node = [
+        ("hardware", any(before != now for before, now in costs)),
+        ("profile", figures.profile != given.profile),
+        ("life of the hardware", life_of(figures, stated) is not None),
+        ("context", context_of(given, stated) is not None),
+    ]
+    names = ", ".join([*stated.named, *(name for name, is_taken in of_node if is_taken)])
+    taken = [f"taken from {stated.path} unless given as options: {names}"] if names else []
+    passed_over = () if _names_a_machine(given) else stated.passed_over
+    return (*taken, *passed_over, *_uncounted(figures, stated), *_on_profile(figures, stated))
+
+
+def _uncounted(figures: NodeFigures, stated: Stated) -> Iterator[str]:
+    """That the node's life is none that a plan can count."""
+    months = _own_life_months(figures, stated)
+    if stated.origin is not None and months is not None and not _is_countable(months):
+        yield (
+            f"node {stated.origin.name} has a life of {months} months, which was left out: a plan counts "
+            f"whole months, 1 to {MOST_MONTHS}; --life-months says how many"
+        )
+
+
+def _on_profile(figures: NodeFigures, stated: Stated) -> Iterator[str]:
+    """That the configured profile was left out, or is not of what the node serves."""
     profile, origin = stated.node.profile, stated.origin
     if profile is None or origin is None:
-        return ()
+        return
     if figures.profile == profile:
         from spillway.cli.profiles import difference
         from spillway.planner.profile import load_profile
 
         other = difference(origin, load_profile(profile), None)
-        return () if other is None else (f"node {origin.name}: {other}",)
-    if figures.profile is not None or figures.hardware != stated.node.hardware:
-        return ()
-    return (f"the configuration's profile {profile} was left out: options describe another node",)
+        if other is not None:
+            yield f"node {origin.name}: {other}"
+    elif figures.profile is None:
+        yield f"the configuration's profile {profile} was left out: options describe another node"
 
 
 def wished(

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from spillway.planner.money import HOURS_PER_MONTH
+from spillway.planner.money import HOURS_PER_MONTH, span_of, usd
 from spillway.vocabulary import Grade
 
 __all__ = [
@@ -86,8 +86,8 @@ class Case:
     busy_ratio: Decimal = ONE
     """Share of the time a node works, at the first month's load."""
     usd_per_kwh: Decimal = ZERO
-    maintenance_hours_per_month: Decimal = ZERO
-    """For the whole fleet."""
+    maintenance_hours: Decimal = ZERO
+    """Of one node, a month."""
     usd_per_hour: Decimal = ZERO
     growth_per_year: Decimal = ZERO
     cloud_decline_per_year: Decimal = ZERO
@@ -115,6 +115,8 @@ class Month:
     energy_usd: Decimal
     maintenance_usd: Decimal
     local_share: Decimal
+    requests: Decimal
+    """All of them, wherever answered."""
     rent_usd: Decimal = ZERO
 
     @property
@@ -184,7 +186,7 @@ def _month(case: Case, requests: Decimal, price_usd: Decimal, local_first: Decim
     longer = case.output_factor - 1
     all_cloud_usd = requests * price_usd * (1 + case.output_cost_ratio * longer)
     if not case.nodes:
-        return Month(all_cloud_usd, all_cloud_usd, ZERO, ZERO, ZERO)
+        return Month(all_cloud_usd, all_cloud_usd, ZERO, ZERO, ZERO, requests)
     carried = case.share.at(requests)
     share = min(ONE, max(ZERO, carried * case.share_factor * (1 - case.output_share_loss * longer)))
     load = carried * requests / local_first * case.share_factor if local_first else ZERO
@@ -194,8 +196,9 @@ def _month(case: Case, requests: Decimal, price_usd: Decimal, local_first: Decim
         all_cloud_usd=all_cloud_usd,
         cloud_usd=all_cloud_usd * (1 - share + share * case.redone_ratio),
         energy_usd=watts / 1000 * HOURS_PER_MONTH * case.usd_per_kwh,
-        maintenance_usd=case.maintenance_hours_per_month * case.usd_per_hour,
+        maintenance_usd=case.nodes * case.maintenance_hours * case.usd_per_hour,
         local_share=share,
+        requests=requests,
         rent_usd=case.rent_usd_per_month,
     )
 
@@ -220,16 +223,16 @@ def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
     saved_usd = sum((month.saved_usd for month in months), ZERO)
     if saved_usd <= 0:
         return f"running {they} {_runs_at_a_loss(months)}"
-    life = "1 month" if case.life_months == 1 else f"{case.life_months} months"
     save, lose = ("saves", "loses") if case.nodes == 1 else ("save", "lose")
-    return f"over {life} {they} {save} {_usd(saved_usd)} and {lose} {_usd(lost_usd)} in value"
+    life = span_of(case.life_months)
+    return f"over {life} {they} {save} {usd(saved_usd)} and {lose} {usd(lost_usd)} in value"
 
 
 def _runs_at_a_loss(months: Sequence[Month]) -> str:
     """What running costs and what it saves, as means where months differ; never the same figure twice."""
     spent_usd = sum((month.running_usd for month in months), ZERO) / len(months)
     avoided_usd = sum((month.all_cloud_usd - month.cloud_usd for month in months), ZERO) / len(months)
-    spent, avoided = _usd(spent_usd), _usd(avoided_usd)
+    spent, avoided = usd(spent_usd), usd(avoided_usd)
     if spent == avoided:
         spent, avoided = f"${spent_usd:,.2f}", f"${avoided_usd:,.2f}"
     if avoided_usd <= 0:
@@ -239,12 +242,8 @@ def _runs_at_a_loss(months: Sequence[Month]) -> str:
     else:
         saves = f"saves only {avoided} of cloud"
     differ = any(month.saved_usd != months[0].saved_usd for month in months)
-    mean = f", mean over {len(months)} months" if differ else ""
+    mean = f", mean over {span_of(len(months))}" if differ else ""
     return f"costs {spent} a month and {saves}{mean}"
-
-
-def _usd(amount: Decimal) -> str:
-    return f"${amount:,.2f}" if abs(amount) < 100 else f"${amount:,.0f}"
 
 
 @dataclass(frozen=True)

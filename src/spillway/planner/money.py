@@ -23,6 +23,8 @@ __all__ = [
     "Naive",
     "NaiveInputs",
     "cloud_price_usd",
+    "span_of",
+    "usd",
 ]
 
 MILLION = Decimal(1_000_000)
@@ -74,6 +76,25 @@ def _tier_price_usd(workload: Workload, rates: Rates, mask: NDArray[np.bool_]) -
                 return None
             total += tokens * rate / MILLION
     return total
+
+
+def usd(amount: Decimal | float | int | None) -> str:
+    """Dollars with as many digits as matter: whole above 100, two significant ones below a cent."""
+    if amount is None:
+        return "unknown"
+    value = Decimal(str(amount))
+    sign, size = ("−" if value < 0 else ""), abs(value)
+    if size >= 100 or size == size.to_integral_value():
+        return f"{sign}${size:,.0f}"
+    if size >= Decimal("0.1"):
+        return f"{sign}${size:,.2f}"
+    digits = f"{size:.{1 - size.adjusted()}f}".rstrip("0")
+    return f"{sign}${digits}"
+
+
+def span_of(months: int) -> str:
+    """``1 month``, ``48 months``."""
+    return "1 month" if months == 1 else f"{months} months"
 
 
 def _sum(tokens: NDArray[np.int32]) -> int:

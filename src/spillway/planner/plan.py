@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from spillway.planner import compiled
@@ -17,6 +17,7 @@ from spillway.planner.breakeven import (
     cheapest,
     draw_outcomes,
     evaluate,
+    monte_carlo,
     sensitivities,
 )
 from spillway.planner.money import Naive
@@ -55,7 +56,7 @@ UNLIMITED = 2**31 - 1
 MOST_NODES = 64
 """The largest fleet that may be asked about."""
 ENOUGH_SHARE = 0.95
-"""Of the requests that an idle node answers in time, what counts as all of them."""
+"""Of the requests that a node may get and an idle one answers in time, what counts as all of them."""
 
 ZERO = Decimal(0)
 CLEARLY = Decimal("1.1")
@@ -95,7 +96,8 @@ class Plan:
     naive: Naive
     ceiling: Ceiling
     nodes_for_all: int | None
-    """Nodes that carry nearly all an idle node could answer in time; ``None`` when none tried does."""
+    """The smallest fleet tried that carries nearly all it may get and could answer in time; ``None`` when
+    none does."""
     fleets: tuple[FleetLine, ...]
     policies: tuple[PolicyLine, ...]
     course: Course
@@ -106,6 +108,8 @@ class Plan:
     """One of each machine, what saves most first; the plan's own as the fleets tell it."""
     better: MachineLine | None
     """Another that keeps the objective: where nothing pays one that does, else one that saves more."""
+    alone: FleetLine | None
+    """One node that nobody asked about, where it keeps the objective, pays, and saves more than the shown."""
     patient: Patient | None
     """``None`` when there is no objective to loosen."""
     assumptions: tuple[Assumption, ...]
@@ -254,7 +258,7 @@ def _finish(
     """The second half: futures of the shown fleet, verdict, and all that is told besides."""
     line = next(each for each in fleets if each.nodes == shown)
     case, share = side.case(line.ran), side.share_spread()
-    spreads = spreads_of(inputs, shown, share)
+    spreads = spreads_of(inputs, share)
     futures = draw_outcomes(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
     found = band(futures)
     assumptions = _assumptions(inputs, share)
@@ -282,11 +286,27 @@ def _finish(
         spreads=spreads,
         would_pay={} if pays or not line.keeps_objective else what_would_pay(evaluate(case), futures),
         machines=machines,
+        alone=_alone(inputs, one, line, side, spreads),
         better=side.better(thriftier, promised(inputs, alone)),
         patient=side.patient(line.ran),
         assumptions=assumptions,
         warnings=tuple(_warnings(inputs, ceiling, line, assumptions, missed, pays=pays)),
     )
+
+
+def _alone(
+    inputs: PlanInputs, one: FleetLine, shown: FleetLine, side: Side, spreads: Mapping[str, Spread]
+) -> FleetLine | None:
+    """One node, simulated for comparison alone, where asking about it would have changed the answer."""
+    least_usd = max(ZERO, shown.outcome.saved_usd if shown.keeps_objective else ZERO)
+    if 1 in inputs.sizes or not one.keeps_objective or one.outcome.saved_usd <= least_usd:
+        return None
+    answers = side.answers()
+    case = replace(
+        one.outcome.case, output_cost_ratio=answers.cost_ratio, output_share_loss=answers.share_loss
+    )
+    found = monte_carlo(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
+    return one if found.p50 is not None else None
 
 
 def _missed(inputs: PlanInputs, line: FleetLine, cloud: Ran) -> str:
@@ -396,7 +416,7 @@ def _warnings(
     found = [*traffic_warnings(inputs.traffic), *stretch_warnings(inputs), *inputs.warnings]
     found += [f"{a.name} is {a.source}" for a in assumptions if a.value is None and "unknown" in a.source]
     found += [*outgrown(inputs), *_long_prompts(inputs)]
-    if pays and line.nodes == max(inputs.sizes):
+    if pays and line.nodes == max(inputs.sizes) and _leaves_a_nodes_worth(line, ceiling):
         found.append(f"the largest fleet tried is the cheapest; {_larger(line.nodes)}")
     if not compiled.can_run():
         found.append(
@@ -404,9 +424,9 @@ def _warnings(
             f"on at most {inputs.effort.fleet_requests:,} requests per fleet; "
             "pip install 'spillway[plan]', or without that variable it does more in less time"
         )
-    if ceiling.in_time_share < 0.5:
+    if ceiling.alone_share < 0.5:
         found.append(
-            f"only {percent(ceiling.in_time_share)} of the requests could be in time even on an idle node; "
+            f"only {percent(ceiling.alone_share)} of the requests could be in time even on an idle node; "
             "the rest stays in the cloud however many nodes there are"
         )
     if missed is not None:
@@ -415,6 +435,15 @@ def _warnings(
             f"{exact_percent(inputs.objective.attainment_ratio)} were promised"
         )
     return found
+
+
+def _leaves_a_nodes_worth(line: FleetLine, ceiling: Ceiling) -> bool:
+    """Whether one more node has something to take, and costs less than what still goes to the cloud."""
+    months = line.outcome.months
+    left_usd = sum((month.all_cloud_usd * (1 - month.local_share) for month in months), ZERO)
+    upkeep_usd = sum((month.maintenance_usd + month.rent_usd for month in months), ZERO)
+    another_usd = (line.outcome.lost_value_usd + upkeep_usd) / line.nodes
+    return left_usd > another_usd and line.ran.useful_share < ceiling.in_time_share
 
 
 def _larger(nodes: int) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 
@@ -59,6 +59,8 @@ class Asked:
     columns: Mapping[str, str] = field(default_factory=dict)
     """The files' columns and the fields they are taken as, empty for one that is not to be used."""
     node: NodeFigures = field(default_factory=NodeFigures)
+    context_tokens: int | None = None
+    """Prompt and answer that the node takes of one request, as configured; ``None`` for what it holds."""
     cloud: CloudFigures | None = None
     objective: Objective = DEFAULT_OBJECTIVE
     sizes: tuple[int, ...] = tuple(range(9))
@@ -86,7 +88,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
     workload = traffic.workload
     typical = Typical(workload.mean_input_tokens, workload.mean_output_tokens, asked.objective)
     figures = _node_figures(asked)
-    node = choose_node(figures, typical)
+    node = _within(choose_node(figures, typical), asked.context_tokens)
     cloud, warnings = _cloud(asked, traffic)
     costs = with_given(ARTICLE_COSTS if is_article else USUAL_COSTS, asked.costs)
     life_months = asked.life_months or USUAL_LIFE_MONTHS
@@ -177,6 +179,22 @@ def _figures(asked: Asked) -> CloudFigures:
 def _node_figures(asked: Asked) -> NodeFigures:
     """The article's node where the preset's owner names none."""
     return ARTICLE_NODE if asked.preset == "article" and asked.node == NodeFigures() else asked.node
+
+
+def _within(node: NodeChoice, context_tokens: int | None) -> NodeChoice:
+    """The node that takes no request of more than so many tokens, where it could hold them."""
+    if context_tokens is None or context_tokens >= node.context_tokens:
+        return node
+    said = Assumption(
+        "prompt and answer of one request, at most", context_tokens, "tokens", "given",
+        "context_tokens of the configuration",
+    )  # fmt: skip
+    return replace(
+        node,
+        context_tokens=float(context_tokens),
+        is_context_configured=True,
+        assumptions=(*node.assumptions, said),
+    )
 
 
 def _cloud(asked: Asked, traffic: Traffic) -> tuple[CloudChoice, list[str]]:

@@ -6,11 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import numpy as np
+from numpy.typing import NDArray
 
 from spillway.errors import ConfigError
 from spillway.planner.plan_inputs import Assumption, PlanInputs, Traffic, length_of, percent
 from spillway.planner.plan_stretch import ALIKE, crowding
-from spillway.planner.workload import Workload
+from spillway.planner.workload import Floats, Workload
+from spillway.vocabulary import Objective
 
 __all__ = ["Ceiling", "check_idle", "outgrown", "stretch_warnings", "traffic_warnings", "unknown_cached"]
 
@@ -24,20 +26,45 @@ MUCH_OF_IT, SOME_OF_IT = 0.3, 0.01
 
 @dataclass(frozen=True)
 class Ceiling:
-    """What an idle node could do, request by request: shares, 0–1, and the usual times alone."""
+    """What an idle node could do, request by request: shares, 0–1."""
 
     in_time_share: float
-    """Requests that keep the objective when nothing else runs."""
-    late_start_share: float
-    """Requests whose first token would be late even then."""
-    median_ttft_s: float
-    median_total_s: float
+    """Requests that a node may get and answers in time when nothing else runs."""
+    alone_share: float
+    """Requests that a node answers in time when nothing else runs, whether it may get them or not."""
+
+
+@dataclass(frozen=True)
+class _Alone:
+    """Some requests on an idle node: what it holds, what it may get, and when it answers."""
+
+    is_held: NDArray[np.bool_]
+    is_allowed: NDArray[np.bool_]
+    first_s: Floats
+    total_s: Floats
+
+    def late(self, objective: Objective) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+        """Where the first token is late, and where the last is."""
+        first_s = objective.ttft_s if objective.ttft_s is not None else np.inf
+        total_s = objective.total_s if objective.total_s is not None else np.inf
+        return self.first_s > first_s, self.total_s > total_s
 
 
 def check_idle(inputs: PlanInputs) -> Ceiling:
     """What an idle node could do; ``ConfigError`` when that is nothing at all."""
-    node, objective = inputs.node, inputs.objective
-    workload = inputs.traffic.workload
+    alone = _alone(inputs)
+    late_start, late_end = alone.late(inputs.objective)
+    in_time = alone.is_held & ~late_start & ~late_end
+    if not (in_time & alone.is_allowed).any():
+        raise ConfigError(_impossible(inputs, alone))
+    return Ceiling(
+        in_time_share=inputs.suitable_ratio * float((in_time & alone.is_allowed).mean()),
+        alone_share=float(in_time.mean()),
+    )
+
+
+def _alone(inputs: PlanInputs) -> _Alone:
+    node, workload = inputs.node, inputs.traffic.workload
     picked = np.arange(len(workload))
     if len(workload) > LOOKED_AT:
         picked = np.sort(np.random.default_rng(inputs.seed).choice(picked, LOOKED_AT, replace=False))
@@ -51,42 +78,66 @@ def check_idle(inputs: PlanInputs) -> Ceiling:
             for p, o in zip(prompts, outputs, strict=True)
         ]
     )
-    held = np.array([p + o <= node.context_tokens for p, o in zip(prompts, outputs, strict=True)])
-    late_start = first_s > (objective.ttft_s if objective.ttft_s is not None else np.inf)
-    late_end = first_s + rest_s > (objective.total_s if objective.total_s is not None else np.inf)
-    found = Ceiling(
-        in_time_share=inputs.suitable_ratio * float((held & ~late_start & ~late_end).mean()),
-        late_start_share=float(late_start.mean()),
-        median_ttft_s=float(np.median(first_s)),
-        median_total_s=float(np.median(first_s + rest_s)),
+    limit = inputs.most_input_tokens
+    return _Alone(
+        is_held=np.array([p + o <= node.context_tokens for p, o in zip(prompts, outputs, strict=True)]),
+        is_allowed=np.array([limit is None or p <= limit for p in prompts]),
+        first_s=first_s,
+        total_s=first_s + rest_s,
     )
-    if found.in_time_share == 0.0:
-        raise ConfigError(_impossible(inputs, found, bool(held.any())))
-    return found
 
 
-def _impossible(inputs: PlanInputs, found: Ceiling, is_any_held: bool) -> str:
-    name, objective = inputs.node.name, inputs.objective
-    if not is_any_held:
-        what_else = (
-            "start its engine with a larger context and measure it again"
-            if inputs.node.is_measured
-            else "choose a smaller --model or --quant, or a machine with more memory"
-        )
+def _impossible(inputs: PlanInputs, alone: _Alone) -> str:
+    """Why no request could be answered in time by an idle node, and what to change."""
+    if not alone.is_held.any():
+        return _too_long(inputs)
+    asked = alone.is_held & alone.is_allowed
+    if not asked.any():
         return (
-            f"{name} has room for {inputs.node.context_tokens:,.0f} tokens of prompt and answer and every "
-            f"request needs more; {what_else}"
+            f"no prompt that {inputs.node.name} holds is as short as the {inputs.most_input_tokens:,} tokens "
+            "that a node may get: raise --max-local-input-tokens, or routing.max_local_input_tokens of the "
+            "configuration"
         )
-    if objective.ttft_s is not None and found.late_start_share == 1.0:
-        what, limit_s, needs_s = "first token", objective.ttft_s, found.median_ttft_s
-        option = "--slo-ttft-ms"
+    is_late = [late[asked] for late in alone.late(inputs.objective)]
+    return _all_late(inputs, alone.first_s[asked], alone.total_s[asked], *is_late)
+
+
+def _too_long(inputs: PlanInputs) -> str:
+    if inputs.node.is_context_configured:
+        what_else = "raise the node's context_tokens in the configuration"
+    elif inputs.node.is_measured:
+        what_else = "start its engine with a larger context and measure it again"
     else:
-        what, limit_s, needs_s = "last token", objective.total_s or 0.0, found.median_total_s
-        option = "--slo-total-ms"
+        what_else = "choose a smaller --model or --quant, or a machine with more memory"
     return (
-        f"even an idle node misses the objective: {name} takes {needs_s:.1f} s to the {what} of the median "
-        f"request and {limit_s:g} s are allowed; raise {option} above {1000 * needs_s:.0f} or choose a "
-        "faster machine or a smaller model"
+        f"{inputs.node.name} has room for {inputs.node.context_tokens:,.0f} tokens of prompt and answer and "
+        f"every request needs more; {what_else}"
+    )
+
+
+def _all_late(
+    inputs: PlanInputs,
+    first_s: Floats,
+    total_s: Floats,
+    late_start: NDArray[np.bool_],
+    late_end: NDArray[np.bool_],
+) -> str:
+    """Which limit each of these requests misses, and how far the limits would have to go up."""
+    objective, is_both = inputs.objective, bool((late_start & late_end).all())
+    limits = (
+        ("first token", "--slo-ttft-ms", objective.ttft_s, first_s, late_start & (is_both | ~late_end)),
+        ("last token", "--slo-total-ms", objective.total_s, total_s, late_end & (is_both | ~late_start)),
+    )
+    missed = [each for each in limits if each[4].any()]
+    takes, raised = [], []
+    for what, option, limit_s, times_s, whose in missed:
+        needs_s, part = float(np.median(times_s[whose])), float(whose.mean())
+        of = "the median request" if is_both or len(missed) == 1 else f"{percent(part)} of the requests"
+        takes.append(f"{needs_s:.1f} s to the {what} of {of} and {limit_s or 0.0:g} s are allowed")
+        raised.append(f"{option} above {1000 * needs_s:.0f}")
+    return (
+        f"even an idle node misses the objective: {inputs.node.name} takes {', '.join(takes)}; raise "
+        f"{(' and ' if is_both else ' or ').join(raised)} or choose a faster machine or a smaller model"
     )
 
 

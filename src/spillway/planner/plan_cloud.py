@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime
 from decimal import Decimal
 
 import numpy as np
+from msgspec import structs
 
 from spillway.errors import ConfigError
 from spillway.ledger.catalogue import Span, catalogue_name, resolve
 from spillway.planner.money import BATCH_DISCOUNT, MILLION
-from spillway.planner.plan_inputs import Assumption, CloudChoice, PlanGrade
+from spillway.planner.plan_inputs import Assumption, CloudChoice, PlanGrade, percent
 from spillway.planner.readers.costs import Price
 from spillway.planner.readers.line_items import Kind, LineItem
 from spillway.planner.simulator import CloudModel
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 DEFAULT_CLOUD = "openai/gpt-4o-mini"
+PER_MTOK = "USD/million tokens"
 OWN_PRICE = "your own price"
 """Source of a price that the owner states."""
 FIRST_SOLD = date(2020, 6, 11)
@@ -94,7 +96,8 @@ def choose_cloud(
             "--output-usd-per-mtok"
         )
     batch_ratio, batched = _batch(figures, _batch_used(choice, workload, batch, whole_usd))
-    return replace(choice, batch_ratio=batch_ratio, assumptions=(*said, *timed, batched)), warnings
+    choice = replace(choice, batch_ratio=batch_ratio, assumptions=(*said, *timed, batched))
+    return choice, warnings + _fees(workload, choice)
 
 
 def refuse_unknown_tiers(tiers: Mapping[str, int], figures: CloudFigures) -> None:
@@ -163,7 +166,8 @@ def _priced(
     stated = _stated(figures)
     if stated is not None:
         name = figures.cloud or "the cloud at the stated price"
-        return (stated,), name, _shown(workload, (name,), (stated,), figures.source, figures.grade), []
+        shown = _shown(workload, (name,), (stated,), _Said(figures.source, figures.grade))
+        return (stated,), name, shown, []
     halves = (figures.input_usd_per_mtok, figures.output_usd_per_mtok, figures.cached_usd_per_mtok)
     if halves != (None, None, None):
         raise ConfigError("a price needs both --input-usd-per-mtok and --output-usd-per-mtok")
@@ -185,14 +189,13 @@ def _priced(
     if workload.start_wall_s is not None and not figures.cloud:
         warnings += _moved(spans, workload.start_wall_s, figures.price_day)
     day = figures.price_day.isoformat()
-    source = f"{catalogue_name()}, list price on {day}"
-    said = tuple(
-        replace(each, grade="guess", source=f"{catalogue_name()}, list price of a later day, not of {day}")
-        if any(each.name.endswith(f" price of {name}") for name in undated)
-        else each
-        for each in _shown(workload, tuple(by_index), rates_by_index, source)
+    said = _Said(
+        f"{catalogue_name()}, list price on {day}",
+        undated=undated,
+        undated_source=f"{catalogue_name()}, list price of a later day, not of {day}",
     )
-    return rates_by_index, _name(workload, names), said, warnings
+    shown = _shown(workload, by_index, rates_by_index, said)
+    return rates_by_index, _name(workload, names), shown, warnings
 
 
 def _name(workload: Workload, names: Sequence[str]) -> str:
@@ -346,33 +349,65 @@ def _batch(figures: CloudFigures, used: Decimal) -> tuple[Decimal, Assumption]:
     return used, Assumption(name, used, "ratio", "guess", "none unless stated")
 
 
+@dataclass(frozen=True)
+class _Said:
+    """Who says a price, and with what right; a grade of ``None`` leaves it to the price itself."""
+
+    source: str
+    grade: PlanGrade | None = None
+    undated: Collection[str] = ()
+    """Models whose price is that of a later day."""
+    undated_source: str = ""
+
+    def of(self, name: str, rates: Rates) -> tuple[PlanGrade, str]:
+        """Grade and source of what one model costs."""
+        if rates.source == OWN_PRICE:
+            return "given", OWN_PRICE
+        if name in self.undated:
+            return "guess", self.undated_source
+        return self.grade or rates.grade, self.source
+
+
 def _shown(
-    workload: Workload,
-    names: Sequence[str],
-    rates: Sequence[Rates],
-    source: str,
-    grade: PlanGrade | None = None,
+    workload: Workload, names: Sequence[str], rates: Sequence[Rates], said: _Said
 ) -> tuple[Assumption, ...]:
-    """Input and output price of up to five models, and that of cached input where there is any."""
-    has_cached = workload.cached_tokens is not None and bool(workload.cached_tokens.any())
+    """What each model costs: the plain prices, and the tiers that its prompts reach."""
     out = []
-    for name, known in list(dict(zip(names, rates, strict=True)).items())[:5]:
-        is_own = known.source == OWN_PRICE
-        known_by = "given" if is_own else grade or known.grade
-        for what, rate in (("input", known.input_usd_per_mtok), ("output", known.output_usd_per_mtok),
-                           ("cached input", known.cache_read_usd_per_mtok)):  # fmt: skip
-            if what == "cached input" and not has_cached:
-                continue
-            out.append(
-                Assumption(
-                    f"{what} price of {name}",
-                    rate,
-                    "USD/million tokens",
-                    known_by,
-                    OWN_PRICE if is_own else source,
-                )
-            )
+    for index, (name, known) in enumerate(zip(names, rates, strict=True)):
+        used = workload if len(rates) == 1 else workload.only(workload.model == index)
+        grade, source = said.of(name, known)
+        longest = int(used.input_tokens.max(initial=0))
+        tiers = [(name, known)]
+        tiers += [(f"{name}, prompts above {at:,} tokens", tier) for at, tier in known.above if longest > at]
+        lines = [line for whose, tier in tiers for line in _lines(used, whose, tier)]
+        out += [Assumption(what, rate, unit, grade, source) for what, rate, unit in lines]
     return tuple(out)
+
+
+def _lines(used: Workload, whose: str, rates: Rates) -> Iterator[tuple[str, Decimal | None, str]]:
+    """Triples of what, rate and unit: input and output, cached input and a fee where there are any."""
+    yield f"input price of {whose}", rates.input_usd_per_mtok, PER_MTOK
+    yield f"output price of {whose}", rates.output_usd_per_mtok, PER_MTOK
+    if used.cached_tokens is not None and used.cached_tokens.any():
+        yield f"cached input price of {whose}", rates.cache_read_usd_per_mtok, PER_MTOK
+    if rates.request_usd:
+        yield f"fee per request of {whose}", rates.request_usd, "USD/request"
+
+
+def _fees(workload: Workload, choice: CloudChoice) -> list[str]:
+    """That the cloud charges by the request too, which the usual calculation never asks."""
+    free = replace(choice, rates=tuple(_without_fees(rates) for rates in choice.rates))
+    whole_usd, tokens_usd = choice.price_usd(workload), free.price_usd(workload)
+    if whole_usd is None or tokens_usd is None or tokens_usd == whole_usd:
+        return []
+    fee_usd = float((whole_usd - tokens_usd) / len(workload))
+    part = percent(float(1 - tokens_usd / whole_usd))
+    return [f"{choice.name} charges ${fee_usd:.3g} a request besides its tokens, {part} of the bill"]
+
+
+def _without_fees(rates: Rates) -> Rates:
+    above = tuple((start, _without_fees(tier)) for start, tier in rates.above)
+    return structs.replace(rates, request_usd=Decimal(0), above=above)
 
 
 def _latency(figures: CloudFigures) -> tuple[CloudModel, tuple[Assumption, ...]]:

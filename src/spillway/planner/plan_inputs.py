@@ -146,6 +146,8 @@ class NodeChoice:
     """Of the catalogue's machine; ``None`` where figures or a profile stand in for it."""
     machine_name: str = ""
     """The machine alone, for people; empty without one of the catalogue."""
+    is_context_configured: bool = False
+    """Whether ``context_tokens`` are by the configuration, and fewer than the node could hold."""
     is_measured: bool = False
     """Whether a profile of a live node tells its speed."""
     warnings: tuple[str, ...] = ()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
@@ -42,7 +42,7 @@ def make_case(
         active_w=node.active_w,
         busy_ratio=_busy_ratio(inputs, at_now),
         usd_per_kwh=mode["usd_per_kwh"],
-        maintenance_hours_per_month=nodes * mode["maintenance_hours"],
+        maintenance_hours=mode["maintenance_hours"],
         usd_per_hour=inputs.usd_per_hour,
         growth_per_year=mode["growth_per_year"],
         cloud_decline_per_year=mode["cloud_decline_per_year"],
@@ -72,19 +72,9 @@ def _decimal(value: float) -> Decimal:
     return Decimal(repr(round(value, 9)))
 
 
-CASE_FIELDS: Mapping[str, str] = {"maintenance_hours": "maintenance_hours_per_month"}
-"""Names of uncertain figures that a case calls otherwise."""
-
-
-def spreads_of(inputs: PlanInputs, nodes: int, share: Spread) -> dict[str, Spread]:
+def spreads_of(inputs: PlanInputs, share: Spread) -> dict[str, Spread]:
     """What is uncertain about a fleet's case, by the case's field."""
-    found = {"share_factor": share}
-    for name, spread in inputs.costs.items():
-        times = nodes if name == "maintenance_hours" else 1
-        found[CASE_FIELDS.get(name, name)] = Spread(
-            spread.low * times, spread.mode * times, spread.high * times, spread.grade, spread.source
-        )
-    return found
+    return {"share_factor": share, **inputs.costs}
 
 
 def on_one_scale(whole: Ran, now: Ran, others: Sequence[Ran]) -> list[Ran]:

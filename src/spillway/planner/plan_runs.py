@@ -130,11 +130,28 @@ def carry_out(world: World, run: Run) -> Ran:
     if run.slower != 1.0:
         fleet = replace(fleet, pace=SlowedPace(fleet.pace, run.slower))
     cloud = world.cloud.latency.times(workload, world.seed)
-    if world.suitable_ratio < 1.0:
-        result = _replay_suitable(world, run, workload, fleet, objective, cloud)
+    barred = _barred(world, run, workload)
+    if any(mask.any() for mask in barred.values()):
+        result = _replay_others(world, run, workload, fleet, objective, cloud, barred)
     else:
         result = _replay(world, run, workload, fleet, objective, cloud)
     return _summary(world, run, workload, result)
+
+
+def _barred(world: World, run: Run, workload: Workload) -> dict[str, NDArray[np.bool_]]:
+    """Reason → which requests no policy may give to a node; none is barred for two reasons.
+
+    Our own rules know of the limit on prompts themselves, and say so of each request.
+    """
+    barred: dict[str, NDArray[np.bool_]] = {}
+    unsuited = np.zeros(len(workload), dtype=np.bool_)
+    if world.suitable_ratio < 1.0:
+        random = np.random.default_rng((world.seed, SUITABLE_STREAM))
+        unsuited = barred[reasons.TASK] = random.random(len(workload)) >= world.suitable_ratio
+    if run.policy != OURS:
+        too_long = workload.input_tokens > world.settings.max_local_input_tokens
+        barred[reasons.INPUT_BUDGET] = too_long & ~unsuited
+    return barred
 
 
 def _replay(
@@ -147,20 +164,26 @@ def _replay(
     return simulate(workload, fleet, policy, objective, cloud, engine)
 
 
-def _replay_suitable(
-    world: World, run: Run, workload: Workload, fleet: Fleet, objective: Objective, cloud: Latencies
+def _replay_others(
+    world: World,
+    run: Run,
+    workload: Workload,
+    fleet: Fleet,
+    objective: Objective,
+    cloud: Latencies,
+    barred: Mapping[str, NDArray[np.bool_]],
 ) -> Result:
-    """The run over the requests a local model may answer, and the cloud's times for all others."""
-    random = np.random.default_rng((world.seed, SUITABLE_STREAM))
-    suits = random.random(len(workload)) < world.suitable_ratio
-    if not suits.any():
-        suits[0] = True
-    found = _replay(world, run, workload.only(suits), fleet, objective, (cloud[0][suits], cloud[1][suits]))
+    """The run over the requests that are not barred, and the cloud's times for all others."""
+    rest = ~np.logical_or.reduce(list(barred.values()))
+    if not rest.any():
+        found = _replay(world, replace(run, policy=ALL_CLOUD), workload, fleet, objective, cloud)
+        return replace(found, policy=run.policy, spills=_counts(barred))
+    found = _replay(world, run, workload.only(rest), fleet, objective, (cloud[0][rest], cloud[1][rest]))
     node = np.full(len(workload), -1, dtype=np.int16)
     ttft_s, total_s = cloud[0].copy(), cloud[1].copy()
     is_doubled = np.zeros(len(workload), dtype=np.bool_)
-    node[suits], ttft_s[suits], total_s[suits] = found.node, found.ttft_s, found.total_s
-    is_doubled[suits] = found.is_doubled
+    node[rest], ttft_s[rest], total_s[rest] = found.node, found.ttft_s, found.total_s
+    is_doubled[rest] = found.is_doubled
     return replace(
         found,
         node=node,
@@ -168,8 +191,12 @@ def _replay_suitable(
         total_s=total_s,
         is_doubled=is_doubled,
         tokens=workload.input_tokens.astype(np.int64) + workload.output_tokens,
-        spills={**found.spills, reasons.TASK: int((~suits).sum())},
+        spills={**found.spills, **_counts(barred)},
     )
+
+
+def _counts(barred: Mapping[str, NDArray[np.bool_]]) -> dict[str, int]:
+    return {reason: count for reason, mask in barred.items() if (count := int(mask.sum()))}
 
 
 def _workload(world: World, run: Run) -> Workload:

@@ -168,7 +168,7 @@ class Side:
         What is uncertain about its share is taken to be what is uncertain about the plan's own node.
         """
         inputs, answers = self.inputs, self.answers()
-        spreads = spreads_of(inputs, 1, self.share_spread())
+        spreads = spreads_of(inputs, self.share_spread())
         for line in lines:
             if line.key == inputs.machine or line.ran.attainment < promised or line.outcome.saved_usd <= 0:
                 continue

@@ -28,7 +28,8 @@ def what_would_pay(likeliest: Outcome, futures: Sequence[Outcome]) -> dict[str, 
     """What each of three figures would have to be, alone, for the fleet to pay within its life.
 
     ``hardware_usd`` is the highest price of a node, ``cloud_usd_per_request`` and ``requests_per_month`` the
-    least; ``None`` where no value up to a thousandfold would do, and for the price of what is rented.
+    least; ``None`` where no value up to a thousandfold would do, for the price of what is rented, and where
+    the cloud charges nothing: how it would charge nobody knows.
     """
     return {
         "hardware_usd": _highest_price(likeliest, futures),

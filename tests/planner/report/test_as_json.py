@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from spillway.planner.plan import Plan
+from spillway.planner.plan import Plan, make_plan
+from spillway.planner.plan_build import build_inputs
 from spillway.planner.report.as_json import dumps, to_json
-from tests.planner.plans import never, pays
+from tests.planner.plans import CHEAP, DEAR, never, pays
 
 ROOT = Path(__file__).parents[3]
 NUMBER = (int, float)
@@ -92,3 +95,23 @@ def test_what_the_replay_charges_is_there() -> None:
     plan = pays()
     charged = to_json(plan)["honest"]["cloud_usd_per_request"]
     assert charged == pytest.approx(float(plan.all_cloud_usd_per_month / 600))
+
+
+def test_hardware_for_nothing_has_a_price() -> None:
+    """A price of 0 that was given is 0; what is rented has none."""
+    plan = pays()
+    bought = next(line for line in plan.machines if line.key == plan.inputs.machine)
+    owned = replace(bought, node=replace(bought.node, price_usd=Decimal(0)))
+    rented = next(line for line in plan.machines if line.node.rent_usd_per_month)
+    found = to_json(replace(plan, machines=(owned, rented)))["machines"]
+    assert [each["price_usd"] for each in found] == [0, None]
+    assert found[0]["rent_usd_per_month"] is None
+
+
+def test_hours_of_one_node_are_those_of_one_node() -> None:
+    """What is uncertain about a node's maintenance is told of one, however many are shown."""
+    plan = make_plan(build_inputs(replace(CHEAP, cloud=DEAR, sizes=(2,))), workers=1)
+    found = {each["name"]: each for each in to_json(plan)["sensitivities"]}["maintenance of one node"]
+    assert (plan.shown_nodes, found["low"], found["high"]) == (2, 0, 0.5)
+    apart_usd = found["saved_at_low_usd"] - found["saved_at_high_usd"]
+    assert apart_usd == pytest.approx(2 * 0.5 * 60 * plan.inputs.life_months)

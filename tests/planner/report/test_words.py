@@ -7,7 +7,8 @@ from decimal import Decimal
 
 import pytest
 
-from spillway.planner.plan import FleetLine, Plan
+from spillway.planner.plan import FleetLine, Plan, make_plan
+from spillway.planner.plan_build import build_inputs
 from spillway.planner.report.page import page
 from spillway.planner.report.terminal import printed
 from spillway.planner.report.words import (
@@ -28,7 +29,7 @@ from spillway.planner.report.words import (
     whole_usd,
 )
 from spillway.vocabulary import Objective
-from tests.planner.plans import never, pays
+from tests.planner.plans import CHEAP, never, pays
 
 
 @pytest.mark.parametrize(
@@ -58,6 +59,7 @@ def test_months() -> None:
     """Months to one decimal, and never where there are none."""
     assert months(Decimal("3.3777")) == "3.4 months"
     assert months(Decimal("120.2")) == "120 months"
+    assert (months(Decimal("0.04")), short_months(Decimal("0.04"))) == ("less than 0.1 months", "< 0.1")
     assert months(None) == "never"
     assert months(Decimal(0)) == short_months(0) == "at once"
     assert paid(None) == "but never be paid back"
@@ -88,7 +90,7 @@ def test_uncertain_figures() -> None:
     assert spread_of("growth_per_year", Decimal("-0.2")) == "−20 %"
     assert spread_of("share_factor", Decimal("1.2731")) == "127 %"
     assert spread_of("usd_per_kwh", Decimal("0.2")) == "$0.20"
-    assert spread_of("maintenance_hours_per_month", Decimal("0.50")) == "0.5 h"
+    assert spread_of("maintenance_hours", Decimal("0.50")) == "0.5 h"
 
 
 def test_a_machine_that_is_there_has_nothing_to_pay_back() -> None:
@@ -117,6 +119,36 @@ def test_headline_keeps_to_the_middle_future() -> None:
     assert f"({usd(plan.band.saved_p10_usd / life)} to {usd(plan.band.saved_p90_usd / life)})" in headline(
         plan
     )
+
+
+def test_what_is_paid_back_almost_at_once_takes_no_zero_months() -> None:
+    """Savings in the millions leave a time that is short and not none."""
+    plan = pays()
+    band = replace(plan.band, p10=Decimal("0.01"), p50=Decimal("0.02"), p90=Decimal("0.04"))
+    soon = replace(plan, band=band)
+    assert " is paid back in less than 0.1 months (less than 0.1 months) and " in headline(soon)
+
+
+def test_a_life_of_one_month_is_one_month() -> None:
+    """Headline, tables and page count it in the singular."""
+    plan = pays()
+    brief = replace(plan, inputs=replace(plan.inputs, life_months=1))
+    assert "a month over 1 month (" in headline(brief)
+    for text in (printed(brief), page(brief)):
+        assert "mean over 1 month;" in text
+        assert "1 months" not in text.replace("0.1 months", "")
+
+
+@pytest.mark.parametrize("growth", ["-0.7", "0", "0.5"])
+def test_a_local_request_costs_its_part_of_all_over_the_life(growth: str) -> None:
+    """Costs of the whole life are over all requests that stay in it, not those of the first month."""
+    asked = replace(CHEAP, sizes=(1,), costs={"growth_per_year": Decimal(growth)})
+    plan = make_plan(build_inputs(asked), workers=1)
+    one = plan.shown
+    by_month = [600 * (1 + float(growth)) ** (month / 12) for month in range(plan.inputs.life_months)]
+    stay = sum(by_month) * one.ran.local_share
+    a_request = float(one.local_usd_per_month) * plan.inputs.life_months / stay
+    assert float(comparison(plan)[2][2].removeprefix("$")) == pytest.approx(a_request, rel=0.05)
 
 
 def test_never_always_says_what_would_change_it() -> None:
@@ -153,6 +185,14 @@ def test_rent_is_no_price_of_a_machine() -> None:
     assert list(suggestions(rented))[-1].endswith("a thousand times as high would change that.")
 
 
+def test_where_the_cloud_costs_nothing_nothing_is_said_of_its_price() -> None:
+    """A thousand times nothing is nothing, which says nothing of a price that would pay."""
+    free = charged(replace(never(), would_pay=dict.fromkeys(never().would_pay)), Decimal(0))
+    assert [each for each in suggestions(free) if "change that" in each] == [
+        "The cloud charges nothing, so there is nothing to save: only a price of it would change that."
+    ]
+
+
 def test_futures_that_never_pay_are_counted() -> None:
     """A range that ends in never says how many futures end there."""
     plan = pays()
@@ -186,6 +226,31 @@ def test_each_column_has_its_own_price_of_a_request() -> None:
     """The usual calculation shows the plain list price, the replay what it charges."""
     plan = charged(never(), Decimal("0.0235"))
     assert comparison(plan)[0] == ("cloud, per request", "$0.0016", "$0.024")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "share_in_time", "count", "limit", "said"),
+    [
+        ((0, 1, 2, 8), 1.0, 8, None, "at most 8 nodes"),
+        ((0, 1, 2, 8), 1.0, 2, None, "2 nodes"),
+        ((0, 1, 2, 8), 1.0, None, None, "more than 8 nodes"),
+        ((0, 1), 0.5, 1, None, "no number of them; 1 node takes the 50 % that can be in time"),
+        ((0, 1, 8), 0.5, 8, None, "no number of them; at most 8 nodes take the 50 % that can be in time"),
+        ((0, 1), 0.5, None, 9, "no number of them; more than 1 node takes the 50 % that may go local "
+         "and can be in time"),
+    ],
+)  # fmt: skip
+def test_what_all_of_it_takes(
+    sizes: tuple[int, ...], share_in_time: float, count: int | None, limit: int | None, said: str
+) -> None:
+    """As many nodes as are known to be needed: the largest tried need not be the least."""
+    plan = never()
+    moved = replace(
+        plan, nodes_for_all=count, ceiling=replace(plan.ceiling, in_time_share=share_in_time),
+        fleets=tuple(replace(plan.fleets[1], nodes=nodes) for nodes in sizes),
+        inputs=replace(plan.inputs, most_input_tokens=limit),
+    )  # fmt: skip
+    assert comparison(moved)[-1] == ("all of it takes", "1 node", said)
 
 
 @pytest.mark.parametrize(
@@ -247,6 +312,10 @@ def test_a_no_says_which_machine_and_which_other_one_pays() -> None:
     other = next(line for line in plan.machines if line.key == "rtx-3090")
     better = replace(plan, better=other)
     assert verdict(better) == "Do not buy Mac mini M4 Pro: it never pays, but GeForce RTX 3090 does"
+    several = replace(plan, inputs=replace(plan.inputs, sizes=(0, 8)))
+    assert verdict(several) == "Do not buy 8 nodes: they never pay"
+    more = replace(plan, inputs=replace(plan.inputs, sizes=(3, 4)), alone=plan.fleets[1])
+    assert verdict(more) == "Do not buy 3 or more nodes: they never pay, but 1 node does"
     described = replace(plan, inputs=replace(plan.inputs, machine=None))
     assert verdict(described) == "Do not buy: it never pays"
 

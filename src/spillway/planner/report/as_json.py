@@ -41,6 +41,7 @@ def to_json(plan: Plan) -> dict[str, Any]:
         "fleets": [_fleet(line) for line in plan.fleets],
         "policies": [_policy(line) for line in plan.policies],
         "machines": [_machine(line) for line in plan.machines],
+        "better_nodes": None if plan.alone is None else plan.alone.nodes,
         "better_machine": None if plan.better is None else plan.better.key,
         "sensitivities": [
             {
@@ -151,11 +152,12 @@ def _ran(ran: Ran) -> dict[str, Any]:
 
 
 def _machine(line: MachineLine) -> dict[str, Any]:
+    rent_usd = line.node.rent_usd_per_month
     return {
         "key": line.key,
         "name": line.node.name,
-        "price_usd": _number(line.node.price_usd) if line.node.price_usd else None,
-        "rent_usd_per_month": _number(line.node.rent_usd_per_month) if line.node.rent_usd_per_month else None,
+        "price_usd": None if rent_usd else _number(line.node.price_usd),
+        "rent_usd_per_month": _number(rent_usd) if rent_usd else None,
         "local_share": round(line.ran.local_share, 6),
         "slo_attainment": round(line.ran.attainment, 6),
         "total_usd_per_month": _number(line.outcome.total_usd_per_month),

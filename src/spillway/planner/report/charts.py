@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from spillway.planner.money import span_of
 from spillway.planner.plan import Plan
 from spillway.planner.plan_money import Point
 from spillway.planner.report.svg import Canvas, Scale, ticks
@@ -27,7 +28,7 @@ def cost_over_time(plan: Plan) -> str:
         float(point.p90_usd) for points in (course.all_cloud, course.with_nodes) for point in points
     )
     nodes = nodes_of(plan.shown_nodes)
-    canvas = Canvas(WIDTH, HEIGHT, f"Cost over {life} months: all cloud, and with {nodes}")
+    canvas = Canvas(WIDTH, HEIGHT, f"Cost over {span_of(life)}: all cloud, and with {nodes}")
     x, y = Scale(0, life, LEFT, WIDTH - RIGHT), Scale(0, top_usd * 1.04, HEIGHT - BOTTOM, TOP)
     _grid(canvas, y, short_usd)
     years = range(0, life + 1, 12 * max(1, life // 72)) if life >= 24 else ticks(0, life, 6)

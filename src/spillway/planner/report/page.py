@@ -8,6 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from spillway import __version__
+from spillway.planner.money import span_of
 from spillway.planner.plan import Plan
 from spillway.planner.report import charts
 from spillway.planner.report.words import (
@@ -75,7 +76,7 @@ def _values(plan: Plan) -> dict[str, Any]:
         "suggestions": list(suggestions(plan)),
         "comparison": comparison(plan),
         "nodes": nodes_of(plan.shown_nodes),
-        "life": inputs.life_months,
+        "life": span_of(inputs.life_months),
         "is_resold": is_resold(plan),
         "clock": "UTC" if inputs.traffic.workload.start_wall_s is not None else "the day",
         # Our own elements with their words already escaped.

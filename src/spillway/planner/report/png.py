@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
 from spillway.errors import ConfigError
+from spillway.planner.money import span_of
 from spillway.planner.plan import Plan
 from spillway.planner.plan_money import Point
 from spillway.planner.report.charts import short_usd
@@ -151,7 +152,7 @@ def _day(plan: Plan, axes: Axes) -> None:
 
 
 def _tornado(plan: Plan, axes: Axes) -> None:
-    _frame(axes, f"What moves the savings over {plan.inputs.life_months} months", grid="x")
+    _frame(axes, f"What moves the savings over {span_of(plan.inputs.life_months)}", grid="x")
     rows = plan.sensitivities[:MOST_ROWS]
     base = float(plan.shown.outcome.saved_usd)
     for place, row in enumerate(rows):

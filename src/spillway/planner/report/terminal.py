@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from spillway.planner.breakeven import Sensitivity
+from spillway.planner.money import span_of
 from spillway.planner.plan import Plan
 from spillway.planner.report.words import (
     SPILL_WORDS,
@@ -71,7 +72,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         console,
         ("nodes", "local", "of the bill", "in time", "TTFT p95", "cloud", "local", "total", "paid back"),
         [fleet_cells(line) for line in plan.fleets],
-        title=f"USD a month at the likeliest figures, mean over {life} months; months until paid back",
+        title=f"USD a month at the likeliest figures, mean over {span_of(life)}; months until paid back",
         marked=plan.shown_nodes,
     )
     _print_table(
@@ -85,7 +86,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         console,
         ("what moves the savings most", "from", "to", "saved then", "and then"),
         [_sensitivity_cells(plan, each) for each in plan.sensitivities[:MOST_SENSITIVITIES]],
-        title=f"Over {life} months, {usd(plan.shown.outcome.saved_usd)} as planned",
+        title=f"Over {span_of(life)}, {usd(plan.shown.outcome.saved_usd)} as planned",
     )
     _print_spills(plan, console)
     _print_warnings(plan, console)

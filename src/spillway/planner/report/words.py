@@ -7,6 +7,7 @@ from decimal import ROUND_CEILING, ROUND_FLOOR, ROUND_HALF_EVEN, Context, Decima
 
 from spillway.planner.breakeven import Band
 from spillway.planner.catalogue import DESKTOP
+from spillway.planner.money import span_of, usd
 from spillway.planner.plan import CLEARLY, FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
 from spillway.planner.plan_inputs import DAY_S, NodeChoice, Value, exact_percent, length_of
@@ -59,20 +60,6 @@ SPILL_WORDS = {
 """Codes of ``routing.reasons`` for somebody who does not know them; others are shown as they are."""
 
 
-def usd(amount: Number | None) -> str:
-    """Dollars with as many digits as matter: whole above 100, two significant ones below a cent."""
-    if amount is None:
-        return "unknown"
-    value = Decimal(str(amount))
-    sign, size = ("−" if value < 0 else ""), abs(value)
-    if size >= 100 or size == size.to_integral_value():
-        return f"{sign}${size:,.0f}"
-    if size >= Decimal("0.1"):
-        return f"{sign}${size:,.2f}"
-    digits = f"{size:.{1 - size.adjusted()}f}".rstrip("0")
-    return f"{sign}${digits}"
-
-
 def share(ratio: Number | None) -> str:
     """A percentage; small ones with a decimal, and those that are nearly all."""
     if ratio is None:
@@ -90,6 +77,8 @@ def months(count: Number | None) -> str:
     """Months to one decimal where they are few."""
     if not count:
         return NEVER if count is None else AT_ONCE
+    if round(count, 1) == 0:
+        return "less than 0.1 months"
     return f"{count:.1f} months" if count < Decimal("99.5") else f"{count:.0f} months"
 
 
@@ -103,7 +92,7 @@ def short_months(count: Number | None) -> str:
     """The same without the word, for tables."""
     if not count:
         return NEVER if count is None else AT_ONCE
-    return f"{count:.1f}"
+    return f"{count:.1f}" if round(count, 1) else "< 0.1"
 
 
 def paid(count: Number | None) -> str:
@@ -148,13 +137,13 @@ def label_of(field: str) -> str:
     """What an uncertain field of a case is called for people."""
     if field == "share_factor":
         return "what the nodes really carry"
-    known = KNOWN.get("maintenance_hours" if field == "maintenance_hours_per_month" else field)
+    known = KNOWN.get(field)
     return known.label if known is not None else field
 
 
 def spread_of(field: str, value: Decimal) -> str:
     """One end of an uncertain figure, in the unit that people use for it."""
-    known = KNOWN.get("maintenance_hours" if field == "maintenance_hours_per_month" else field)
+    known = KNOWN.get(field)
     unit = "ratio" if known is None else known.unit
     if unit.startswith("ratio"):
         return f"{100 * value:.0f} %".replace("-", "−")
@@ -176,13 +165,26 @@ def verdict(plan: Plan) -> str:
     node = plan.inputs.node
     action = "rent" if node.rent_usd_per_month else "buy"
     if not plan.is_worth_it:
-        named = f" {short_machine(node).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
-        why, does = (
-            ("it never pays", "does") if plan.shown.keeps_objective else ("it misses the objective", "pays")
-        )
-        other = "" if plan.better is None else f", but {short_machine(plan.better.node)} {does}"
-        return f"Do not {action}{named}: {why}{other}"
+        return f"Do not {action}{_refused(plan)}{_but(plan)}"
     return f"{_capital(action)} {nodes_of(plan.recommended_nodes)}: it pays"
+
+
+def _refused(plan: Plan) -> str:
+    """Which fleets are no good, and why; fleets of several nodes are not told as the machine's own fault."""
+    sizes, keeps = [nodes for nodes in plan.inputs.sizes if nodes], plan.shown.keeps_objective
+    if 1 not in sizes:
+        several = nodes_of(sizes[0]) if len(sizes) == 1 else f"{min(sizes)} or more nodes"
+        return f" {several}: they {'never pay' if keeps else 'miss the objective'}"
+    node = plan.inputs.node
+    named = f" {short_machine(node).removeprefix('rented ')}" if plan.inputs.machine is not None else ""
+    return f"{named}: it {'never pays' if keeps else 'misses the objective'}"
+
+
+def _but(plan: Plan) -> str:
+    """What would do instead, one node before another machine."""
+    other = "1 node" if plan.alone else short_machine(plan.better.node) if plan.better else None
+    does = "does" if plan.shown.keeps_objective else "pays"
+    return "" if other is None else f", but {other} {does}"
 
 
 def headline(plan: Plan) -> str:
@@ -206,7 +208,7 @@ def _answer(plan: Plan) -> str:
         return f"{_capital(plan.reason or '')}.{chance}"
     life = plan.inputs.life_months
     p10, p50, p90 = (saved / life for saved in (band.saved_p10_usd, band.saved_p50_usd, band.saved_p90_usd))
-    saves = f"saves {usd(p50)} a month over {life} months ({usd(p10)} to {usd(p90)})"
+    saves = f"saves {usd(p50)} a month over {span_of(life)} ({usd(p10)} to {usd(p90)})"
     of = f" Middle of {plan.inputs.effort.draws:,} futures; the tables show the likeliest figures."
     if node.rent_usd_per_month:
         return f"It {saves}, rent paid.{of}"
@@ -221,7 +223,8 @@ def _range(band: Band) -> str:
     """From when to when in eight futures of ten; how many are never, where those are a tenth or more."""
     if band.p90 is None:
         return f"from {short_months(band.p10)}, never in {share(1 - band.pays_ratio)} of the futures"
-    return f"{short_months(band.p10)} to {months(band.p90)}"
+    p10, p90 = short_months(band.p10), months(band.p90)
+    return p90 if p90.startswith("less") else f"{p10} to {p90}"
 
 
 def is_resold(plan: Plan) -> bool:
@@ -258,23 +261,36 @@ def comparison(plan: Plan) -> list[tuple[str, str, str]]:
 
 
 def _local_usd(plan: Plan, one: FleetLine) -> Decimal | None:
-    """What one of the requests that stay costs on the node."""
-    stay = plan.inputs.traffic.requests_per_month * Decimal(repr(one.ran.local_share))
+    """What one of the requests that stay costs on the node, over its life.
+
+    What stays of the bill tells how the share that stays moves as traffic does.
+    """
+    months, now = one.outcome.months, one.outcome.months[0].local_share
+    stay = sum((month.requests * (month.local_share / now if now else 1) for month in months), Decimal(0))
+    stay *= Decimal(repr(one.ran.local_share)) / len(months)
     return one.local_usd_per_month / stay if stay else None
 
 
 def _all_of_it(plan: Plan) -> str:
-    ceiling = plan.ceiling.in_time_share
-    if plan.nodes_for_all is None:
-        return f"more than {nodes_of(max(plan.inputs.sizes))}"
+    """Nodes that carry nearly all; "at most" where fewer were not tried."""
+    ceiling, count = plan.ceiling.in_time_share, plan.nodes_for_all
+    tried = [line.nodes for line in plan.fleets]
+    if count is None:
+        nodes = f"more than {nodes_of(max(tried))}"
+    else:
+        nodes = nodes_of(count) if count - 1 in tried else f"at most {nodes_of(count)}"
     if ceiling >= 0.95:
-        return nodes_of(plan.nodes_for_all)
-    takes = f"{nodes_of(plan.nodes_for_all)} {'takes' if plan.nodes_for_all == 1 else 'take'}"
-    return f"no number of them; {takes} the {share(ceiling)} that can be in time"
+        return nodes
+    is_limited = plan.inputs.most_input_tokens is not None or plan.inputs.suitable_ratio < 1.0
+    may = "may go local and " if is_limited else ""
+    take = "takes" if nodes.endswith("node") else "take"
+    return f"no number of them; {nodes} {take} the {share(ceiling)} that {may}can be in time"
 
 
 def suggestions(plan: Plan) -> Iterator[str]:
     """What would change the answer for the better, one sentence each."""
+    if plan.alone is not None:
+        yield _one_instead(plan, plan.alone)
     best = plan.better
     if best is not None:
         rent = best.node.rent_usd_per_month
@@ -289,6 +305,15 @@ def suggestions(plan: Plan) -> Iterator[str]:
             f"{share(patient.ran.local_share)} {paid(patient.outcome.break_even_months)}."
         )
     yield from _what_would_pay(plan)
+
+
+def _one_instead(plan: Plan, one: FleetLine) -> str:
+    """What one node would cost, beside the fleet that is recommended or the cloud alone."""
+    other = plan.shown if plan.is_worth_it else plan.fleets[0]
+    costs = f"{usd(one.outcome.total_usd_per_month)} a month altogether"
+    instead = f"instead of {usd(other.outcome.total_usd_per_month)}"
+    most, then = max(plan.inputs.sizes), paid(one.outcome.break_even_months)
+    return f"1 node would cost {costs} {instead} {then}: --nodes 1-{most} asks about it too."
 
 
 def machine_name(line: MachineLine) -> str:
@@ -314,6 +339,9 @@ def _what_would_pay(plan: Plan) -> Iterator[str]:
     paid_back = plan.shown.outcome.break_even_months
     if paid_back is not None:
         yield f"At the likeliest figures {they.lower()} would pay, {when(paid_back)}; in most futures not."
+    if not plan.cloud_usd_per_request:
+        yield "The cloud charges nothing, so there is nothing to save: only a price of it would change that."
+        return
     said = list(_what_alone(plan, nodes, they))
     yield from said
     if not said and paid_back is None:
