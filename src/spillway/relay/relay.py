@@ -168,7 +168,7 @@ class Relay:
             return None
         if not asking.is_held:  # its log-probabilities were not asked for
             job = _with_gates(job, tuple(gate for gate in job.decision.gates if gate != CONFIDENCE))
-        return self._verifier.judge(job, held.body)
+        return self._verifier.judge(job, held.live.choice, held.body)
 
     def _prefill_of(self, choice: Choice) -> Prefill:
         upstream = self._fleet.upstreams[choice.upstream]
