@@ -15,10 +15,11 @@ from spillway.fleet.outlook import Outlook
 from spillway.fleet.pooling import take_over
 from spillway.fleet.prefixes import PrefixMemory
 from spillway.fleet.queue import Caller, Grant, QueueTimeout, SlotQueue
-from spillway.fleet.record import Entry, NodeRecord
+from spillway.fleet.record import ASSUMED_SLOTS, Entry, NodeRecord
+from spillway.fleet.standing import Unfit, why_not
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
 from spillway.slo.forecast import step_s, wait_s
-from spillway.slo.margin import Quantile
+from spillway.slo.margin import FIRST_MARGIN, Quantile
 from spillway.slo.pace import LinearPace
 from spillway.slo.turns import may_go
 from spillway.vocabulary import Capability, Choice, ModelFacts, NodeSnapshot, RequestFacts, Side
@@ -172,7 +173,8 @@ class Upstream:
             len(waiting),
             pace,
             load,
-            record.margin.value,
+            FIRST_MARGIN,
+            record.margins.values,
             record.ttft_stretch.value,
             record.total_stretch.value,
             usual_work_s=outlook.usual_work_s(pace, load.slots),
