@@ -146,8 +146,8 @@ def _errors() -> str:
         "",
         "Codes of a failing upstream (502 or 504): `upstream_unreachable`, `upstream_timeout`, `upstream_closed`,",
         "`upstream_malformed`, `upstream_rate_limited`, `upstream_refused_key`, `upstream_unknown_model`,",
-        "`upstream_loading`, `upstream_out_of_quota`, `upstream_resting`, `upstream_cut`, `upstream_failed`. A request",
-        "the upstream itself rejects (400, 422), or refuses for its content, is returned with its status and body.",
+        "`upstream_loading`, `upstream_out_of_quota`, `upstream_resting`, `upstream_unfit`, `upstream_cut`, `upstream_failed`.",
+        "A request the upstream itself rejects (400, 422), or refuses for its content, is returned with its status and body.",
     ]
     return "\n".join(lines) + "\n"
 

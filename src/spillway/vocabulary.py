@@ -299,6 +299,9 @@ class Choice(Struct, frozen=True):
     """Its work in node seconds if it yields to smaller requests while it waits, else 0."""
     rank: int = 0
     """Place of the model among those the request asks for: 0 for the first, then its fallbacks."""
+    stays_s: float | None = None
+    """How long it waits all the same, late by then, since nobody else would be in time; ``None``: no longer
+    than ``queue_s``."""
 
 
 class Decision(Struct, frozen=True):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spillway.engines.openai_compatible import OpenAICompatible
 from spillway.fleet.registry import BreakerOpen, Fleet, Lease, QueueTimeout, Upstream
 from spillway.testing.fake_clock import FakeClock
-from spillway.vocabulary import Choice, Objective, RequestFacts
+from spillway.vocabulary import Choice, ModelFacts, Objective, RequestFacts
 
 
 def facts(**changes: object) -> RequestFacts:
@@ -29,7 +29,8 @@ def choice(queue_s: float = 5.0, **changes: object) -> Choice:
 def fleet_of(slots: int | None = 2) -> tuple[Fleet, Upstream, FakeClock]:
     """One node with so many slots."""
     clock = FakeClock()
-    node = Upstream("mini", "local", OpenAICompatible("http://127.0.0.1:9/v1", None), slots=slots)
+    engine = OpenAICompatible("http://127.0.0.1:9/v1", None)
+    node = Upstream("mini", "local", engine, (ModelFacts("m"),), slots=slots)
     return Fleet([node], clock), node, clock
 
 
