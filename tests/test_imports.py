@@ -41,7 +41,7 @@ MAY_USE: dict[str, set[str]] = {
     "verify": set(),
     "pinning": {"engines", "verify"},
     "slo": set(),
-    "fleet": {"engines", "config", "slo"},
+    "fleet": {"engines", "config", "routing", "slo"},
     "engines": set(),
     "ledger": set(),
     "config": set(),

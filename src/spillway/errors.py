@@ -25,6 +25,7 @@
         ├── PinUnsatisfiable        503  it had to stay local and could not; never sent to a cloud
         ├── UpstreamFailed          502  the fault of the upstream named in it
         │   ├── NodeBusy            429  no slot came free in time; says when one should
+        │   ├── UpstreamUnfit       503  it changed before it was asked, and may not answer now
         │   ├── UpstreamTimeout     504
         │   └── UpstreamCut         502  an answer that began and never finished (always in-band)
         └── InternalError           500
@@ -66,6 +67,7 @@ __all__ = [
     "UpstreamLoading",
     "UpstreamResting",
     "UpstreamTimeout",
+    "UpstreamUnfit",
     "WorkloadError",
     "printable",
 ]
@@ -291,6 +293,13 @@ class UpstreamResting(UpstreamFailed):
 
     status = 503
     default_code = "upstream_resting"
+
+
+class UpstreamUnfit(UpstreamFailed):
+    """The upstream named in it changed before it was asked and may not answer now; nothing else could."""
+
+    status = 503
+    default_code = "upstream_unfit"
 
 
 class UpstreamCut(UpstreamFailed):

@@ -223,7 +223,9 @@ class NodeSnapshot(Struct, frozen=True):
     load: Load | None = None
     """What the gateway has on it; ``None`` for clouds."""
     margin_ratio: float = 0.9
-    """Share of an objective that a forecast may use here, learned so that the promised share keeps it."""
+    """Share of an objective that a forecast may use here, where none was learned for its attainment."""
+    margins: tuple[tuple[float, float], ...] = ()
+    """The same as learned, so that the promised share keeps it: pairs of (attainment, share)."""
     ttft_stretch: float = 1.5
     """Observed over forecast time to first token, as 95 of 100 recent answers kept below it."""
     total_stretch: float = 1.5
@@ -246,6 +248,13 @@ class NodeSnapshot(Struct, frozen=True):
     """Fields that differ from the lock, such as ``template``; told to callers, empty when nothing does."""
     local_usd_per_s: Decimal | None = None
     """Energy and amortisation of one busy second of the whole node; ``None`` for clouds or when unknown."""
+
+    def margin_for(self, objective: Objective) -> float:
+        """Share of that objective that a forecast may use here."""
+        for attainment, share in self.margins:
+            if attainment == objective.attainment_ratio:
+                return share
+        return self.margin_ratio
 
     def prompt_tokens(self, facts: RequestFacts) -> tuple[float, float]:
         """A prompt in its engine's tokens, and what of it the engine should hold already."""
@@ -290,6 +299,9 @@ class Choice(Struct, frozen=True):
     """Its work in node seconds if it yields to smaller requests while it waits, else 0."""
     rank: int = 0
     """Place of the model among those the request asks for: 0 for the first, then its fallbacks."""
+    stays_s: float | None = None
+    """How long it waits all the same, late by then, since nobody else would be in time; ``None``: no longer
+    than ``queue_s``."""
 
 
 class Decision(Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from spillway.api.shadow import NONSENSE_LIMIT, Shadow, ShadowSettings
+from spillway.api.shadow import NONSENSE_LIMIT, Gate, Shadow, ShadowSettings
 from spillway.api.shadow_ask import Budget, Target
 from spillway.clock import SystemClock
 from spillway.engines.openai_compatible import OpenAICompatible
@@ -105,9 +105,7 @@ class Stage:
     desk: EvidenceDesk
     shadows: list[Shadow]
 
-    def shadow(
-        self, gate: Callable[[Job, bytes], str | None] = lambda job, body: None, **changes: Any
-    ) -> Shadow:
+    def shadow(self, gate: Gate = lambda job, choice, body: None, **changes: Any) -> Shadow:
         """One that compares everything, with what the test changes."""
         values: dict[str, Any] = {"share": 1.0, "usd_per_day": Decimal(1), "reference": CLOUD}
         made = Shadow(
@@ -211,7 +209,7 @@ async def test_a_cloud_answer_is_tried_on_an_idle_node(stage: Stage) -> None:
 
 async def test_gates_come_first_for_a_node_on_trial(stage: Stage) -> None:
     """An answer that gates would have turned away counts for them and is not compared."""
-    shadow = stage.shadow(gate=lambda job, body: "gate_json")
+    shadow = stage.shadow(gate=lambda job, choice, body: "gate_json")
     job = job_of()
     await stage.compare(shadow, job, answer_of("blue"), outcome_of(job, "cloud"))
     record = stage.desk.book.records[KEY]

@@ -15,7 +15,7 @@ from spillway.fleet.queue import Caller
 from spillway.fleet.registry import Fleet, Lease, QueueTimeout, Upstream
 from spillway.slo.pace import LinearPace
 from spillway.testing.fake_clock import FakeClock
-from spillway.vocabulary import Choice, Objective
+from spillway.vocabulary import Choice, ModelFacts, Objective
 from tests.fleet.test_slots import facts
 from tests.fleet.test_turns import settle
 
@@ -24,15 +24,16 @@ OBJECTIVE = Objective("x", ttft_s=9.0)
 
 def choice(node: str, queue_s: float = 5.0, **changes: object) -> Choice:
     """That node, believed to be in time."""
-    given: dict[str, object] = {"miss_weight": 1.0, **changes}
-    return Choice(node, "local", "m", queue_s=queue_s, **given)  # type: ignore[arg-type]
+    given: dict[str, object] = {"model": "m", "miss_weight": 1.0, **changes}
+    return Choice(node, "local", queue_s=queue_s, **given)  # type: ignore[arg-type]
 
 
 def fleet_of(*names: str, slots: int = 1, pace: LinearPace | None = None) -> tuple[Fleet, FakeClock]:
     """Equal nodes."""
     clock = FakeClock()
     engine = OpenAICompatible("http://127.0.0.1:9/v1", None)
-    nodes = [Upstream(name, "local", engine, slots=slots, profile=pace) for name in names]
+    served = (ModelFacts("m"),)
+    nodes = [Upstream(name, "local", engine, served, slots=slots, profile=pace) for name in names]
     return Fleet(nodes, clock), clock
 
 
@@ -119,24 +120,20 @@ def fall_ill(node: Upstream) -> None:
     node.breaker.fail(node.breaker.generation, 0.0)
 
 
-UNFIT: dict[str, Callable[[Upstream], None]] = {
-    "down": lambda node: setattr(node, "is_up", False),
-    "draining": lambda node: setattr(node, "is_draining", True),
+UNWELL: dict[str, Callable[[Upstream], None]] = {
     "loading": lambda node: setattr(node, "is_loading", True),
-    "drifted": lambda node: setattr(node, "is_quarantined", True),
-    "drifted in what is needed": lambda node: setattr(node, "withheld", frozenset({"tools"})),
     "ill": fall_ill,
 }
 
 
-@pytest.mark.parametrize("state", UNFIT)
-async def test_an_unfit_node_takes_nobody_over(state: str) -> None:
-    """What would have kept a request from being sent there keeps it from moving there."""
+@pytest.mark.parametrize("state", UNWELL)
+async def test_a_node_that_is_not_well_takes_nobody_over(state: str) -> None:
+    """It would be asked by those who have nothing better, but nobody leaves another queue for it."""
     fleet, _ = fleet_of("one", "two")
     held = [await busy(fleet, "one"), await busy(fleet, "two")]
-    asker = Asker(fleet, choice("one"), choice("two"), needs=frozenset({"chat", "tools"}))
+    asker = Asker(fleet, choice("one"), choice("two"))
     await settle()
-    UNFIT[state](fleet.upstreams["two"])
+    UNWELL[state](fleet.upstreams["two"])
     held[1].release()
     await settle()
     assert not asker.task.done()
@@ -164,6 +161,75 @@ async def test_nobody_moves_where_it_is_worse_off(here: Choice, there: Choice, m
     await settle()
     assert asker.task.done() == moves
     asker.task.cancel()
+
+
+@pytest.mark.parametrize("of_rank", [0, 1])
+async def test_who_may_not_move_is_in_nobodys_way(of_rank: int) -> None:
+    """The first in the queue has no equal choice there, or none at all: who comes after it moves."""
+    fleet, _ = fleet_of("one", "two")
+    held = [await busy(fleet, "one"), await busy(fleet, "two")]
+    first = Asker(fleet, choice("one"), *[choice("two", rank=1)] * of_rank)
+    second = Asker(fleet, choice("one"), choice("two"))
+    await settle()
+    held[1].release()
+    await settle()
+    assert [first.task.done(), second.task.done()] == [False, True]
+    first.task.cancel()
+
+
+async def test_of_those_who_may_move_the_largest_is_passed_over_where_not_all_can_be_served() -> None:
+    """As in the queue itself, once those who may not move are left out."""
+    fleet, _ = fleet_of("one", "two")
+    held = [await busy(fleet, "one"), await busy(fleet, "two")]
+    bound = Asker(fleet, choice("one", 2.0, yields_s=1.0), choice("two", rank=1))
+    large, small = (
+        Asker(fleet, choice("one", 2.0, yields_s=yields_s), choice("two", 2.0, yields_s=yields_s))
+        for yields_s in (1.5, 0.5)
+    )
+    await settle()
+    held[1].release()
+    await settle()
+    assert [asker.task.done() for asker in (bound, large, small)] == [False, False, True]
+    for asker in (bound, large):
+        asker.task.cancel()
+
+
+async def test_one_that_is_late_already_moves_to_where_it_was_believed_to_be_late() -> None:
+    """It has nothing left to lose, like one that was believed to be late everywhere."""
+    fleet, clock = fleet_of("one", "two")
+    held = [await busy(fleet, "one"), await busy(fleet, "two")]
+    asker = Asker(fleet, choice("one", stays_s=60.0), choice("two", miss_weight=0.0))
+    await settle()
+    for after_s, moves in ((8.0, False), (1.5, True)):
+        clock.advance(after_s)
+        held[1].release()
+        await settle()
+        assert asker.task.done() == moves
+        if not moves:
+            held[1] = await busy(fleet, "two")
+
+
+@pytest.mark.parametrize(
+    ("slots", "others", "moved"), [(2, 0, 2), (2, 1, 1), (2, 2, 0), (None, 0, 4), (None, 3, 1)]
+)
+async def test_a_node_takes_over_no_more_than_fit_beside_the_traffic_of_others(
+    slots: int | None, others: int, moved: int
+) -> None:
+    """Slots that others use are not free; a node that tells no slots is taken to have four."""
+    fleet, _ = fleet_of("one", "two")
+    two = fleet.upstreams["two"]
+    two.slots = slots
+    assert two.record is not None
+    two.record.foreign = others
+    held = await busy(fleet, "one")
+    askers = [Asker(fleet, choice("one"), choice("two")) for _ in range(6)]
+    await settle()
+    two.fill()
+    await settle()
+    assert two.in_flight == moved
+    for asker in askers:
+        asker.task.cancel()
+    held.release()
 
 
 @pytest.mark.parametrize(("cached", "moves"), [(1000, False), (200, True)])
@@ -218,11 +284,11 @@ async def test_a_wait_for_others_is_taken_off_the_patience() -> None:
     held = await busy(fleet, "one")
     record = fleet.upstreams["one"].record
     assert record is not None
-    before = record.margin.value
+    before = record.margins.values
     late = Asker(fleet, choice("one", 5.0), waited_s=5.0)
     with pytest.raises(QueueTimeout):
         await asyncio.wait_for(late.task, 1.0)
-    assert record.margin.value == before  # it was not this node that kept it waiting
+    assert record.margins.values == before  # it was not this node that kept it waiting
     early = Asker(fleet, choice("one", 5.0), waited_s=4.0)
     anyway = Asker(fleet, choice("one", 5.0, miss_weight=0.0), waited_s=5.0)
     await settle()
@@ -233,6 +299,38 @@ async def test_a_wait_for_others_is_taken_off_the_patience() -> None:
     anyway.lease.release()
     await settle()
     assert early.task.done()
+
+
+async def test_where_nobody_else_would_be_in_time_it_waits_on_once() -> None:
+    """Longer than it would be in time; what it has waited elsewhere is taken off that as well."""
+    fleet, _ = fleet_of("one")
+    held = await busy(fleet, "one")
+    gone = Asker(fleet, choice("one", 0.0, stays_s=5.0), waited_s=5.0)
+    with pytest.raises(QueueTimeout):
+        await asyncio.wait_for(gone.task, 1.0)
+    stays = Asker(fleet, choice("one", 0.0, stays_s=5.0), waited_s=4.0)
+    await settle()
+    assert not stays.task.done()
+    held.release()
+    await settle()
+    assert stays.task.done()
+
+
+async def test_the_caller_is_told_how_long_it_waited_in_all() -> None:
+    """Whether it got the slot or not, with what it had waited before."""
+    fleet, clock = fleet_of("one")
+    held = await busy(fleet, "one")
+    told: list[float] = []
+    caller = Caller(1.0, note_wait=told.append)
+    waiting = asyncio.create_task(fleet.admit(facts(), choice("one"), caller=caller))
+    await settle()
+    clock.advance(2.0)
+    held.release()
+    (await waiting).release()
+    held = await busy(fleet, "one")
+    with pytest.raises(QueueTimeout):
+        await fleet.admit(facts(), choice("one"), 0.0, caller=caller)
+    assert told == [3.0, 1.0]
 
 
 async def test_a_moved_request_teaches_the_node_that_answered() -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from spillway.engines.openai_compatible import OpenAICompatible
 from spillway.fleet.registry import BreakerOpen, Fleet, Lease, QueueTimeout, Upstream
 from spillway.testing.fake_clock import FakeClock
-from spillway.vocabulary import Choice, Objective, RequestFacts
+from spillway.vocabulary import Choice, ModelFacts, Objective, RequestFacts
 
 
 def facts(**changes: object) -> RequestFacts:
@@ -29,7 +29,8 @@ def choice(queue_s: float = 5.0, **changes: object) -> Choice:
 def fleet_of(slots: int | None = 2) -> tuple[Fleet, Upstream, FakeClock]:
     """One node with so many slots."""
     clock = FakeClock()
-    node = Upstream("mini", "local", OpenAICompatible("http://127.0.0.1:9/v1", None), slots=slots)
+    engine = OpenAICompatible("http://127.0.0.1:9/v1", None)
+    node = Upstream("mini", "local", engine, (ModelFacts("m"),), slots=slots)
     return Fleet([node], clock), node, clock
 
 
@@ -212,7 +213,7 @@ async def test_a_node_teaches_its_pace_through_its_leases() -> None:
     assert snapshot.pace is not None
     assert snapshot.pace.prefill_s(100, 0) == pytest.approx(0.3, rel=0.05)
     assert snapshot.pace.decode_step_s(1, 150) == pytest.approx(0.02, rel=0.05)
-    assert snapshot.margin_ratio < 0.9
+    assert snapshot.margin_for(objective) < 0.85
     assert snapshot.ttft_stretch > 1.5
     assert fleet.outlook.expect(facts()).usual == pytest.approx(101, rel=0.1)
     assert node.in_flight == 0
@@ -277,10 +278,26 @@ async def test_leaving_the_queue_counts_as_a_miss_only_where_being_in_time_was_b
     fleet, node, _ = fleet_of(1)
     assert node.record is not None
     held = await fleet.admit(facts(), choice())
-    before = node.record.margin.value
+    before = node.record.margins.values
     wanted = facts(objective=Objective("x", ttft_s=1.0))
     waiting = choice(0.01, ttft_s=0.5, total_s=0.5, miss_weight=miss_weight)
     with pytest.raises(QueueTimeout):
         await fleet.admit(wanted, waiting, most_s)
-    assert (node.record.margin.value < before) == learns
+    assert (node.record.margins.values != before) == learns
     held.release()
+
+
+async def test_each_attainment_has_a_margin_of_its_own() -> None:
+    """A class that is promised more learns more caution from the same misses; one never seen starts anew."""
+    fleet, _, clock = fleet_of(4)
+    shares: dict[float, float] = {}
+    for attainment in (0.9, 0.99):
+        objective = Objective("x", ttft_s=0.2, attainment_ratio=attainment)
+        for wait_s in (0.3, *[0.1] * 9):
+            lease = await fleet.admit(facts(objective=objective), choice(ttft_s=0.1, total_s=1.0))
+            clock.advance(wait_s)
+            lease.first_token()
+            lease.succeed(1)
+        shares[attainment] = fleet.snapshots()[0].margin_for(objective)
+    assert shares[0.99] < shares[0.9] < 0.85
+    assert fleet.snapshots()[0].margin_for(Objective("new", attainment_ratio=0.5)) == 0.85

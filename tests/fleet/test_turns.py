@@ -8,6 +8,7 @@ from spillway.engines.openai_compatible import OpenAICompatible
 from spillway.fleet.registry import Fleet, Lease, QueueTimeout, Upstream
 from spillway.slo.pace import LinearPace
 from spillway.testing.fake_clock import FakeClock
+from spillway.vocabulary import ModelFacts
 from tests.fleet.test_slots import choice, facts, fleet_of
 
 
@@ -15,7 +16,7 @@ def reading_fleet(slots: int = 4) -> tuple[Fleet, Upstream, FakeClock]:
     """One node that reads a token in a millisecond and writes one in ten."""
     clock, pace = FakeClock(), LinearPace(prefill_token_s=0.001, step_base_s=0.01)
     engine = OpenAICompatible("http://127.0.0.1:9/v1", None)
-    node = Upstream("mini", "local", engine, slots=slots, profile=pace)
+    node = Upstream("mini", "local", engine, (ModelFacts("m"),), slots=slots, profile=pace)
     return Fleet([node], clock), node, clock
 
 

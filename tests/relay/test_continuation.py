@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from spillway.relay.continuation import methods_for
 from spillway.relay.seam import Seam
@@ -156,6 +158,23 @@ async def test_a_completion_goes_on_from_its_prompt(stage: SetUp) -> None:
     assert got.text == "one two three four"
     asked = here.fakes["cloud"].received[0].json
     assert (asked["prompt"], asked["max_tokens"]) == ("zero one two three", 6)
+
+
+async def test_the_time_of_the_broken_answer_is_no_wait(stage: SetUp) -> None:
+    """An alternate that is full is waited for as long as the decision says, however late the stream broke."""
+    here = await stage(one="local", two="local")
+    here.fleet.upstreams["two"].slots = 1
+    script(here, "one", Reply(fault=Fault.STALLED, after=5))
+    script(here, "two", Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=0.3))
+    choices = [structs.replace(choice, queue_s=0.25, miss_weight=1.0) for choice in here.choices()]
+    task = asyncio.create_task(here.ask(stream=True, temperature=0, choices=tuple(choices)))
+    await asyncio.sleep(0.2)
+    before = asyncio.create_task(here.ask(choices=here.choices("two")))
+    got = await task
+    assert got.text == WHOLE
+    assert got.outcome.reasons == ("name_auto", "continued")
+    await before
+    assert here.in_flight() == 0
 
 
 async def test_two_breaks_in_a_row(stage: SetUp) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from spillway.relay.run import Job
 from spillway.testing.fake_upstream import Fault, Reply
-from spillway.vocabulary import Outcome
+from spillway.vocabulary import Choice, Outcome
 
 from .conftest import SetUp, Stage, script
 
@@ -22,10 +22,12 @@ class Judge:
     def __init__(self, word: str = "bad") -> None:
         self.word = word
         self.seen: list[dict[str, Any]] = []
+        self.judged: list[str] = []
 
-    def judge(self, job: Job, answer: bytes) -> str | None:
+    def judge(self, job: Job, choice: Choice, answer: bytes) -> str | None:
         """``gate_word`` when the word is there."""
         self.seen.append(json.loads(answer))
+        self.judged.append(choice.upstream)
         return "gate_word" if self.word.encode() in answer else None
 
 
@@ -58,6 +60,15 @@ async def test_a_good_answer_is_released_as_it_came(stage: SetUp, is_stream: boo
     if is_stream:
         assert got.is_whole_stream
         assert len(got.pieces) == 1
+
+
+async def test_the_judge_is_told_whose_answer_it_is(stage: SetUp) -> None:
+    """Of several nodes each has its own threshold, and the first in the plan is not always who answers."""
+    judge = Judge()
+    here: Stage = await stage(relay={"verifier": judge}, one="local", two="local", cloud="cloud")
+    script(here, "one", Fault.ERROR_500)
+    await here.ask(gates=("word",))
+    assert judge.judged == ["two"]
 
 
 @BOTH

@@ -10,6 +10,7 @@ from msgspec import structs
 
 from spillway.slo.hedges import HedgeBudget
 from spillway.testing.fake_upstream import Fault, Reply
+from spillway.vocabulary import Side
 
 from .conftest import Got, SetUp, Stage, script
 
@@ -50,6 +51,50 @@ async def test_when_that_one_fails_the_one_it_waited_for_is_asked(stage: SetUp) 
     got = await task
     assert got.attempts == [("two", "first", "upstream_failed"), ("one", "failover", None)]
     await asyncio.gather(*before)
+    assert here.in_flight() == 0
+
+
+@pytest.mark.parametrize("cloud", [{"cloud": "cloud"}, {}], ids=["somebody-left", "nobody-left"])
+async def test_a_node_that_changed_during_the_wait_is_not_asked(stage: SetUp, cloud: dict[str, Side]) -> None:
+    """It is passed over as if it had never been listed, and the reason is told; alone it is an error."""
+    here: Stage = await stage(one="local", **cloud)
+    node = here.fleet.upstreams["one"]
+    node.slots = 1
+    script(here, "one", Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=0.2))
+    before = asyncio.create_task(here.ask(choices=here.choices("one")))
+    await asyncio.sleep(0.03)
+    choices = tuple(structs.replace(choice, queue_s=5.0) for choice in here.choices())
+    task = asyncio.create_task(here.ask(choices=choices))
+    await asyncio.sleep(0.03)
+    node.models = (structs.replace(node.models[0], remote_host="https://elsewhere.example"),)
+    got = await task
+    assert got.outcome
+    assert got.outcome.reasons[-1] == "cloud_passthrough"
+    if cloud:
+        assert got.attempts == [("cloud", "first", None)]
+    else:
+        assert (got.status, got.attempts) == (503, [])
+        assert got.error
+        assert (got.error.code, got.error.retry_after_s) == ("upstream_unfit", 5.0)
+    await before
+    assert len(here.fakes["one"].received) == 1
+    assert here.in_flight() == 0
+
+
+async def test_the_time_of_a_failed_attempt_is_no_wait(stage: SetUp) -> None:
+    """Who failed after a third of a second leaves the next node's patience as it was."""
+    here: Stage = await stage(one="local", two="local")
+    here.fleet.upstreams["two"].slots = 1
+    script(here, "one", Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=1.0))
+    script(here, "two", Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=0.3))
+    hasty = structs.replace(here.deadlines, first_token_s=0.3)
+    one, two = (structs.replace(choice, queue_s=0.3, miss_weight=1.0) for choice in here.choices())
+    task = asyncio.create_task(here.ask(choices=(structs.replace(one, deadlines=hasty), two)))
+    await asyncio.sleep(0.2)
+    before = asyncio.create_task(here.ask(choices=here.choices("two")))
+    got = await task
+    assert got.attempts == [("one", "first", "upstream_timeout"), ("two", "failover", None)]
+    await before
     assert here.in_flight() == 0
 
 

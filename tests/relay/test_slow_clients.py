@@ -86,10 +86,10 @@ async def test_it_is_not_the_upstreams_fault(stage: SetUp) -> None:
 
     record = here.fleet.upstreams["mini"].record
     assert record is not None
-    before = (record.margin.value, record.total_stretch.value, record.doubt.is_due(inf))
+    before = (record.margins.values, record.total_stretch.value, record.doubt.is_due(inf))
     with pytest.raises(ClientTooSlow):
         await here.relay.carry_out(job, Client(send, FullLine(), silence_s=SILENCE_S))
-    assert (record.margin.value, record.total_stretch.value, record.doubt.is_due(inf)) == before
+    assert (record.margins.values, record.total_stretch.value, record.doubt.is_due(inf)) == before
     assert here.fleet.upstreams["mini"].breaker.state(0) == "closed"
 
 

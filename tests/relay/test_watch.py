@@ -8,6 +8,7 @@ from msgspec import structs
 from spillway.relay.run import Job
 from spillway.testing.fake_upstream import Fault, Reply
 from spillway.verify import GivenAnswer, StreamWatch, Wish, check
+from spillway.vocabulary import Choice
 
 from .conftest import Got, SetUp, Stage, script
 
@@ -24,7 +25,7 @@ LOOP = "It begins well and then goes on for a while, as answers do. " + "and so 
 class Watching:
     """Judges streams as the gateway does; holds nothing."""
 
-    def judge(self, job: Job, answer: bytes) -> str | None:
+    def judge(self, job: Job, choice: Choice, answer: bytes) -> str | None:
         """The real gates."""
         verdict = check(GivenAnswer.of(answer), Wish.of(job.payload.raw), job.decision.gates, threshold=0.5)
         return verdict.failed[0] if verdict.failed else None
@@ -112,7 +113,7 @@ async def test_a_held_stream_tells_how_long_it_was_held(stage: SetUp) -> None:
     """The price of judging a whole stream stands in its headers."""
 
     class Lenient(Watching):
-        def judge(self, job: Job, answer: bytes) -> str | None:
+        def judge(self, job: Job, choice: Choice, answer: bytes) -> str | None:
             return None
 
     here: Stage = await stage(relay={"verifier": Lenient()}, mini="local", cloud="cloud")

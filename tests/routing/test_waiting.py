@@ -1,11 +1,11 @@
-"""Rule 8: how long a request waits for a slot, and when a cloud is asked as well."""
+"""Rule 8: how long a request waits for a slot, and when a cloud is asked as well; rule 6 by attainment."""
 
 from __future__ import annotations
 
 import pytest
 
 from spillway.routing import NoEvidence, Policy, decide
-from spillway.vocabulary import NodeSnapshot, Objective
+from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective
 from tests.routing.test_decide import busy, cloud, facts
 
 
@@ -64,3 +64,43 @@ def test_rule_8_lets_only_those_be_overtaken_whom_a_cloud_can_still_answer_in_ti
     late = decide(facts(objective=objective, pin="local"), NoEvidence(), [busy(unread_s=99.0)], Policy())
     assert late.choices[0].yields_s == 0.0
     assert decide(facts(), NoEvidence(), [busy(), quick], Policy()).choices[0].yields_s == 0.0
+
+
+def stays_of(nodes: list[NodeSnapshot], **changes: object) -> dict[str, float | None]:
+    """How long each choice is waited for all the same."""
+    asked = facts(objective=Objective("x", ttft_s=10.0), **changes)
+    return {c.upstream: c.stays_s for c in decide(asked, NoEvidence(), nodes, Policy()).choices}
+
+
+def test_rule_8_waits_on_only_where_nobody_else_would_be_in_time() -> None:
+    """As long as one that is late: being believed in time makes nobody worse off. A cloud, or what the
+    caller named next, is asked while it is still in time; an equal node is not, it takes over."""
+    one, two = busy(name="one"), busy(name="two", unread_s=0.5)
+    other = busy(name="other", facts=ModelFacts("other"))
+    slow = busy(name="slow", facts=ModelFacts("other"), unread_s=99.0)
+    assert stays_of([one, cloud()]) == {"one": None, "openai": None}
+    assert stays_of([one, cloud()], pin="local") == stays_of([one]) == {"one": 120.0}
+    assert stays_of([one, two]) == {"one": 120.0, "two": 120.0}
+    named = {"model": "qwen", "fallback_models": ("other",)}
+    assert stays_of([one, other], **named) == {"one": None, "other": 120.0}
+    assert stays_of([one, slow], **named) == {"one": 120.0, "slow": 120.0}
+
+
+def test_rule_8_keeps_what_is_in_time_apart_from_how_long_it_waits() -> None:
+    """Another node takes it over only while it would be in time there."""
+    request = facts(objective=Objective("x", ttft_s=10.0))
+    alone, with_cloud = (
+        decide(request, NoEvidence(), nodes, Policy()).choices[0] for nodes in ([busy()], [busy(), cloud()])
+    )
+    assert alone.queue_s == with_cloud.queue_s < 10.0
+
+
+def test_rule_6_takes_the_margin_of_the_objectives_own_attainment() -> None:
+    """Who is promised more gets less of the limit; an attainment of which nothing is known gets the usual."""
+    node = busy(margin_ratio=1.0, margins=((0.95, 1.0), (0.99, 0.6)))
+
+    def first_for(attainment: float) -> str:
+        asked = facts(objective=Objective("x", ttft_s=0.3, attainment_ratio=attainment))
+        return decide(asked, NoEvidence(), [node, cloud()], Policy()).choices[0].upstream
+
+    assert [first_for(attainment) for attainment in (0.95, 0.99, 0.5)] == ["mini", "openai", "mini"]

@@ -20,6 +20,7 @@ from spillway.planner.workload import Workload
 from spillway.routing import NoEvidence, decide
 from spillway.routing import Policy as RoutingPolicy
 from spillway.slo.lengths import OutputLengths, Prompt
+from spillway.slo.margin import FIRST_MARGIN
 from spillway.slo.usual_work import UsualWork
 from spillway.vocabulary import ModelFacts, NodeSnapshot, Objective, RequestFacts
 
@@ -80,7 +81,8 @@ class Learning:
         record = self.records[k]
         return NodeSnapshot(
             str(k), "local", (ModelFacts("m"),), in_flight=node.in_flight, slots=SLOTS,
-            pace=record.learner.pace(now_s), load=record.load(now_s, SLOTS), margin_ratio=record.margin.value,
+            pace=record.learner.pace(now_s), load=record.load(now_s, SLOTS), margin_ratio=FIRST_MARGIN,
+            margins=record.margins.values,
             ttft_stretch=record.ttft_stretch.value, total_stretch=record.total_stretch.value,
             usual_work_s=self.usual.value,
         )  # fmt: skip

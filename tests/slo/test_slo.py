@@ -12,7 +12,7 @@ from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.slo.forecast import forecast, miss_weight
 from spillway.slo.learner import PaceLearner
-from spillway.slo.margin import Margin, Quantile
+from spillway.slo.margin import Margin, Margins, Quantile
 from spillway.slo.pace import LinearPace, usual_gaps
 from spillway.slo.usual_work import UsualWork, weighed_s
 from spillway.vocabulary import Load
@@ -70,6 +70,21 @@ def test_margin_settles_where_the_share_is_kept() -> None:
         seen.append(is_in_time)
     assert margin.value == pytest.approx(1.1, abs=0.1)
     assert np.mean(seen[1000:]) == pytest.approx(0.96, abs=0.01)
+
+
+def test_each_attainment_gets_what_it_asked_for() -> None:
+    """On one node, where answers are late the more often the more a forecast may use."""
+    margins, random = Margins(), np.random.default_rng(3)
+    seen: dict[float, list[bool]] = {0.9: [], 0.99: []}
+    for _ in range(20_000):
+        for attainment, kept in seen.items():
+            share = dict(margins.values).get(attainment, 0.85)
+            kept.append(bool(random.random() > 0.2 * share**2))
+            margins.learn(attainment, kept[-1])
+    assert [attainment for attainment, _ in margins.values] == [0.9, 0.99]
+    assert np.mean(seen[0.9][2000:]) == pytest.approx(0.91, abs=0.01)
+    assert np.mean(seen[0.99][2000:]) == pytest.approx(0.997, abs=0.004)
+    assert dict(margins.values)[0.99] < dict(margins.values)[0.9]
 
 
 def test_quantile_covers_its_share_and_follows_a_change() -> None:

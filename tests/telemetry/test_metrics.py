@@ -8,7 +8,7 @@ from typing import Any
 from spillway.telemetry.metrics import Metrics
 from spillway.vocabulary import Attempt, Bill, NodeSnapshot, Objective, Outcome, RequestFacts
 
-MINI = NodeSnapshot("mini", "local", (), waiting=3, drift=("template",))
+MINI = NodeSnapshot("mini", "local", (), waiting=3, drift=("template",), margins=((0.9, 0.8), (0.99, 0.4)))
 
 
 def outcome(ttft_s: float, total_s: float, **changes: Any) -> Outcome:
@@ -77,4 +77,6 @@ def test_queues_and_drift_are_gauges() -> None:
     """Waiting requests and drifted fields of a node."""
     text = scraped()
     assert 'spillway_waiting{upstream="mini"} 3.0' in text
+    assert 'spillway_margin_ratio{attainment="0.9",upstream="mini"} 0.8' in text
+    assert 'spillway_margin_ratio{attainment="0.99",upstream="mini"} 0.4' in text
     assert 'spillway_drift{field="template",node="mini"} 1.0' in text

@@ -14,7 +14,7 @@ from spillway.evidence.compare import compare
 from spillway.evidence.events import Event, Key
 from spillway.relay.run import Job
 from spillway.verify import GivenAnswer, StreamWatch, Wish, check, warm_up
-from spillway.vocabulary import Outcome
+from spillway.vocabulary import Choice, Outcome
 
 __all__ = ["Gatekeeper"]
 
@@ -57,9 +57,10 @@ class Gatekeeper:
         if self._warming is not None:
             await asyncio.gather(self._warming, return_exceptions=True)
 
-    def judge(self, job: Job, answer: bytes) -> str | None:
-        """The code of the first gate that the whole answer fails; ``None`` when it may be kept."""
-        key = self._key(job)
+    def judge(self, job: Job, choice: Choice, answer: bytes) -> str | None:
+        """The code of the first gate that the answer of ``choice`` fails; ``None`` when it may be kept."""
+        task = job.facts.task
+        key = None if task is None else self._key_of(task, choice.upstream, choice.model)
         verdict = check(
             GivenAnswer.of(answer),
             Wish.of(job.payload.raw),
@@ -97,13 +98,6 @@ class Gatekeeper:
             found = compare(ours, theirs, job.facts.task, wants_json=wants_json(job))
             if found is not None:
                 self._thresholds.learn(judged.key, judged.confidence, found.score, 1.0)
-
-    def _key(self, job: Job) -> Key | None:
-        """The key of the first node in the plan: it nearly always gives the answers that are judged."""
-        local = next((choice for choice in job.decision.choices if choice.side == "local"), None)
-        if local is None or job.facts.task is None:
-            return None
-        return self._key_of(job.facts.task, local.upstream, local.model)
 
     def _remember(self, request_id: str, judged: _Judged) -> None:
         self._judged[request_id] = judged

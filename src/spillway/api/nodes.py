@@ -169,6 +169,7 @@ class Nodes:
         excess = 0 if busy is None else max(0, busy - max(ours, upstream.in_flight) - ours_too)
         if upstream.record is not None:
             upstream.record.foreign = min(excess, node.foreign)
+            upstream.fill()
         node.foreign = excess
 
     def take(self, node: KnownNode, found: Found) -> None:
@@ -189,6 +190,7 @@ class Nodes:
         upstream.breaker.note_probe(is_well=is_well)
         for told in self.on_probe:
             told(node, found)
+        upstream.fill()  # once all is known: it may have more slots than before, or be well again
 
 
 def embedded(
@@ -212,7 +214,6 @@ def apply_found(found: Found, node: NodeConfig, upstream: Upstream) -> None:
         upstream.slots = node.slots
     elif found.slots is not None:
         upstream.slots = found.slots
-    upstream.fill()
 
 
 def node_rates_of(node: NodeConfig, config: Config) -> NodeRates:

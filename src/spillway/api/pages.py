@@ -42,7 +42,7 @@ def node_list(nodes: Sequence[NodeSnapshot]) -> dict[str, Any]:
                 "slots": node.slots,
                 "waiting": node.waiting,
                 "pace": None if node.pace is None else _pace(node.pace),
-                "margin_ratio": node.margin_ratio if node.side == "local" else None,
+                "margin_ratio": _margins(node) if node.side == "local" else None,
                 "ttft_p95_s": node.ttft_p95_s,
                 "drift": list(node.drift),
                 "models": [model.name for model in node.models],
@@ -50,6 +50,11 @@ def node_list(nodes: Sequence[NodeSnapshot]) -> dict[str, Any]:
             for node in nodes
         ],
     }
+
+
+def _margins(node: NodeSnapshot) -> dict[str, float]:
+    """By attainment; empty before anything was learned."""
+    return {str(attainment): share for attainment, share in node.margins}
 
 
 def _pace(pace: Pace) -> dict[str, float]:

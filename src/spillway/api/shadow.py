@@ -31,11 +31,11 @@ from spillway.ledger.rows import attempt_row
 from spillway.ledger.store import LedgerStore
 from spillway.ledger.writer import LedgerWriter
 from spillway.relay.run import Job
-from spillway.vocabulary import Attempt, Bill, ModelFacts, Outcome, Rates
+from spillway.vocabulary import Attempt, Bill, Choice, ModelFacts, Outcome, Rates
 
 __all__ = ["Gate", "Shadow", "ShadowSettings", "ShadowStats"]
 
-Gate = Callable[[Job, bytes], str | None]
+Gate = Callable[[Job, Choice, bytes], str | None]
 """The code of the gate that a node's answer fails, like ``relay.Verifier.judge``."""
 
 SIDES = ("local", "cloud")
@@ -61,7 +61,7 @@ class Shadow:
         clock: Clock,
         bill: Callable[[Attempt], Bill],
         rates_of: Callable[[str, str], Rates | None],
-        gate: Gate = lambda job, answer: None,
+        gate: Gate = lambda job, choice, answer: None,
         on_bills: Callable[[Sequence[Bill]], None] = lambda bills: None,
     ) -> None:
         """``on_bills`` is told what each comparison cost."""
@@ -253,7 +253,8 @@ class Shadow:
         is_local = target.side == "local"
         local_body, reference_body = (other, answer) if is_local else (answer, other)
         node = target if is_local else _target_of(outcome)
-        if is_local and (code := self._gate(job, other)) is not None:
+        choice = Choice(node.upstream, node.side, node.model)
+        if is_local and (code := self._gate(job, choice, other)) is not None:
             self.stats.turned_away += 1
             self._desk.note_gates(job.facts, node.upstream, node.model, [code])
             return

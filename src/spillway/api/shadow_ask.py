@@ -11,7 +11,7 @@ from msgspec import Struct
 from spillway.clock import Clock
 from spillway.engines.usage import Answer, parse_answer
 from spillway.engines.wire import PeerTimeout, WireError
-from spillway.fleet.registry import Fleet, Lease, QueueTimeout
+from spillway.fleet.registry import BreakerOpen, Fleet, Lease, QueueTimeout
 from spillway.ledger.cost import price_of
 from spillway.relay.run import Job
 from spillway.vocabulary import Attempt, Bill, Choice, Rates, Side, Usage
@@ -106,8 +106,8 @@ class Asker:
         choice = Choice(target.upstream, target.side, target.model)
         started_s = self._clock.monotonic_s()
         try:
-            self.lease = await self._fleet.admit(self._job.facts, choice)
-        except QueueTimeout:
+            self.lease = await self._fleet.admit(self._job.facts, choice, must_fit=False)
+        except (QueueTimeout, BreakerOpen):
             return None
         status: int | None = None
         self._is_sent = False

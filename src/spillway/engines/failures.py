@@ -18,6 +18,7 @@ from spillway.errors import (
     UpstreamLoading,
     UpstreamResting,
     UpstreamTimeout,
+    UpstreamUnfit,
 )
 
 __all__ = [
@@ -31,6 +32,7 @@ __all__ = [
     "left_alone",
     "no_slot",
     "nonsense",
+    "unfit",
 ]
 
 CONTEXT = "context_length_exceeded"
@@ -39,14 +41,14 @@ RATE_LIMITED = "upstream_rate_limited"
 
 LEAVES: dict[str, type[UpstreamFailed]] = {
     leaf.default_code: leaf
-    for leaf in (NodeBusy, UpstreamTimeout, UpstreamBusy, UpstreamLoading, UpstreamResting)
+    for leaf in (NodeBusy, UpstreamTimeout, UpstreamBusy, UpstreamLoading, UpstreamResting, UpstreamUnfit)
 }
 """Failures that the caller gets with a status of their own."""
 LEAVES["upstream_out_of_quota"] = UpstreamBusy
 
 
 UNKNOWN_WAIT_S = 5.0
-"""When to come back to a node of which no times are known (guess)."""
+"""When to come back to a node of which no times are known, or which has changed (guess)."""
 LEAST_WAIT_S = 1.0
 """``Retry-After`` counts whole seconds."""
 
@@ -113,6 +115,11 @@ def left_alone(retry_after_s: float) -> Failure:
     """The failure of an upstream that was not asked, since its breaker is open."""
     sentence = "it failed repeatedly and is left alone for a moment"
     return Failure("upstream_resting", sentence, counts_against=False, retry_after_s=retry_after_s)
+
+
+def unfit(sentence: str) -> Failure:
+    """The failure of an upstream that was not asked, since it changed after it was chosen."""
+    return Failure("upstream_unfit", sentence, counts_against=False, retry_after_s=UNKNOWN_WAIT_S)
 
 
 def from_status(status: int, body: bytes, retry_after: bytes | None = None) -> Failure:

@@ -35,11 +35,13 @@ class Caller(Struct):
     """Who asks for a slot, and where else it could be answered."""
 
     waited_s: float = 0.0
-    """Seconds that passed with other upstreams before."""
+    """Seconds that it waited for other upstreams before."""
     choice_at: Callable[[str], Choice | None] = lambda upstream: None
     """The choice for that upstream, where it is still to be tried."""
     move: Callable[[Choice], None] = lambda choice: None
     """Takes note that the request goes there instead."""
+    note_wait: Callable[[float], None] = lambda waited_s: None
+    """Takes note of how long it has waited once that is over, ``waited_s`` before it included."""
 
 
 class Grant(NamedTuple):
@@ -130,17 +132,16 @@ class SlotQueue:
         return True
 
     def hand_on(
-        self, now_s: float, could_move: Callable[[Waiting], bool], moved: Callable[[Waiting], Grant | None]
+        self, now_s: float, may_move: Callable[[Waiting], bool], grant_of: Callable[[Waiting], Grant]
     ) -> bool:
-        """Gives another node's slot to whoever is next of those who ``could_move`` there.
+        """Gives another node's slot to whoever is next of those who ``may_move`` there; False when nobody is.
 
-        ``moved`` says which slot that is; False when it says none, or nobody waits who could move.
+        ``grant_of`` says which slot that is.
         """
-        found = self._next(now_s, could_move)
-        grant = None if found is None else moved(found)
-        if found is None or grant is None:
+        found = self._next(now_s, may_move)
+        if found is None:
             return False
-        self._grant(found, grant)
+        self._grant(found, grant_of(found))
         return True
 
     def _grant(self, waiting: Waiting, grant: Grant) -> None:
@@ -148,20 +149,32 @@ class SlotQueue:
         grant.node.queue._called[grant.entry] = None
         waiting.future.set_result(grant)
 
-    def _next(self, now_s: float, could_move: Callable[[Waiting], bool] | None = None) -> Waiting | None:
+    def _next(self, now_s: float, may_move: Callable[[Waiting], bool] | None = None) -> Waiting | None:
         heap = self._heap
         while heap and heap[0].future.done():
             heappop(heap)
         if not heap:
             return None
-        if could_move is None and (not heap[0].may_be_overtaken or len(self._waiting) == 1):
+        if may_move is None and (not heap[0].may_be_overtaken or len(self._waiting) == 1):
             return heap[0]
-        left = (one for one in heap if not one.future.done())
-        found = nsmallest(MOST_COMPARED, left if could_move is None else filter(could_move, left))
+        found = self._first_ones(may_move)
         if not found or not found[0].may_be_overtaken:
             return found[0] if found else None
         yields_s, leaves_s = [one.entry.yields_s for one in found], [one.leaves_s for one in found]
         return found[next_up(now_s, yields_s, leaves_s, len(found), [False] * len(found))]
+
+    def _first_ones(self, may_move: Callable[[Waiting], bool] | None) -> list[Waiting]:
+        """Those who are compared, in their order; just the first where nobody may overtake it."""
+        left = (one for one in self._heap if not one.future.done())
+        if may_move is None:
+            return nsmallest(MOST_COMPARED, left)
+        found: list[Waiting] = []
+        for one in sorted(left):
+            if may_move(one):
+                found.append(one)
+                if not one.may_be_overtaken or len(found) == MOST_COMPARED:
+                    break
+        return found
 
     def _forget_the_gone(self) -> None:
         """Those who left are passed over when a slot comes free; where none does, they must not pile up."""

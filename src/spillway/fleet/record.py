@@ -9,12 +9,12 @@ from spillway.slo.doubt import Doubt
 from spillway.slo.forecast import LEAST_FORECAST_S, step_s
 from spillway.slo.learner import PaceLearner
 from spillway.slo.lengths import Prompt
-from spillway.slo.margin import Margin, Quantile
+from spillway.slo.margin import Margins, Quantile
 from spillway.slo.pace import LinearPace, chunks_of
 from spillway.slo.token_ratio import TokenRatio
 from spillway.vocabulary import Choice, Load, Objective, RequestFacts, Usage
 
-__all__ = ["Entry", "NodeRecord"]
+__all__ = ["ASSUMED_SLOTS", "Entry", "NodeRecord"]
 
 ASSUMED_SLOTS = 4
 """Sequences a node is taken to serve at once while it does not say (guess)."""
@@ -107,11 +107,11 @@ class Entry:
 class NodeRecord:
     """Everything learned about one node. All times are monotonic seconds, handed in."""
 
-    def __init__(self, profile: LinearPace | None = None, attainment: float = 0.95) -> None:
+    def __init__(self, profile: LinearPace | None = None) -> None:
         self.learner = PaceLearner(profile)
         self.prefixes = PrefixMemory()
         self.token_ratio = TokenRatio()
-        self.margin = Margin(attainment)
+        self.margins = Margins()
         self.doubt = Doubt()
         self.ttft_stretch = Quantile()
         self.total_stretch = Quantile()
@@ -195,8 +195,8 @@ class NodeRecord:
 
         One that was believed to be late, and waited all the same since it may go nowhere else, tells nothing.
         """
-        if entry.miss_weight:
-            self.margin.learn(False, entry.miss_weight)
+        if entry.miss_weight and entry.objective is not None:
+            self.margins.learn(entry.objective.attainment_ratio, False, entry.miss_weight)
 
     def load(self, now_s: float, slots: int | None, waiting: tuple[Entry, ...] = ()) -> Load:
         """What is on the node now; requests that wait in the gateway count as unread."""
@@ -270,7 +270,7 @@ class NodeRecord:
         self.ttft_stretch.learn(ttft_s / max(entry.ttft_s, LEAST_FORECAST_S))
         self.total_stretch.learn(total_s / max(entry.total_s, LEAST_FORECAST_S))
         if objective is not None:
-            self.margin.learn(_keeps(objective, ttft_s, total_s))
+            self.margins.learn(objective.attainment_ratio, _keeps(objective, ttft_s, total_s))
 
     def _judge_unfinished(self, entry: Entry, now_s: float) -> None:
         """One that was given up: late already, or it tells nothing."""
@@ -281,7 +281,7 @@ class NodeRecord:
         if not _keeps(objective, 0.0 if has_first else waited_s, waited_s):
             self.doubt.learn(False, now_s)
             if entry.ttft_s is not None:
-                self.margin.learn(False)
+                self.margins.learn(objective.attainment_ratio, False)
 
     def _note_read(self, entry: Entry, now_s: float, pace: LinearPace | None) -> None:
         """Its first token came: from a reading of its own, or from that of others before it."""

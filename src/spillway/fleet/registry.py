@@ -15,15 +15,16 @@ from spillway.fleet.outlook import Outlook
 from spillway.fleet.pooling import take_over
 from spillway.fleet.prefixes import PrefixMemory
 from spillway.fleet.queue import Caller, Grant, QueueTimeout, SlotQueue
-from spillway.fleet.record import Entry, NodeRecord
+from spillway.fleet.record import ASSUMED_SLOTS, Entry, NodeRecord
+from spillway.fleet.standing import Unfit, why_not
 from spillway.slo.admission import HARD_QUEUE_PER_SLOT
 from spillway.slo.forecast import step_s, wait_s
-from spillway.slo.margin import Quantile
+from spillway.slo.margin import FIRST_MARGIN, Quantile
 from spillway.slo.pace import LinearPace
 from spillway.slo.turns import may_go
 from spillway.vocabulary import Capability, Choice, ModelFacts, NodeSnapshot, RequestFacts, Side
 
-__all__ = ["BreakerOpen", "Fleet", "Lease", "QueueTimeout", "Upstream"]
+__all__ = ["BreakerOpen", "Fleet", "Lease", "QueueTimeout", "Unfit", "Upstream"]
 
 
 class Upstream:
@@ -79,6 +80,20 @@ class Upstream:
         """Whether one more request may be sent at once."""
         return self.record is None or self.slots is None or self.in_flight < self.slots
 
+    @property
+    def has_room_for_others(self) -> bool:
+        """Whether a slot is free for one who waits for another node: of those it has or is taken to have, and
+        that nobody else's traffic takes."""
+        if self.record is None:
+            return False
+        return self.in_flight + self.record.foreign < (self.slots or ASSUMED_SLOTS)
+
+    def check(self, facts: RequestFacts, choice: Choice, now_s: float, must_fit: bool) -> None:
+        """BreakerOpen, or Unfit where it must fit, unless that choice of it may still be used."""
+        self.breaker.check(now_s)
+        if must_fit and (reason := why_not(self, facts, choice)) is not None:
+            raise Unfit(reason)
+
     def take(self) -> None:
         """Counts one more request in flight."""
         self.in_flight += 1
@@ -100,12 +115,15 @@ class Upstream:
         if self.record is None or entry.yields_s <= 0.0:
             return True
         now_s = self.now_s()
-        unread_s = self.record.unread_s(now_s, self.queue.called)
-        return may_go(entry.yields_s, unread_s, self.reading_s(entry))
+        return may_go(entry.yields_s, self.unread_s(now_s), self.record.reading_s(now_s, (entry,)))
 
-    def reading_s(self, entry: Entry) -> float:
-        """Seconds to read its prompt alone; 0 where nothing is known of it."""
-        return 0.0 if self.record is None else self.record.reading_s(self.now_s(), (entry,))
+    def unread_s(self, now_s: float) -> float:
+        """Seconds of reading before a prompt that is sent to it now; 0 where nothing is known of it."""
+        return 0.0 if self.record is None else self.record.unread_s(now_s, self.queue.called)
+
+    def pace(self, now_s: float) -> LinearPace | None:
+        """How long it takes; ``None`` where nothing is known of it."""
+        return None if self.record is None else self.record.learner.pace(now_s)
 
     @property
     def token_ratio(self) -> float:
@@ -172,7 +190,8 @@ class Upstream:
             len(waiting),
             pace,
             load,
-            record.margin.value,
+            FIRST_MARGIN,
+            record.margins.values,
             record.ttft_stretch.value,
             record.total_stretch.value,
             usual_work_s=outlook.usual_work_s(pace, load.slots),
@@ -237,16 +256,19 @@ class Fleet:
         most_s: float = inf,
         beginning: Beginning | None = None,
         caller: Caller | None = None,
+        *,
+        must_fit: bool = True,
     ) -> Lease:
         """Counts one more request in flight there until the lease ends; ``beginning`` is that of its prompt.
 
         Waits for a slot of a node that is full, or until the prompts before its own are read; QueueTimeout
-        after ``choice.queue_s``, or ``most_s`` when that is less. Meanwhile another node may take it over,
-        where ``caller`` has a choice for it. BreakerOpen where the upstream is to be left alone, also when
-        that became so during the wait.
+        after ``choice.queue_s`` or ``choice.stays_s``, or ``most_s`` when that is less. Meanwhile another
+        node may take it over, where ``caller`` has a choice for it. BreakerOpen where the upstream is to be
+        left alone, Unfit where the choice can no longer be used, also when that became so during the wait;
+        without ``must_fit`` only the breaker counts, for whoever was not chosen by what nodes serve.
         """
         upstream, now_s = self.upstreams[choice.upstream], self._clock.monotonic_s()
-        upstream.breaker.check(now_s)
+        upstream.check(facts, choice, now_s, must_fit)
         self.on_admit(choice.upstream)
         entry = Entry(facts, choice, now_s, beginning, upstream.token_ratio)
         if upstream.has_room and not len(upstream.queue) and upstream.may_go(entry):
@@ -255,19 +277,21 @@ class Fleet:
             upstream, entry = await self._queue_up(upstream, entry, caller or Caller(), most_s)
             now_s = self._clock.monotonic_s()
             try:
-                upstream.breaker.check(now_s)
-            except BreakerOpen:
-                upstream.give_back()  # to the next in the queue, who leaves in the same way
+                upstream.check(facts, entry.choice, now_s, must_fit)
+            except (BreakerOpen, Unfit):
+                upstream.give_back()  # to the next in the queue, who may leave in the same way
                 raise
         return Lease(upstream, entry, now_s, self.outlook.lengths)
 
     async def _queue_up(self, upstream: Upstream, entry: Entry, caller: Caller, most_s: float) -> Grant:
         """Waits for a slot; for how long and behind how many is bounded.
 
-        What a decision allows counts from the request's arrival, so a wait for others is taken off it.
+        What a decision allows counts for all nodes together, so a wait for others is taken off it.
         """
         choice, now_s = entry.choice, entry.came_s
-        queue_s = choice.queue_s - caller.waited_s if choice.miss_weight else choice.queue_s
+        queue_s = choice.queue_s
+        if choice.miss_weight:
+            queue_s = (queue_s if choice.stays_s is None else choice.stays_s) - caller.waited_s
         patience_s = min(queue_s, most_s)
         if len(upstream.queue) >= HARD_QUEUE_PER_SLOT * (upstream.slots or 1):
             raise QueueTimeout(upstream.free_in_s(now_s))
@@ -280,6 +304,8 @@ class Fleet:
             if upstream.record is not None and is_its_own:
                 upstream.record.note_left(entry)
             raise QueueTimeout(upstream.free_in_s(self._clock.monotonic_s())) from None
+        finally:
+            caller.note_wait(caller.waited_s + self._clock.monotonic_s() - now_s)
 
     async def close(self) -> None:
         """Closes the idle connections of all upstreams."""

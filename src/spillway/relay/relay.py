@@ -9,9 +9,9 @@ from math import inf
 from msgspec import structs
 
 from spillway.clock import Clock
-from spillway.engines.failures import Failure, left_alone, no_slot
+from spillway.engines.failures import Failure, left_alone, no_slot, unfit
 from spillway.engines.profiles import Prefill, prefill_of
-from spillway.fleet.registry import BreakerOpen, Fleet, QueueTimeout
+from spillway.fleet.registry import BreakerOpen, Fleet, QueueTimeout, Unfit
 from spillway.relay.asking import asking_for
 from spillway.relay.attempt import LiveAttempt
 from spillway.relay.books import Books
@@ -152,6 +152,9 @@ class Relay:
             lease = await self._fleet.admit(facts, step.choice, run.remaining_s(inf), beginning, caller)
         except BreakerOpen as ill:
             raise AttemptFailed(left_alone(ill.retry_after_s)) from ill
+        except Unfit as changed:
+            run.note_event(changed.reason)
+            raise AttemptFailed(unfit(str(changed))) from changed
         except QueueTimeout as full:
             run.note_event(NO_SLOT)
             raise AttemptFailed(no_slot(full.retry_after_s)) from full
@@ -175,7 +178,7 @@ class Relay:
             return None
         if not asking.is_held:  # its log-probabilities were not asked for
             job = _with_gates(job, tuple(gate for gate in job.decision.gates if gate != CONFIDENCE))
-        return self._verifier.judge(job, held.body)
+        return self._verifier.judge(job, held.live.choice, held.body)
 
     def _prefill_of(self, choice: Choice) -> Prefill:
         upstream = self._fleet.upstreams[choice.upstream]

@@ -39,6 +39,7 @@ class Route:
         self._run = run
         self._prefill_of = prefill_of
         self._jitter = jitter
+        self._began_s = run.elapsed_s()
         self._left = deque(run.job.decision.choices)
         self._failed: list[tuple[Choice, Failure]] = []
         self._has_waited_for_load = False
@@ -82,12 +83,18 @@ class Route:
         self._left.appendleft(step.choice)
 
     def caller(self, step: Step) -> Caller:
-        """Who waits for a slot in that step: another node that is left may take it over."""
-        is_first = step.kind == "first" and not self._failed
-        waited_s = 0.0 if is_first else self._run.elapsed_s()
+        """Who waits for a slot in that step: another node that is left may take it over.
+
+        What an upstream took to answer or to fail is no wait: a stream that broke after a minute waits as
+        long for the next upstream as one that broke at once.
+        """
+        run = self._run
         if step.method is not None:  # made for one upstream
-            return Caller(waited_s)
-        return Caller(waited_s, self._node_left, partial(self._move, step))
+            return Caller(run.waited_s, note_wait=run.note_wait)
+        waited_s = run.waited_s
+        if step.kind == "hedge":  # beside the first, which may be waiting still
+            waited_s = max(waited_s, run.elapsed_s() - self._began_s)
+        return Caller(waited_s, self._node_left, partial(self._move, step), run.note_wait)
 
     def _node_left(self, upstream: str) -> Choice | None:
         for choice in self._left:

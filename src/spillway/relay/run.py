@@ -63,6 +63,8 @@ class Run:
         """Reason codes for what happened since the decision, such as ``continued``."""
         self.ttft_s: float | None = None
         self.first_sent_s: float | None = None
+        self.waited_s = 0.0
+        """Seconds spent waiting for slots so far, whatever came of it."""
         self.seam: Seam | None = None
         """Where a stream broke that somebody else can continue."""
         self.is_overtaken = False
@@ -101,6 +103,10 @@ class Run:
     def remaining_s(self, limit_s: float) -> float:
         """``limit_s``, or what is left of the time for all attempts when that is less."""
         return max(0.001, min(limit_s, self.job.decision.total_s - self.elapsed_s()))
+
+    def note_wait(self, waited_s: float) -> None:
+        """It has waited for slots so long by now, earlier waits included; two may go on at a time."""
+        self.waited_s = max(self.waited_s, waited_s)
 
     def begin_attempt(self) -> int:
         """The index of the attempt that begins now."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from spillway.relay.run import Job
-from spillway.vocabulary import Outcome
+from spillway.vocabulary import Choice, Outcome
 
 __all__ = ["Observer", "Verifier", "Watch"]
 
@@ -26,10 +26,10 @@ class Watch(Protocol):
 class Verifier(Protocol):
     """Judges local answers before a client sees them."""
 
-    def judge(self, job: Job, answer: bytes) -> str | None:
+    def judge(self, job: Job, choice: Choice, answer: bytes) -> str | None:
         """The code of the first gate of ``job.decision.gates`` that the whole answer fails, such as
-        ``gate_json``; ``None`` when it passes. ``answer`` is the unstreamed body, with log-probabilities when
-        the decision wants them."""
+        ``gate_json``; ``None`` when it passes. ``choice`` is who gave it; ``answer`` is the unstreamed body,
+        with log-probabilities when the decision wants them."""
         ...
 
     def watch(self, job: Job) -> Watch:

@@ -24,6 +24,7 @@ from msgspec import structs
 from spillway.errors import CapabilityMissing, ContextTooLong, NoUpstream, PinUnsatisfiable
 from spillway.routing import reasons
 from spillway.routing.candidates import RETRY_AFTER_S, Candidate, named
+from spillway.routing.fitness import ailment, fits, lack, room_tokens
 from spillway.routing.policy import Evidence, Policy
 from spillway.slo.admission import Admission, admission
 from spillway.slo.forecast import usable_s
@@ -79,7 +80,7 @@ def _capability(
     if not fits:
         largest = max(able, key=lambda c: c.model.context_tokens or 0)
         sentence = (
-            f"prompt and answer need about {_room_tokens(facts, largest):.0f} tokens ({facts.input_grade}), "
+            f"prompt and answer need about {_needed(facts, largest):.0f} tokens ({facts.input_grade}), "
             f"and the largest context that may be used holds {largest.model.context_tokens or 0}"
         )
         raise ContextTooLong(sentence, param="messages")
@@ -89,24 +90,19 @@ def _capability(
 
 
 def _can(facts: RequestFacts, candidate: Candidate, said: list[str]) -> bool:
-    withheld = candidate.node.withheld
-    if withheld and not facts.needs.isdisjoint(withheld):
-        if reasons.DRIFTED not in said:
-            said.append(reasons.DRIFTED)
-        return False
-    return candidate.model.capabilities is None or facts.needs <= candidate.model.capabilities
+    code = lack(facts, candidate.node, candidate.model)
+    if code == reasons.DRIFTED and code not in said:
+        said.append(code)
+    return code is None
 
 
-def _room_tokens(facts: RequestFacts, candidate: Candidate) -> float:
+def _needed(facts: RequestFacts, candidate: Candidate) -> float:
     """Tokens that prompt and answer take there."""
-    return candidate.node.prompt_tokens(facts)[0] + (facts.max_output_tokens or 0)
+    return room_tokens(facts, candidate.node.prompt_tokens(facts)[0])
 
 
 def _fits(facts: RequestFacts, candidate: Candidate) -> bool:
-    """An estimate that is only a little over is let through: the engine counts exactly and says so."""
-    margin = 1.0 if facts.input_grade != "estimated" else 0.8
-    limit = candidate.model.context_tokens
-    return limit is None or _room_tokens(facts, candidate) * margin <= limit
+    return fits(facts, candidate.node.prompt_tokens(facts)[0], candidate.model)
 
 
 def _within_budget(
@@ -158,11 +154,11 @@ def _explores(facts: RequestFacts, policy: Policy) -> bool:
 def _health(facts: RequestFacts, left: list[Candidate], said: list[str]) -> list[Candidate]:
     kept: list[Candidate] = []
     for candidate in left:
-        ailment = _ailment(candidate)
-        if ailment is None:
+        code = _ailment(candidate)
+        if code is None:
             kept.append(candidate)
-        elif ailment not in said:
-            said.append(ailment)
+        elif code not in said:
+            said.append(code)
     if not kept:
         why = "; ".join(reasons.MEANING[code] for code in said if code in _AILMENTS)
         if facts.must_stay_local:
@@ -175,18 +171,8 @@ _AILMENTS = (reasons.DOWN, reasons.BREAKER, reasons.DRAINING, reasons.DRIFTED, r
 
 
 def _ailment(candidate: Candidate) -> str | None:
-    node = candidate.node
-    if not node.is_up:
-        return reasons.DOWN
-    if node.breaker == "open":
-        return reasons.BREAKER
-    if node.is_draining:
-        return reasons.DRAINING
-    if node.is_quarantined:
-        return reasons.DRIFTED
-    if node.side == "local" and candidate.model.remote_host:
-        return reasons.PASSTHROUGH
-    return None
+    code = ailment(candidate.node, candidate.model)
+    return reasons.BREAKER if code is None and candidate.node.breaker == "open" else code
 
 
 def _objective(facts: RequestFacts, policy: Policy) -> Objective | None:
@@ -279,13 +265,15 @@ def _plan(
 ) -> Decision:
     choices: list[Choice] = []
     taken: set[tuple[str, int]] = set()
+    last_rank = _last_rank(left)
     for candidate in (*left, *late):
         node, rank = candidate.node, candidate.rank
         if (node.name, rank) in taken:
             continue  # a name that means several models of one upstream means the first listed
         taken.add((node.name, rank))
         deadlines = _patience(facts, policy.deadlines.get(node.name, _DEADLINES))
-        choices.append(_choice(facts, candidate, beliefs.get(node.name), deadlines))
+        stays_s = None if rank < last_rank else deadlines.first_token_s
+        choices.append(_choice(facts, candidate, beliefs.get(node.name), deadlines, stays_s))
     if choices[0].side == "local":
         said.append(reasons.LOCAL_FIRST)
     elif len(left) + len(late) > 1:
@@ -310,8 +298,20 @@ def _patience(facts: RequestFacts, deadlines: Deadlines) -> Deadlines:
     return structs.replace(deadlines, **dict(facts.deadlines)) if facts.deadlines else deadlines
 
 
+def _last_rank(in_time: list[Candidate]) -> float:
+    """Below it, somebody else would be in time once a wait was in vain: a cloud, or what the caller named
+    later. Another node of the same rank is no such resort: where it is free, it takes over who waits."""
+    if any(candidate.node.side == "cloud" for candidate in in_time):
+        return float("inf")
+    return max((candidate.rank for candidate in in_time), default=0)
+
+
 def _choice(
-    facts: RequestFacts, candidate: Candidate, belief: Admission | None, deadlines: Deadlines
+    facts: RequestFacts,
+    candidate: Candidate,
+    belief: Admission | None,
+    deadlines: Deadlines,
+    stays_s: float | None,
 ) -> Choice:
     node, model, rank = candidate
     if belief is None:
@@ -355,6 +355,7 @@ def _choice(
         belief.miss_weight,
         belief.yields_s,
         rank,
+        stays_s,
     )
 
 

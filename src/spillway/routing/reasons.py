@@ -24,6 +24,7 @@ BREAKER: Final = "breaker_open"
 DRAINING: Final = "node_draining"
 DRIFTED: Final = "node_drifted"
 PASSTHROUGH: Final = "cloud_passthrough"
+MODEL_GONE: Final = "model_gone"
 FULL: Final = "node_full"
 SLO_TTFT: Final = "slo_ttft"
 SLO_TOTAL: Final = "slo_total"
@@ -61,6 +62,7 @@ MEANING: Final[dict[str, str]] = {
     DRAINING: "some node is being drained",
     DRIFTED: "some node drifted from its pin in a way that excludes it",
     PASSTHROUGH: 'some "local" model is served by a remote host',
+    MODEL_GONE: "the node it waited for no longer serves the model",
     FULL: "the slots of some node and their queue are taken",
     SLO_TTFT: "some node would be late with its first token",
     SLO_TOTAL: "some node would finish too late",
@@ -79,7 +81,7 @@ MEANING: Final[dict[str, str]] = {
 
 SPILLS: Final = frozenset(
     {
-        *(CONTEXT, CAPABILITY, INPUT_BUDGET, OUTPUT_BUDGET, TASK),
+        *(CONTEXT, CAPABILITY, INPUT_BUDGET, OUTPUT_BUDGET, TASK, MODEL_GONE),
         *(DOWN, BREAKER, DRAINING, DRIFTED, PASSTHROUGH, FULL, SLO_TTFT, SLO_TOTAL, WORK, LOADING),
     }
 )

@@ -80,7 +80,8 @@ def _delay(
     """
     if _is_full(node, HARD_QUEUE_PER_SLOT):
         return "full"
-    allowed = node.margin_ratio if load.in_flight else max(node.margin_ratio, 1.0)
+    margin = node.margin_for(objective)
+    allowed = margin if load.in_flight else max(margin, 1.0)
     if node.is_due:
         return None
     wait_s = found.ttft_s - found.alone_s

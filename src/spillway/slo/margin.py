@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["Margin", "Quantile", "next_margin", "next_quantile"]
+__all__ = ["FIRST_MARGIN", "Margin", "Margins", "Quantile", "next_margin", "next_quantile"]
 
 STEP = 0.02
 FIRST_STEP = 0.1
@@ -10,6 +10,8 @@ FIRST_STEP = 0.1
 FIRST_ANSWERS = 20.0
 LOWEST, HIGHEST = 0.1, 2.0
 """Between these the margin is learned (guess; the lower one tried on traces: decision 0011)."""
+FIRST_MARGIN = 0.85
+"""Before the first answer (guess)."""
 
 
 def next_margin(
@@ -31,7 +33,7 @@ def next_margin(
 class Margin:
     """The share of an objective a forecast may use, learned so that ``attainment`` of the answers keep it."""
 
-    def __init__(self, attainment: float = 0.95, start: float = 0.85) -> None:
+    def __init__(self, attainment: float = 0.95, start: float = FIRST_MARGIN) -> None:
         self.value = start
         self._attainment = attainment
         self._answers = 0
@@ -40,6 +42,23 @@ class Margin:
         """One more answer."""
         self._answers += 1
         self.value = next_margin(self.value, is_in_time, self._attainment, self._answers, weight)
+
+
+class Margins:
+    """A margin for each attainment that requests were promised."""
+
+    def __init__(self) -> None:
+        self.values: tuple[tuple[float, float], ...] = ()
+        """Pairs of (attainment, margin) of those that something was learned of, ascending."""
+        self._of: dict[float, Margin] = {}
+
+    def learn(self, attainment: float, is_in_time: bool, weight: float = 1.0) -> None:
+        """One more answer to a request that was promised that attainment."""
+        margin = self._of.get(attainment)
+        if margin is None:
+            margin = self._of[attainment] = Margin(attainment)
+        margin.learn(is_in_time, weight)
+        self.values = tuple(sorted((wanted, one.value) for wanted, one in self._of.items()))
 
 
 QUANTILE, FIRST_QUANTILE, QUANTILE_STEP = 0.95, 1.5, 0.08

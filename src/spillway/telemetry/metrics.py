@@ -153,7 +153,9 @@ class Metrics(Collector):
             "spillway_waiting", "Requests waiting in the gateway for a slot.", labels=("upstream",)
         )
         margin = GaugeMetricFamily(
-            "spillway_margin_ratio", "Share of an objective that forecasts may use.", labels=("upstream",)
+            "spillway_margin_ratio",
+            "Share of an objective that forecasts may use.",
+            labels=("upstream", "attainment"),
         )
         drift = GaugeMetricFamily(
             "spillway_drift",
@@ -163,7 +165,8 @@ class Metrics(Collector):
         for node in self._snapshots():
             if node.side == "local":
                 waiting.add_metric((node.name,), node.waiting)
-                margin.add_metric((node.name,), node.margin_ratio)
+                for attainment, share in node.margins:
+                    margin.add_metric((node.name, str(attainment)), share)
                 for field in node.drift or ("none",):
                     drift.add_metric((node.name, field), float(bool(node.drift)))
             in_flight.add_metric((node.name,), node.in_flight)
