@@ -46,7 +46,7 @@ PROMPTS: Grid = {
     "moe_exponent": (0.0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6),
 }
 ROUNDS = 4
-"""Times that each term is chosen anew beside the others; the third changes nothing."""
+"""Times that each term is chosen anew beside the others."""
 
 
 def told_s(row: BatchRow, fit: Fit) -> float:
