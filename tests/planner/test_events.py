@@ -77,7 +77,7 @@ both_engines = pytest.mark.parametrize("engine", ENGINES)
 def test_lone_request_takes_prefill_and_decode() -> None:
     """Alone on a node, the first token comes after the prompt and the rest a step each."""
     node = NodeModel(load_machines()["rtx-4090"].machine, load_models()["llama-3.1-8b"].shape(), load_fit())
-    found = local(requests([0.0], [2000], [500]), node, slots=4)
+    found = local(requests([0.0], [2000], [500]), node, slots=1)
     assert found.ttft_s[0] == pytest.approx(node.prefill_s(2000))
     assert found.total_s[0] - found.ttft_s[0] == pytest.approx(499 * node.decode_step_s(1, 2250), rel=1e-6)
 

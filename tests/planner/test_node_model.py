@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.node_model import (
     FAMILIES,
+    Family,
     Machine,
     ModelShape,
     NodeModel,
@@ -32,11 +33,71 @@ def node(machine: Machine = CARD, model: ModelShape = LLAMA_Q4) -> NodeModel:
 
 
 def test_published_errors_meet_the_targets() -> None:
-    """The shipped fit carries cross-validated errors of at most 9 % for decode and 20 % for prefill."""
+    """The shipped fit carries cross-validated errors of at most 9 % for decode and 20 % for prefill.
+
+    Mixtures, short prompts and batches are further off, and say so.
+    """
     fit = load_fit()
     assert 0 < fit.decode_error_ratio <= 0.09
     assert fit.prefill_error_ratio < fit.mixture_prefill_error_ratio < fit.short_prefill_error_ratio < 0.5
     assert 0 < fit.prefill_error_ratio <= 0.20
+    assert fit.decode_error_ratio < fit.mixture_decode_error_ratio < 0.2
+    assert set(fit.batch_errors) == {
+        f"{family}:{kind}" for family in FAMILIES for kind in ("dense", "mixture")
+    }
+    assert all(fit.decode_error_ratio < error.ratio < 0.4 for error in fit.batch_errors.values())
+
+
+def test_the_error_of_a_batch_is_that_of_batches() -> None:
+    """One sequence of a dense model, one of a mixture and several at once have errors of their own."""
+    fit = load_fit()
+    dense, mixture = node(), node(model=MIXTURE)
+    assert dense.decode_error_ratio(1) == fit.decode_error_ratio
+    assert mixture.decode_error_ratio(1) == fit.mixture_decode_error_ratio
+    assert dense.decode_error_ratio(2) == fit.batch_errors["nvidia-gddr:dense"].ratio
+    assert mixture.decode_error_ratio(2) == fit.batch_errors["nvidia-gddr:mixture"].ratio
+    assert "each machine left out" in dense.batch_error.basis
+
+
+H100 = Machine("nvidia-hbm", 3360, 267.6, 80)
+QWEN_8B = ModelShape(8.19, 16.39, 147_456, layers=36, is_quantised=False)
+QWEN_7B_Q8 = ModelShape(7.62, 8.10, 57_344, layers=28)
+SPARK, M2_ULTRA = Machine("nvidia-unified", 273, 29.7), Machine("apple", 800, 27.2)
+
+
+@pytest.mark.parametrize(
+    ("machine", "model", "batch", "context", "measured_tok_s", "off"),
+    [
+        (H100, QWEN_8B, 8, 523, 962, 0.3), (H100, QWEN_8B, 64, 523, 4315, 0.15),
+        (H100, QWEN_8B, 255, 527, 7719, 0.3), (H100, QWEN_8B, 63, 4383, 2510, 0.2),
+        (SPARK, QWEN_7B_Q8, 8, 528, 204, 0.1), (SPARK, QWEN_7B_Q8, 32, 8208, 276, 0.15),
+        (M2_ULTRA, QWEN_7B_Q8, 8, 528, 255, 0.15), (M2_ULTRA, QWEN_7B_Q8, 32, 4112, 440, 0.3),
+        (SPARK, GPT_OSS, 2, 528, 97, 0.2), (SPARK, GPT_OSS, 32, 528, 628, 0.2),
+        (M2_ULTRA, GPT_OSS, 2, 528, 168, 0.2), (M2_ULTRA, GPT_OSS, 32, 8208, 372, 0.2),
+    ],
+)  # fmt: skip
+def test_batches_are_near_what_was_measured(
+    machine: Machine, model: ModelShape, batch: int, context: int, measured_tok_s: float, off: float
+) -> None:
+    """Several sequences at once, short and long, are told about as fast as they were measured."""
+    assert node(machine, model).decode_tok_s(batch, context) == pytest.approx(measured_tok_s, rel=off)
+
+
+@pytest.mark.parametrize("model", [LLAMA_Q4, MIXTURE, GPT_OSS])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_batch_is_slower_in_all_than_one_sequence(family: Family, model: ModelShape) -> None:
+    """Two sequences give at least the tokens of one, though a mixture reads other experts for each."""
+    n = node(Machine(family, 500, 40), model)
+    for batch in range(1, 64):
+        assert n.decode_tok_s(batch + 1, 512) >= n.decode_tok_s(batch, 512) * 0.999
+
+
+def test_one_more_sequence_reads_its_cache_at_full_width() -> None:
+    """What servers that batch were measured to take for a cache is a fraction of what the first one takes."""
+    n = node(H100, QWEN_8B)
+    first_s = n.decode_step_s(1, 4096) - n.decode_step_s(1, 0)
+    second_s = n.decode_step_s(2, 4096) - n.decode_step_s(2, 0) - first_s
+    assert QWEN_8B.kv_bytes_per_token * 4096 / 3360e9 < second_s < first_s / 4
 
 
 @pytest.mark.parametrize(
@@ -84,9 +145,13 @@ def test_cached_prefix_saves_its_share_of_prefill() -> None:
 
 
 def test_mixture_reads_more_experts_in_bigger_batches() -> None:
-    """A batch of one reads the active share of the weights; a large batch reads nearly all of them."""
+    """A batch of one reads the active share of the weights; a large batch reads nearly all of them.
+
+    What every token reads, attention before all, is read once, and tokens choose experts alike.
+    """
+    assert 1.2 * MIXTURE.read_gb(1) < MIXTURE.read_gb(2) < 1.4 * MIXTURE.read_gb(1)
     assert MIXTURE.read_gb(1) == pytest.approx(18.56 * 3.3 / 30.5)
-    assert MIXTURE.read_gb(64) > 0.99 * MIXTURE.weights_gb
+    assert 0.9 < MIXTURE.read_gb(64) / MIXTURE.weights_gb < 0.99 < MIXTURE.read_gb(128) / MIXTURE.weights_gb
     assert (
         node(model=MIXTURE).decode_tok_s() > node(model=replace(MIXTURE, is_moe=False)).decode_tok_s() * 0.8
     )
@@ -96,8 +161,8 @@ def test_mixture_reads_more_experts_in_bigger_batches() -> None:
 @pytest.mark.parametrize(
     ("model", "tokens", "measured_ms", "off"),
     [
-        (MIXTURE, 8, 111, 0.2), (MIXTURE, 32, 178, 0.2), (MIXTURE, 128, 274, 0.2), (MIXTURE, 4096, 6651, 0.3),
-        (GPT_OSS, 32, 116, 0.3), (GPT_OSS, 64, 127, 0.3),
+        (MIXTURE, 8, 111, 0.35), (MIXTURE, 32, 178, 0.2), (MIXTURE, 128, 274, 0.2),
+        (MIXTURE, 4096, 6651, 0.3), (GPT_OSS, 32, 116, 0.3), (GPT_OSS, 64, 127, 0.4),
         (LLAMA_2, 32, 55, 0.25), (LLAMA_2, 128, 168, 0.35),
     ],
 )  # fmt: skip
@@ -122,7 +187,7 @@ def test_no_prompt_is_read_faster_than_its_weights(tokens: int, cached: int) -> 
 def test_a_prompt_and_a_step_of_as_many_tokens_are_the_same_pass() -> None:
     """Reading a prompt, and writing a token for each of as many sequences, differ by the columns alone."""
     n = node(model=MIXTURE)
-    assert n.prefill_s(32) < n.decode_step_s(32, 0) < 1.6 * n.prefill_s(32)
+    assert n.decode_step_s(32, 0) == pytest.approx(n.prefill_s(32), rel=0.05)
 
 
 def test_prompts_read_together_share_a_pass() -> None:

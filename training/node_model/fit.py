@@ -5,7 +5,9 @@
 Every coefficient is a non-negative multiple of a physical term (``decode_features``, ``prefill_features``),
 found by least absolute relative error. A prompt first pays for its passes over the weights, which the decode
 fit tells. Errors come from leaving out one machine at a time, all its rows, and predicting them; the decode
-fit and the exponents of prefill are made anew inside every such fold.
+fit and the exponents of prefill are made anew inside every such fold. ``batching.py`` adds the terms of
+batches and mixtures, which take the other coefficients and are part of them: all is repeated until nothing
+moves.
 """
 
 from __future__ import annotations
@@ -13,13 +15,14 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-from batching import single_machine_errors
+from batches import BatchRow, load_batches
+from batching import fit_batches, judge
 from measurements import Row, load
 from numpy.typing import NDArray
 
@@ -28,31 +31,44 @@ from spillway.planner.node_model import (
     Fit,
     NodeModel,
     decode_features,
+    load_fit,
     prefill_features,
 )
 
 Array = NDArray[np.float64]
 Exponents = tuple[float, float]
 
+FIT_DATE = "2026-11-30"
+"""When the coefficients were last found."""
+SOURCES = (
+    "XiongjieDai/GPU-Benchmarks-on-LLM-Inference (llama.cpp, May 2024)",
+    "geerlingguy/ai-benchmarks (MIT; ollama and llama.cpp, 2025)",
+    "lhl/strix-halo-testing (Apache-2.0) and kyuz0/amd-strix-halo-toolboxes (llama.cpp, 2025 and 2026)",
+    "ml-energy/leaderboard (Apache-2.0; vLLM, 2025)",
+    "ggml-org/llama.cpp (MIT; benches and pull requests, 2024 to 2026)",
+)
+
 FIT_FILE = Path(__file__).parents[2] / "src/spillway/planner/catalogue/fit.json"
 
 DECODE_TERMS = (
     "weights:nvidia-gddr", "weights:nvidia-hbm", "weights:nvidia-unified", "weights:apple",
     "weights:amd-unified", "layer:nvidia-gddr", "layer:nvidia-hbm", "layer:nvidia-unified", "layer:apple",
-    "layer:amd-unified", "expert_layer", "unpack", "cache:nvidia", "cache:amd-unified", "cache_compute:apple",
+    "layer:amd-unified", "expert_layer:apple", "expert_layer:amd-unified", "unpack", "cache:nvidia",
+    "cache:amd-unified", "cache_compute:apple",
 )  # fmt: skip
+"""Experts cost NVIDIA's cards nothing beside their bytes: a term of theirs is found to be zero."""
 PREFILL_TERMS = (
     "quantised:nvidia", "float:nvidia", "quantised:apple", "float:apple", "quantised:amd-unified",
-    "attention:nvidia", "attention:apple", "attention:amd-unified",
+    "float:amd-unified", "attention:nvidia", "attention:apple", "attention:amd-unified",
 )  # fmt: skip
 NVIDIA = ("nvidia-gddr", "nvidia-hbm", "nvidia-unified")
-STANDINS = {"float:amd-unified": "quantised:amd-unified"}
-"""No measurement of 16-bit prefill on that machine is used; the quantised coefficient stands in."""
 SHARED = {"layer:nvidia-unified": "layer:nvidia-gddr", "layer:amd-unified": "layer:nvidia-gddr"}
 """Too few machines to fit a launch cost of their own; they take the discrete cards'."""
 EXPONENT_GRID = tuple(product((0.3, 0.4, 0.5, 0.6, 0.7), (0.0, 0.1, 0.2, 0.3, 0.4)))
-CONSTANTS = {"moe_exponent": 0.4, "column": 1.6, "experts": 2.0}
-"""What ``batching.py`` finds on the one machine that was measured with few tokens at a time."""
+BATCH_TERMS = ("column", "batch_cache", "experts", "grouping", "moe_exponent")
+"""What ``batching.py`` finds, by family."""
+MOST_ROUNDS = 12
+Terms = Mapping[str, float]
 
 
 def applies(term: str, family: str) -> bool:
@@ -61,7 +77,9 @@ def applies(term: str, family: str) -> bool:
     return not scope or scope == family or (scope == "nvidia" and family in NVIDIA)
 
 
-def columns(rows: Sequence[Row], terms: Sequence[str], exponents: Exponents | None) -> Array:
+def columns(
+    rows: Sequence[Row], terms: Sequence[str], exponents: Exponents | None, batch_terms: Terms
+) -> Array:
     """The design matrix: milliseconds per unit of each term, one line per measurement."""
     out = np.zeros((len(rows), len(terms)))
     for i, row in enumerate(rows):
@@ -70,7 +88,7 @@ def columns(rows: Sequence[Row], terms: Sequence[str], exponents: Exponents | No
         else:
             features = prefill_features(row.machine, row.model, row.context_tokens, exponents)
             passes = -(-row.n_tokens // CHUNK_TOKENS)
-            moe = features.pop("moe_ratio") ** CONSTANTS["moe_exponent"]
+            moe = features.pop("moe_ratio") ** batch_terms[f"moe_exponent:{row.machine.family}"]
             for term in ("quantised", "float"):
                 features[term] *= moe * (row.n_tokens - passes) / row.n_tokens
         for j, term in enumerate(terms):
@@ -127,15 +145,19 @@ class Problem:
         terms: Sequence[str],
         grid: Sequence[Exponents] | None = None,
         decode: Problem | None = None,
+        batch_terms: Terms | None = None,
     ) -> None:
         self.rows = rows
+        self.batch_terms = batch_terms or {}
         self.decode = decode
         self.times_ms = np.array([1e3 / row.tok_s for row in rows])
         self.names = np.array([row.machine_name for row in rows])
         self.steady = np.array([row.is_steady for row in rows])
         self.matrices: dict[Exponents | None, Array] = {}
         for exponents in grid or (None,):
-            self.matrices[exponents], self.terms = merge(columns(rows, terms, exponents), terms)
+            self.matrices[exponents], self.terms = merge(
+                columns(rows, terms, exponents, self.batch_terms), terms
+            )
 
     def fit(self, use: NDArray[np.bool_]) -> Found:
         """Exponents and coefficients of least error over the rows in ``use``."""
@@ -156,7 +178,7 @@ class Problem:
         hidden = set(self.names) - set(self.names[use])
         decode = self.decode
         found = decode.fit(decode.steady & ~np.isin(decode.names, list(hidden)))
-        fit = unjudged(spread(decode.terms, found.coefficients), (1.0, 0.0))
+        fit = unjudged({**spread(decode.terms, found.coefficients), **self.batch_terms}, (1.0, 0.0))
         nodes = [NodeModel(row.machine, row.model, fit) for row in self.rows]
         seconds = [n.passes_s(row.n_tokens) / row.n_tokens for n, row in zip(nodes, self.rows, strict=True)]
         return 1e3 * np.array(seconds)
@@ -227,13 +249,95 @@ def spread(terms: Sequence[str], coefficients: Array) -> dict[str, float]:
         if scope == "nvidia":
             value = found.pop(term)
             found.update({f"{name}:{family}": value for family in NVIDIA})
-    found.update({own: found[other] for own, other in STANDINS.items() if other in found})
     return found
 
 
-def unjudged(terms: dict[str, float], exponents: Exponents) -> Fit:
+def unjudged(terms: Terms, exponents: Exponents) -> Fit:
     """Coefficients whose errors nobody knows yet."""
-    return Fit(terms | CONSTANTS, exponents, math.nan, math.nan, math.nan, math.nan)
+    return Fit(terms, exponents, math.nan, math.nan, math.nan, math.nan, math.nan, {})
+
+
+class Whole(NamedTuple):
+    """Both fits and, with the terms of batches, what they come to."""
+
+    decode: Problem
+    prefill: Problem
+    fit: Fit
+
+
+def fit_all(rows: Sequence[Row], batches: Sequence[BatchRow]) -> Whole:
+    """Both fits and the terms of batches, repeated until the latter no longer move."""
+    batch_terms = {each: value for each, value in load_fit().terms.items() if each.startswith(BATCH_TERMS)}
+    decode = Problem([row for row in rows if row.test == "tg"], DECODE_TERMS)
+    prompts = [row for row in rows if row.test == "pp" and not row.model.is_moe]
+    for _ in range(MOST_ROUNDS):
+        prefill = Problem(prompts, PREFILL_TERMS, EXPONENT_GRID, decode, batch_terms)
+        found, read = decode.fit(decode.steady), prefill.fit(prefill.steady)
+        assert read.exponents is not None
+        terms = spread(decode.terms, found.coefficients) | spread(prefill.terms, read.coefficients)
+        fit = fit_batches(batches, unjudged(terms | batch_terms, read.exponents))
+        now = {each: value for each, value in fit.terms.items() if each.startswith(BATCH_TERMS)}
+        if now == batch_terms:
+            break
+        batch_terms = now
+    return Whole(decode, prefill, fit)
+
+
+def mixture_errors(decode: Problem) -> Array:
+    """Errors of one sequence of a mixture: without its machine or, where that has no peer, its model."""
+    errors = decode.leave_one_out()
+    is_mixture = np.array([row.model.is_moe for row in decode.rows])
+    models = np.array([row.model_name for row in decode.rows])
+    alone = np.isnan(errors) & is_mixture
+    for machine, model in sorted(set(zip(decode.names[alone], models[alone], strict=True))):
+        out = (decode.names == machine) & (models == model)
+        errors[out] = decode.fit(~out & decode.steady).errors[out]
+    for name in sorted(set(decode.names[is_mixture])):
+        mine = errors[is_mixture & (decode.names == name)]
+        print(f"  {name:22} n={len(mine):3}  error {np.abs(mine).mean():6.1%}  bias {mine.mean():+6.1%}")
+    return np.asarray(errors[is_mixture])
+
+
+def short_errors(rows: Sequence[Row], fit: Fit) -> Array:
+    """Errors of prompts on the one machine, inside the fit, that had fewer tokens than a pass takes."""
+    some = [
+        row
+        for row in rows
+        if row.source == "strix" and row.test == "pp" and row.n_tokens == 2 * row.context_tokens
+    ]
+    for title, is_moe in (("dense", False), ("mixtures", True)):
+        for n in sorted({row.n_tokens for row in some}):
+            off = np.abs(
+                prompt_errors([r for r in some if r.model.is_moe == is_moe and r.n_tokens == n], fit)
+            )
+            print(f"  {title:8} {n:5} tokens  n={len(off):2}  error {off.mean():6.1%}")
+    return prompt_errors([r for r in some if not r.model.is_moe and r.n_tokens < CHUNK_TOKENS], fit)
+
+
+def prompt_errors(rows: Sequence[Row], fit: Fit) -> Array:
+    """Told over measured speed, minus one."""
+    told = [NodeModel(row.machine, row.model, fit).prefill_tok_s(row.n_tokens) for row in rows]
+    return np.asarray(np.array(told) / np.array([row.tok_s for row in rows]) - 1.0)
+
+
+def errors_of(rows: Sequence[Row], batches: Sequence[BatchRow], whole: Whole) -> dict[str, Any]:
+    """The figures that are published, and printed on the way."""
+    decode, prefill, fit = whole
+    found: dict[str, Any] = {}
+    for name, problem in (("decode", decode), ("prefill", prefill)):
+        found |= {
+            f"{name}_{key}": value for key, value in report(name, problem, problem.leave_one_out()).items()
+        }
+    print("\nmixtures, one sequence")
+    single: list[tuple[str, Array]] = [("mixture_decode", mixture_errors(decode))]
+    print("\nprompts by length, Strix Halo, inside the fit")
+    single.append(("short_prefill", short_errors(rows, fit)))
+    judged = judge(batches, fit)
+    single.append(("mixture_prefill", np.array(judged.prompts)))
+    for name, errors in single:
+        found[f"{name}_rows"] = len(errors)
+        found[f"{name}_mean_absolute_ratio"] = round(float(np.abs(errors).mean()), 4)
+    return {"errors": found, "batch_errors": judged.batches}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -241,32 +345,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("data", type=Path, help="folder with local_throughput.dev.csv.gz and gpu_specs.csv")
+    parser.add_argument("data", type=Path, help="folder with the measurements and gpu_specs.csv")
     parser.add_argument("--write", action="store_true", help="replace catalogue/fit.json")
     options = parser.parse_args(arguments)
     rows = load(options.data)
-    decode = Problem([row for row in rows if row.test == "tg"], DECODE_TERMS)
-    prefill = Problem([row for row in rows if row.test == "pp"], PREFILL_TERMS, EXPONENT_GRID, decode)
-    decode_summary = report("decode", decode, decode.leave_one_out())
-    prefill_summary = report("prefill", prefill, prefill.leave_one_out())
-    decode_found, prefill_found = decode.fit(decode.steady), prefill.fit(prefill.steady)
-    assert prefill_found.exponents is not None
-    fit = unjudged(
-        spread(decode.terms, decode_found.coefficients) | spread(prefill.terms, prefill_found.coefficients),
-        prefill_found.exponents,
-    )
-    single = single_machine_errors(rows, fit)
-    print("\none machine alone", json.dumps(single, indent=1))
-    print("coefficients", json.dumps(fit.terms, indent=1), "exponents", fit.prefill_exponents)
+    batches = load_batches(options.data, rows)
+    whole = fit_all(rows, batches)
+    result = {
+        "schema": "spillway.node-fit/2",
+        "date": FIT_DATE,
+        "sources": SOURCES,
+        "terms": whole.fit.terms,
+        "prefill_exponents": whole.fit.prefill_exponents,
+        **errors_of(rows, batches, whole),
+    }
+    print("\n" + json.dumps(result, indent=1))
     if options.write:
-        result = {
-            "schema": "spillway.node-fit/1",
-            "terms": fit.terms,
-            "prefill_exponents": fit.prefill_exponents,
-            "errors": {f"decode_{k}": v for k, v in decode_summary.items()}
-            | {f"prefill_{k}": v for k, v in prefill_summary.items()}
-            | single,
-        }
         FIT_FILE.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 

@@ -28,6 +28,9 @@ NODE = (
 SERVING = ("slots", "context_tokens")
 """Options that say how a GGUF file is served while it is measured."""
 ALONE = "one sequence, on machines the fit has not seen"
+MIXED = (
+    "one sequence of mixtures, each machine left out of the fit in turn, or each model where it has no peer"
+)
 
 
 @taking(BenchOptions)
@@ -133,7 +136,6 @@ def _refuse_crowd(node: NodeModel, options: BenchOptions, machine: str) -> None:
 
 def _result(node: NodeModel, batch: int, context: int, prompt: int, cached: int) -> dict[str, Any]:
     """The estimate with what it rests on; ``slots`` is ``None`` without a known memory."""
-    fit = node.fit
     total = node.decode_tok_s(batch, context)
     return {
         "decode_tok_s": round(total, 3),
@@ -154,17 +156,24 @@ def _result(node: NodeModel, batch: int, context: int, prompt: int, cached: int)
         "params_b": round(node.model.params_b, 2),
         "is_quantised": node.model.is_quantised,
         "kv_bytes_per_token": round(node.model.kv_bytes_per_token),
-        "decode_error_ratio": fit.decode_error_ratio,
-        "decode_error_basis": ALONE if batch == 1 else f"{ALONE}; batches were measured on one machine only",
+        "decode_error_ratio": node.decode_error_ratio(batch),
+        "decode_error_basis": _decode_basis(node, batch),
         "prefill_error_ratio": node.prefill_error_ratio(prompt - cached),
         "prefill_error_basis": _prefill_basis(node, prompt - cached),
     }
 
 
+def _decode_basis(node: NodeModel, batch: int) -> str:
+    """What the error of decode speed is the mean of."""
+    if batch > 1:
+        return node.batch_error.basis
+    return MIXED if node.model.is_moe else ALONE
+
+
 def _prefill_basis(node: NodeModel, fresh_tokens: int) -> str:
     """What the error of prefill speed is the mean of."""
     if node.model.is_moe:
-        return "mixtures on one machine, each left out of the fit in turn"
+        return "prompts of mixtures on four machines, each machine or model left out of the fit in turn"
     if fresh_tokens < CHUNK_TOKENS:
         return f"prompts of fewer than {CHUNK_TOKENS} tokens, on one machine that the fit has seen"
     return f"prompts of {CHUNK_TOKENS} tokens and more, on machines the fit has not seen"

@@ -44,7 +44,9 @@ FOR_EVER = Patience()
 
 
 class TabulatedPace:
-    """A pace whose steps are looked up: exact for up to ``slots`` sequences, linear in their context."""
+    """A pace whose steps are looked up: exact for up to ``slots`` sequences with empty caches, and for a full
+    node whatever they hold. Where a pace takes longer for the first cache than for others, fewer are told as
+    in a full one."""
 
     def __init__(self, pace: Pace, slots: int) -> None:
         self.pace = pace
@@ -52,7 +54,7 @@ class TabulatedPace:
         """Seconds of a pass whatever it carries."""
         self.steps_s = [0.0] + [pace.decode_step_s(n, 0.0) for n in range(1, slots + 1)]
         """Seconds of a step by sequences in it, with empty caches."""
-        self.context_s = (pace.decode_step_s(1.0, 4096.0) - self.steps_s[1]) / 4096.0
+        self.context_s = (pace.decode_step_s(slots, 4096.0) - self.steps_s[slots]) / (4096.0 * slots)
         """What one more token in any cache adds."""
 
     def decode_step_s(self, batch: float, context_tokens: float) -> float:

@@ -2,9 +2,9 @@
 
 A roofline with the overheads that real engines show. A pass of ``n`` tokens reads the weights these touch
 and pays a launch cost per layer. A decode step of ``n`` sequences is such a pass, every sequence's cache
-once, and ``n`` columns; a prompt is a pass for each chunk, its multiplications and attention. The
-coefficients are fitted on public measurements by ``training/node_model/fit.py`` and stand in
-``catalogue/fit.json``;
+once, and a column for each but the first; a prompt is a pass for each chunk, its multiplications and
+attention. The coefficients are fitted on public measurements by ``training/node_model/fit.py`` and stand
+in ``catalogue/fit.json``;
 ``docs/reference/node-model.md`` publishes how far they are off on machines the fit has not seen.
 """
 
@@ -23,11 +23,13 @@ from spillway.vocabulary import Grade
 __all__ = [
     "FAMILIES",
     "MOST_SLOTS",
+    "BatchError",
     "Family",
     "Fit",
     "Machine",
     "ModelShape",
     "NodeModel",
+    "batch_key",
     "cache_bytes_from_params",
     "infer_family",
     "layers_from_params",
@@ -53,6 +55,14 @@ Older systems allow two thirds up to 36 GB and three quarters above. ``iogpu.wir
 APPLE_BANDWIDTHS_GB_S = (68.25, 100, 120, 150, 153.6, 200, 273, 300, 400, 410, 546, 800, 819)
 """Memory bandwidths of Apple's chips from M1 to M4 with Pro, Max and Ultra, and of M5 (vendor)."""
 SAME_BANDWIDTH_RATIO = 0.01
+SHARED_RATIO = 0.36
+"""Share of a mixture's active parameters that every token uses: attention and the output layer (derived from
+the layer sizes of gpt-oss 20B, 120B and Qwen3 30B-A3B, whose shares are 0.34, 0.30 and 0.45)."""
+
+
+NOVELTY_RATIO = 0.5
+"""Draws of experts that each further token of a pass adds to those of the first: tokens choose alike
+(derived, ``training/node_model``)."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +121,18 @@ class ModelShape:
     def read_gb(self, tokens: float) -> float:
         """Weight gigabytes that a pass of so many tokens touches, of one sequence or of many.
 
-        Experts are taken as drawn independently: each token leaves ``1 - active_ratio`` untouched.
+        What every token of a mixture uses is read once. Experts are drawn: each draw leaves the same share
+        of them untouched, and a further token is less than a draw.
         """
         if not self.is_moe:
             return self.weights_gb * self.active_ratio
-        return float(self.weights_gb * (1.0 - (1.0 - self.active_ratio) ** tokens))
+        shared_b = SHARED_RATIO * self.active_b
+        experts_b = self.params_b - shared_b
+        draws = 1.0 + NOVELTY_RATIO * (tokens - 1.0)
+        untouched_ratio = (self.params_b - self.active_b) / experts_b
+        return float(
+            self.weights_gb * (shared_b + experts_b * (1.0 - untouched_ratio**draws)) / self.params_b
+        )
 
 
 def layers_from_params(params_b: float) -> float:
@@ -129,14 +146,29 @@ def cache_bytes_from_params(params_b: float) -> float:
 
 
 @dataclass(frozen=True)
+class BatchError:
+    """How far the speed of a batch is off on average, and in words which batches that is the mean of."""
+
+    ratio: float
+    basis: str
+
+
+def batch_key(family: Family, *, is_moe: bool) -> str:
+    """The name under which the error of a batch stands."""
+    return f"{family}:{'mixture' if is_moe else 'dense'}"
+
+
+@dataclass(frozen=True)
 class Fit:
     """Fitted coefficients; ``terms`` maps a name such as ``weights:apple`` to its value.
 
     Decode, in milliseconds a step: ``weights`` per GB over TB/s (1 = every byte at the listed bandwidth),
     ``layer`` per layer, ``expert_layer`` per layer of a mixture, ``unpack`` per GFLOP-ratio of quantised
     weights, ``cache`` and ``cache_compute`` per GB of cache read. Prefill: ``quantised`` and ``float`` per
-    GFLOP over TFLOPS, ``attention`` per GB·token. ``column`` is what one more sequence of a batch costs, in
-    prompt tokens; ``experts`` how much longer the weights take that only further tokens of a pass touch.
+    GFLOP over TFLOPS, ``attention`` per GB·token. Each further sequence of a batch: ``column`` in prompt
+    tokens, ``batch_cache`` its cache per GB over TB/s. Mixtures: ``experts`` is how much longer the weights
+    take that only further tokens of a pass touch, ``grouping`` what a pass of several tokens costs on top, as
+    a share of one token's weights, ``moe_exponent`` how prompts slow down with all over active parameters.
     """
 
     terms: Mapping[str, float]
@@ -144,13 +176,17 @@ class Fit:
     """NVIDIA only: prefill speed grows as ``tflops ** a · bandwidth ** b``, since the listed rate is not
     that of the tensor cores which do the work."""
     decode_error_ratio: float
-    """Mean absolute error of decode speed on machines left out of the fit."""
+    """Mean absolute error of decode speed of one sequence on machines left out of the fit."""
+    mixture_decode_error_ratio: float
+    """The same of mixtures alone; on the machine that has no peer, each model left out in turn."""
     prefill_error_ratio: float
     """The same of prefill speed, of prompts of 512 tokens and more on dense models."""
     short_prefill_error_ratio: float
     """Of shorter prompts on dense models, on the one machine where they were measured."""
     mixture_prefill_error_ratio: float
-    """Of mixtures left out one by one, on that same machine, whatever the length."""
+    """Of mixtures left out one by one, on three machines that the fit has seen, whatever the length."""
+    batch_errors: Mapping[str, BatchError]
+    """Of several sequences at once, by :func:`batch_key`."""
 
     def term(self, name: str, family: Family) -> float:
         """The coefficient of that name for the family, or the one all families share, or 0."""
@@ -166,9 +202,11 @@ def load_fit() -> Fit:
         terms=raw["terms"],
         prefill_exponents=(raw["prefill_exponents"][0], raw["prefill_exponents"][1]),
         decode_error_ratio=raw["errors"]["decode_mean_absolute_ratio"],
+        mixture_decode_error_ratio=raw["errors"]["mixture_decode_mean_absolute_ratio"],
         prefill_error_ratio=raw["errors"]["prefill_mean_absolute_ratio"],
         short_prefill_error_ratio=raw["errors"]["short_prefill_mean_absolute_ratio"],
         mixture_prefill_error_ratio=raw["errors"]["mixture_prefill_mean_absolute_ratio"],
+        batch_errors={key: BatchError(**found) for key, found in raw["batch_errors"].items()},
     )
 
 
@@ -250,17 +288,19 @@ class NodeModel:
 
         Of a mixture that is what a single token touches, though longer prompts share more.
         """
-        return self.prefill_scale * self._weights_s(1.0)
+        return self.prefill_scale * self.weights_s(1.0)
 
     def decode_step_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
         """Seconds one step takes that gives each of ``batch`` sequences one token.
 
-        ``context_tokens`` is the mean number of tokens in their caches.
+        ``context_tokens`` is the mean number of tokens in their caches. No batch takes longer than its
+        sequences one after another: an engine that is that bad at mixtures may as well do so.
         """
-        columns_s = (batch - 1.0) * self.fit.terms["column"] * self.prefill_scale * self._token_s
-        return (
-            self.decode_scale * (self._weights_s(batch) + batch * context_tokens * self._cached_s) + columns_s
-        )
+        columns_s = (batch - 1.0) * self._term("column") * self.prefill_scale * self.token_s
+        together_s = self.decode_scale * self.weights_s(batch) + columns_s
+        caches_s = context_tokens * (self._cached_s + (batch - 1.0) * self._further_cached_s)
+        one_by_one_s = self.decode_scale * batch * self.weights_s(1.0)
+        return min(together_s, one_by_one_s) + self.decode_scale * caches_s
 
     def decode_tok_s(self, batch: float = 1.0, context_tokens: float = 512.0) -> float:
         """Tokens per second of the whole node, all ``batch`` sequences together."""
@@ -280,12 +320,23 @@ class NodeModel:
     def passes_s(self, tokens: float) -> float:
         """Seconds that passes over the weights take for so many prompt tokens, before any scale."""
         full = math.ceil(tokens / CHUNK_TOKENS) - 1
-        return full * self._full_pass_s + self._weights_s(tokens - full * CHUNK_TOKENS)
+        return full * self._full_pass_s + self.weights_s(tokens - full * CHUNK_TOKENS)
 
     def prefill_tok_s(self, prompt_tokens: float = 512.0, cached_tokens: float = 0.0) -> float:
         """Prompt tokens per second, counting only those not already cached."""
         fresh = max(prompt_tokens - cached_tokens, 1.0)
         return fresh / self.prefill_s(prompt_tokens, cached_tokens)
+
+    def decode_error_ratio(self, batch: float = 1.0) -> float:
+        """Mean absolute error of decode speed with so many sequences at once."""
+        if batch > 1.0:
+            return self.batch_error.ratio
+        return self.fit.mixture_decode_error_ratio if self.model.is_moe else self.fit.decode_error_ratio
+
+    @property
+    def batch_error(self) -> BatchError:
+        """The error of several sequences at once, and what it is the mean of."""
+        return self.fit.batch_errors[batch_key(self.machine.family, is_moe=self.model.is_moe)]
 
     def prefill_error_ratio(self, fresh_tokens: float) -> float:
         """Mean absolute error of the speed at which a prompt with so many tokens to read is read."""
@@ -313,19 +364,23 @@ class NodeModel:
     def _prompt_s(self, fresh: float, cached: float) -> float:
         """Seconds to read so many tokens behind those in the cache, before any scale."""
         passes = math.ceil(fresh / CHUNK_TOKENS)
-        pairs_s = fresh * (cached + fresh / 2.0) * self._attention_s
+        pairs_s = fresh * (cached + fresh / 2.0) * self.attention_s
         attention_s = max(pairs_s, passes * cached * self._cached_s)
-        return self.passes_s(fresh) + (fresh - passes) * self._token_s + attention_s
+        return self.passes_s(fresh) + (fresh - passes) * self.token_s + attention_s
 
-    def _weights_s(self, tokens: float) -> float:
+    def weights_s(self, tokens: float) -> float:
         """Seconds a pass needs for the weights that so many tokens touch, before their multiplications."""
         first_gb = self.model.read_gb(1.0)
+        if not self.model.is_moe:
+            return self._launch_s + first_gb * self._gigabyte_s
         further_gb = self.model.read_gb(tokens) - first_gb
-        return self._launch_s + (first_gb + self.fit.terms["experts"] * further_gb) * self._gigabyte_s
+        grouped_gb = min(max(tokens - 1.0, 0.0), 1.0) * first_gb
+        paid_gb = first_gb + self._term("grouping") * grouped_gb + self._term("experts") * further_gb
+        return self._launch_s + paid_gb * self._gigabyte_s
 
     @cached_property
     def _full_pass_s(self) -> float:
-        return self._weights_s(CHUNK_TOKENS)
+        return self.weights_s(CHUNK_TOKENS)
 
     @cached_property
     def _gigabyte_s(self) -> float:
@@ -345,7 +400,15 @@ class NodeModel:
         return max(cache_ms / 1e3, f["cache"] * self._gigabyte_s)
 
     @cached_property
-    def _attention_s(self) -> float:
+    def _further_cached_s(self) -> float:
+        """The same of each further sequence of a batch; engines that batch read caches at full width."""
+        if not self._term("batch_cache"):
+            return self._cached_s
+        cache_gb = self.model.kv_bytes_per_token / GB
+        return min(self._cached_s, self._term("batch_cache") * cache_gb / self.machine.bandwidth_gb_s)
+
+    @cached_property
+    def attention_s(self) -> float:
         """Seconds of one prompt token for each token before it."""
         return self._term("attention") * self._prefill_columns(1.0)["attention"] / 1e3
 
@@ -356,10 +419,10 @@ class NodeModel:
         return prefill_features(self.machine, self.model, mean_context, self.fit.prefill_exponents)
 
     @cached_property
-    def _token_s(self) -> float:
+    def token_s(self) -> float:
         """Seconds of pure multiplication one more prompt token costs, before any scale."""
         f = self._prefill_columns(0.0)
-        moe = math.pow(f["moe_ratio"], self.fit.terms["moe_exponent"])
+        moe = math.pow(f["moe_ratio"], self._term("moe_exponent"))
         base_ms = self._term("quantised") * f["quantised"] + self._term("float") * f["float"]
         return base_ms * moe / 1e3
 

@@ -53,6 +53,9 @@ class _Speed:
     context_tokens: float
     memory_slots: int | None
     error_ratio: float
+    """How far the times of one request at a time may be off."""
+    batch_error_ratio: float
+    """The same where several are worked on at once."""
     assumptions: tuple[Assumption, ...]
     machine_name: str = ""
     is_measured: bool = False
@@ -83,7 +86,7 @@ def choose_node(figures: NodeFigures, typical: Typical) -> NodeChoice:
         idle_w=idle_w,
         active_w=active_w,
         rent_usd_per_month=rent_usd_per_hour * HOURS_PER_MONTH,
-        error_ratio=speed.error_ratio,
+        error_ratio=speed.error_ratio if slots == 1 else speed.batch_error_ratio,
         assumptions=(*speed.assumptions, slots_said, *bought, *drawn),
         machine_key=machine.key if machine is not None and speed.machine_name else None,
         machine_name=speed.machine_name.replace(omitted, ""),
@@ -122,6 +125,7 @@ def _measured(path: Path, slots: int | None, machine: CatalogueMachine | None) -
         context_tokens=context,
         memory_slots=profile.usable_slots,
         error_ratio=max(known, default=UNLIKELY_ERROR_RATIO),
+        batch_error_ratio=max(known, default=UNLIKELY_ERROR_RATIO),
         assumptions=(*_speeds(pace, context, grade, source), error),
         is_measured=True,
         warnings=tuple(said for said in (doubt(profile, path), beyond) if said is not None),
@@ -154,11 +158,10 @@ def _computed(figures: NodeFigures, listed: CatalogueMachine | None, typical: Ty
     """The speed physics gives, corrected by the speeds that were stated."""
     machine = described_machine(figures, listed)
     model = described_model(figures, DEFAULT_MODEL)
-    fit = load_fit()
-    node = NodeModel(machine.figures, model.figures, fit)
+    node = NodeModel(machine.figures, model.figures, load_fit())
     refuse_too_small(node, model.name, machine.name)
     source = (
-        f"roofline fitted on public measurements; mean error {fit.decode_error_ratio:.0%} decode, "
+        f"roofline fitted on public measurements; mean error {node.decode_error_ratio():.0%} decode, "
         f"{node.prefill_error_ratio(typical.input_tokens):.0%} prefill"
     )
     stated: tuple[Assumption, ...] = ()
@@ -178,19 +181,20 @@ def _computed(figures: NodeFigures, listed: CatalogueMachine | None, typical: Ty
         cache_tokens=cache_tokens,
         context_tokens=cache_tokens,
         memory_slots=node.slots(typical.input_tokens + typical.output_tokens, MOST_SLOTS),
-        error_ratio=_error_ratio(node, typical),
+        error_ratio=_error_ratio(node, typical, node.decode_error_ratio()),
+        batch_error_ratio=_error_ratio(node, typical, node.batch_error.ratio),
         assumptions=(*machine.assumptions, *model.assumptions, *stated, *speeds),
         machine_name=machine.name if is_named else "",
     )
 
 
-def _error_ratio(node: NodeModel, typical: Typical) -> float:
+def _error_ratio(node: NodeModel, typical: Typical, decode_error_ratio: float) -> float:
     """How far the usual request's time may be off; no less than the fit is on machines it has not seen."""
     fit = node.fit
     read_s = node.prefill_s(typical.input_tokens)
     written_s = typical.output_tokens * node.decode_step_s(1.0, typical.input_tokens)
     read_off_s = read_s * node.prefill_error_ratio(typical.input_tokens)
-    off_ratio = (read_off_s + written_s * fit.decode_error_ratio) / (read_s + written_s)
+    off_ratio = (read_off_s + written_s * decode_error_ratio) / (read_s + written_s)
     return max(off_ratio, fit.decode_error_ratio, fit.prefill_error_ratio)
 
 
