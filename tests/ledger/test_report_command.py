@@ -10,7 +10,7 @@ from spillway.cli import run
 from spillway.ledger.drift import record_drift
 from spillway.ledger.store import LedgerStore
 
-from .samples import ACCEPTED_S, row
+from .samples import ACCEPTED_S, attempt_of, row
 
 CONFIG = """
 nodes: [{name: mini, url: "http://127.0.0.1:9", hardware: mac-mini-m4-pro}]
@@ -112,3 +112,16 @@ def test_an_empty_ledger_is_no_error(
     text = capsys.readouterr().out
     assert "holds no requests" in text
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["r[bold]", "r[x", "r:smile:"])
+def test_names_are_no_markup(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """A ledger and an upstream print with every bracket of their names."""
+    (folder / name).mkdir()
+    store = LedgerStore.open(f"sqlite:///{name}/[up].db")
+    store.append([row("req_1", attempts=[attempt_of(upstream="[/red]mini")])])
+    store.close()
+    assert run(["report", "--ledger", f"sqlite:///{name}/[up].db", "--by", "upstream"]) == 0
+    text = capsys.readouterr().out
+    assert f"{name}/[up].db" in text
+    assert "[/red]mini" in text

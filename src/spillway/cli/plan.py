@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from spillway.cli.options import taking
-from spillway.cli.output import console_of
+from spillway.cli.output import console_of, echo_json
 from spillway.cli.plan_files import refuse_unwritable, write
 from spillway.cli.plan_options import PlanOptions
 from spillway.errors import ConfigError
@@ -219,7 +219,7 @@ def _hand_over(plan: Plan, html: Path | None, png: Path | None, *, as_json: bool
     if html is not None:
         from spillway.planner.report.page import page
 
-        write(html, page(plan).encode())
+        write(html, page(plan).encode(errors="replace"))
     if png is not None:
         from spillway.planner.report.png import picture
 
@@ -227,7 +227,7 @@ def _hand_over(plan: Plan, html: Path | None, png: Path | None, *, as_json: bool
     if as_json:
         from spillway.planner.report.as_json import dumps
 
-        typer.echo(dumps(plan))
+        echo_json(dumps(plan).encode(errors="replace"))
         return
     from spillway.planner.report.terminal import print_plan
 

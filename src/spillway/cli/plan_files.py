@@ -1,4 +1,4 @@
-"""The files that ``spillway plan`` writes: refused beforehand where they cannot be, or would replace its own input."""
+"""The files that ``spillway plan`` writes: refused beforehand where they would replace what it reads."""
 
 from __future__ import annotations
 
@@ -61,6 +61,6 @@ def _read(options: PlanOptions, stated: Stated) -> Iterator[tuple[str, str | Pat
 def _is_same(one: Path, other: str | Path) -> bool:
     """Whether both are one file, by whatever names; a file that is not there is known by its name alone."""
     try:
-        return os.path.samefile(one, other)
+        return one.samefile(other)
     except OSError:
         return os.path.realpath(one) == os.path.realpath(other)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from spillway.cli.hardware import with_known_hardware
-from spillway.cli.output import console_of
+from spillway.cli.output import console_of, echo_json
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def command(
     if as_json:
         import msgspec
 
-        typer.echo(msgspec.json.encode(report).decode())
+        echo_json(msgspec.json.encode(report))
     elif report.total.requests == 0:
         typer.echo(_nothing(report))
     else:
@@ -105,8 +105,10 @@ def _nothing(report: Report) -> str:
 
 
 def _print(report: Report) -> None:
+    from rich.text import Text
+
     console = console_of(WIDTH)
-    console.print(f"[bold]{report.ledger}[/bold]  {report.since or 'beginning'} to {report.until}\n")
+    console.print(Text(report.ledger, style="bold"), f" {report.since or 'beginning'} to {report.until}\n")
     for sentence in _sentences(report):
         console.print(sentence)
     _print_table(console, FIRST_COLUMN[report.by], LINE_COLUMNS, map(_line_cells, report.groups))
@@ -116,8 +118,9 @@ def _print(report: Report) -> None:
     _print_table(console, "forecasts", FORECAST_COLUMNS, map(_forecast_cells, report.forecasts))
     if report.nodes:
         console.print(
-            "[dim]Nodes are taken to be on all the time. Unused: wear and idle power no request carries. "
-            "Paid back: the reference's charges avoided, less all power, since the ledger began.[/dim]"
+            "Nodes are taken to be on all the time. Unused: wear and idle power no request carries. "
+            "Paid back: the reference's charges avoided, less all power, since the ledger began.",
+            style="dim",
         )
 
 

@@ -64,7 +64,7 @@ def picture(plan: Plan) -> bytes:
         figure.text(0.06, 0.945, said, fontsize=size, fontweight="bold", color=colour)
         figure.text(0.06, 0.925, lead, fontsize=10.5, va="top")
         below = 0.912 - LINE * (1 + lead.count("\n"))
-        figure.text(0.06, below, fill(about(plan), 135), fontsize=8.5, va="top", color=SOFT)
+        figure.text(0.06, below, fill(_drawable(about(plan)), 135), fontsize=8.5, va="top", color=SOFT)
         axes = figure.subplots(2, 2, gridspec_kw={"hspace": 0.42, "wspace": 0.2})
         figure.subplots_adjust(left=0.06, right=0.975, top=0.77, bottom=0.065)
         _cost(plan, axes[0][0])
@@ -74,6 +74,11 @@ def picture(plan: Plan) -> bytes:
         out = BytesIO()
         figure.savefig(out, format="png", metadata={"Software": None})
     return out.getvalue()
+
+
+def _drawable(words: str) -> str:
+    """The words with a question mark where the name of a file holds what is no letter."""
+    return words.encode(errors="replace").decode()
 
 
 def _frame(axes: Axes, title: str, grid: str = "y") -> None:
