@@ -125,3 +125,18 @@ def test_names_are_no_markup(folder: Path, capsys: pytest.CaptureFixture[str], n
     text = capsys.readouterr().out
     assert f"{name}/[up].db" in text
     assert "[/red]mini" in text
+
+
+@pytest.mark.parametrize("columns", ["110", "80", "50"])
+def test_figures_are_whole_at_every_width(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """A narrow terminal loses columns, and is told which; the day and what was spent stay whole."""
+    monkeypatch.setenv("COLUMNS", columns)
+    _fill(folder / "a.db")
+    assert run(["report", "--ledger", "sqlite:///a.db"]) == 0
+    text = capsys.readouterr().out
+    assert "2026-09-21" in text
+    assert "$0.0001 + 1 unknown" in text
+    assert "…" not in text
+    assert ("No room for" in text) == (columns != "110")
