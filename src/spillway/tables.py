@@ -34,9 +34,9 @@ def print_table(
     """The table, as wide as it needs and the console is.
 
     The first ``prose`` columns hold words, which may go on in the next line; the others hold figures, which
-    may not. ``spare`` names columns that are left out where there is no room, the first one first; names of no
-    column here are no fault. A sentence then says so, and that ``elsewhere`` has all. The row that begins with
-    ``marked`` is bold.
+    may not. ``spare`` names columns that are left out where there is no room, the first one first; a name of
+    no column here is no fault. A sentence then says so, and that ``elsewhere`` has all. The row that begins
+    with ``marked`` is bold.
     """
     from rich.text import Text
 

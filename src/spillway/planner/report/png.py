@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from spillway.errors import ConfigError
 from spillway.planner.plan import Plan
 from spillway.planner.plan_money import Point
-from spillway.planner.report.charts import short_usd
+from spillway.planner.report.charts import clock_of, short_count, short_usd
 from spillway.planner.report.words import (
     about,
     headline,
@@ -26,14 +26,17 @@ from spillway.planner.report.words import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 __all__ = ["picture", "refuse_without_matplotlib"]
 
-INK, SOFT, RULE, LOCAL, CLOUD = "#1d2329", "#5b6570", "#e2e5e8", "#1f6fb2", "#c8741a"
-FAINT = "#a8c6e2"
+INK, SOFT, RULE, LOCAL, CLOUD = "#1d2329", "#5b6570", "#e2e5e8", "#0f4478", "#d07a1e"
+FAINT = "#93abc4"
 MOST_ROWS = 6
 ROOM = 1040
 """Letters that a verdict has room for, times the size of their type in points."""
+HEADROOM = 1.35
+"""Height of the picture of the costs over that of its curves: above them stand the key and the break-even."""
 LINE = 0.021
 """Height of a line of the headline, over that of the picture."""
 
@@ -90,6 +93,13 @@ def _frame(axes: Axes, title: str, grid: str = "y") -> None:
     axes.tick_params(length=0)
 
 
+def _few_ticks(axis: Axis) -> None:
+    """Round values only, which are written whole with two digits."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
+
+
 def _cost(plan: Plan, axes: Axes) -> None:
     _frame(axes, f"What will have been spent{', hardware less resale' if is_resold(plan) else ''}")
     course = plan.course
@@ -99,17 +109,19 @@ def _cost(plan: Plan, axes: Axes) -> None:
     ):
         _band(axes, points, colour, name)
     axes.set_xlim(0, plan.inputs.life_months)
-    axes.set_ylim(bottom=0)
+    most = max(float(point.p90_usd) for points in (course.all_cloud, course.with_nodes) for point in points)
+    axes.set_ylim(0, most * HEADROOM)
     axes.set_xlabel("months from now")
+    _few_ticks(axes.yaxis)
     axes.yaxis.set_major_formatter(lambda value, _: short_usd(value))
     at = plan.band.p50
     if plan.is_worth_it and at:
         axes.axvline(float(at), color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
         side = "right" if float(at) > 0.6 * plan.inputs.life_months else "left"
-        where = (float(at), 0.93)
+        where = (float(at), 0.84)
         words = f" paid back: {months(at)} "
         axes.annotate(words, where, xycoords=("data", "axes fraction"), ha=side, fontsize=9)
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
 
 
 def _band(axes: Axes, points: Sequence[Point], colour: str, name: str) -> None:
@@ -143,14 +155,14 @@ def _shares(plan: Plan, axes: Axes) -> None:
 
 def _day(plan: Plan, axes: Axes) -> None:
     _frame(axes, f"The day on {nodes_of(plan.shown_nodes)}, requests an hour")
+    axes.set_xlabel(f"hour of {clock_of(plan)}")
     ran = plan.shown.ran
     axes.bar(range(24), ran.local_by_hour, color=LOCAL, width=0.86, align="edge", label="local")
     axes.bar(range(24), ran.cloud_by_hour, bottom=ran.local_by_hour, color=CLOUD, width=0.86, align="edge",
              label="spilled to the cloud")  # fmt: skip
     axes.set_xticks(range(0, 25, 6), [f"{hour:02d}:00" for hour in range(0, 25, 6)])
-    axes.yaxis.set_major_formatter(
-        lambda value, _: f"{value:,.0f}" if value == round(value) else f"{value:g}"
-    )
+    axes.yaxis.set_major_formatter(lambda value, _: short_count(value))
+    _few_ticks(axes.yaxis)
     axes.set_ylim(top=1.22 * max(a + b for a, b in zip(ran.local_by_hour, ran.cloud_by_hour, strict=True)))
     axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
 
@@ -170,4 +182,5 @@ def _tornado(plan: Plan, axes: Axes) -> None:
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.3, -0.5)
     axes.xaxis.set_major_formatter(lambda value, _: short_usd(value))
+    _few_ticks(axes.xaxis)
     axes.set_xlabel("saved with one figure at its least (orange) or most (blue)")

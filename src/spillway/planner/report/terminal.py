@@ -29,7 +29,7 @@ from spillway.tables import Rows, print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["print_plan", "printed"]
+__all__ = ["FLEET_NAMES", "print_plan", "printed"]
 
 WIDTH = 100
 """Columns where there is no terminal to ask."""
