@@ -248,3 +248,24 @@ async def test_a_named_file_must_exist(capsys: pytest.CaptureFixture[str]) -> No
     """A file named on the command line that is not there is exit code 2."""
     assert await asyncio.to_thread(run, ["check", "--config", "none.yaml"]) == 2
     assert "there is no configuration file none.yaml" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("ledger", ["sqlite:///spillway.db", "sqlite:///:memory:"])
+async def test_a_check_makes_no_ledger(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str], tmp_path: Path, ledger: str
+) -> None:
+    """A ledger that is still to come is well, and is still to come afterwards."""
+    assert await check(f"{CLOUD.format(url=upstream.url)}ledger: '{ledger}'\n") == 0
+    assert "ok       ledger: " in capsys.readouterr().out
+    assert not [name for name in os.listdir(tmp_path) if ".db" in name]
+
+
+async def test_a_folder_that_holds_no_ledger_of_ours_is_a_problem(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the ledger is to come but nothing can be written, the sentence names both."""
+    monkeypatch.setattr("spillway.cli.check.os.access", lambda *_: False)
+    assert await check(CLOUD.format(url=upstream.url) + "ledger: sqlite:///new.db\n") == 3
+    out = capsys.readouterr().out
+    assert "PROBLEM  ledger: cannot make the ledger " in out
+    assert "cannot be written in" in out

@@ -27,7 +27,7 @@ HEIGHT = 270.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 14.0, 34.0
 MOST_ROWS = 7
 UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
-LETTER = 7.6
+LETTER = 7.4
 """Width of a figure on a phone, where letters are largest, in the same units."""
 LETTERS = 16.0
 """Height of a line of letters with its room, in units of the picture."""

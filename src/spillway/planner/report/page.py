@@ -131,7 +131,8 @@ def _spent(plan: Plan) -> _Table:
 
 
 def _two_lines(point: Point) -> str:
-    return f"{whole_usd(point.p50_usd)}\n{whole_usd(point.p10_usd)} to {whole_usd(point.p90_usd)}"
+    low, high = (charts.short_usd(float(amount)) for amount in (point.p10_usd, point.p90_usd))
+    return f"{whole_usd(point.p50_usd)}\n{low} to {high}"
 
 
 def _sensitivities(plan: Plan) -> _Table:
