@@ -1,4 +1,4 @@
-"""What the charts write: amounts that an axis has room for, labels that do not touch, colours one can tell."""
+"""What charts write: amounts that an axis has room for, labels that do not touch, colours one can tell."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from importlib.resources import files
+from itertools import pairwise
 
 import pytest
 
@@ -64,7 +65,7 @@ def test_labels_of_fleets_do_not_touch(count: int) -> None:
     shown = replace(plan, fleets=lines)
     texts = [item for item in ET.fromstring(share_by_fleet(shown)).iter() if item.get("class") == "value"]
     places = [(float(item.get("x", "0")), item.text or "") for item in texts]
-    for (left, one), (right, other) in zip(places, places[1:], strict=False):
+    for (left, one), (right, other) in pairwise(places):
         assert right - left >= LETTER * (len(one) + len(other)) / 2
     assert len(places) >= min(count, 8)
 
