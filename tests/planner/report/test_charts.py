@@ -41,8 +41,8 @@ def test_amounts_are_short(amount: float, said: str) -> None:
 
 def test_counts_are_short() -> None:
     """Requests are counted whole while there is room."""
-    assert [short_count(count) for count in (0, 0.25, 7, 12_000, 1_400_000)] == [
-        "0", "0.25", "7", "12,000", "1.4M",
+    assert [short_count(count) for count in (0, 0.25, 1.5, 7, 12_000, 1_400_000)] == [
+        "0", "0.25", "1.5", "7", "12,000", "1.4M",
     ]  # fmt: skip
 
 

@@ -217,7 +217,7 @@ def short_count(count: float) -> str:
     """A number of requests as an axis has room for."""
     if count >= 99_999.5:
         return _scaled(count)
-    return f"{count:,.0f}" if count >= 1 or count == 0 else f"{count:g}"
+    return f"{count:,.0f}" if count == round(count) else f"{count:g}"
 
 
 def _scaled(size: float) -> str:

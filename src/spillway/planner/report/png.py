@@ -116,7 +116,7 @@ def _cost(plan: Plan, axes: Axes) -> None:
     axes.yaxis.set_major_formatter(lambda value, _: short_usd(value))
     at = plan.band.p50
     if plan.is_worth_it and at:
-        axes.axvline(float(at), ymax=0.9, color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
+        axes.axvline(float(at), ymax=0.87, color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
         side = "right" if float(at) > 0.6 * plan.inputs.life_months else "left"
         where = (float(at), 0.84)
         words = f" paid back: {months(at)} "
