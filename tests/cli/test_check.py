@@ -263,3 +263,24 @@ async def test_names_of_a_server_do_not_break_lines(
     assert r"other\nname" in out
     assert "\x1b" not in out
     assert all(line.startswith(("ok  ", "note", "PROB", "1 pr", "all ")) for line in out.splitlines())
+
+
+@pytest.mark.parametrize("ledger", ["sqlite:///spillway.db", "sqlite:///:memory:"])
+async def test_a_check_makes_no_ledger(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str], tmp_path: Path, ledger: str
+) -> None:
+    """A ledger that is still to come is well, and is still to come afterwards."""
+    assert await check(f"{CLOUD.format(url=upstream.url)}ledger: '{ledger}'\n") == 0
+    assert "ok       ledger: " in capsys.readouterr().out
+    assert not any(tmp_path.glob("*.db*"))  # noqa: ASYNC240 - nothing else runs in this test
+
+
+async def test_a_folder_that_holds_no_ledger_of_ours_is_a_problem(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the ledger is to come but nothing can be written, the sentence names both."""
+    monkeypatch.setattr("spillway.cli.check.os.access", lambda *_: False)
+    assert await check(CLOUD.format(url=upstream.url) + "ledger: sqlite:///new.db\n") == 3
+    out = capsys.readouterr().out
+    assert "PROBLEM  ledger: cannot make the ledger " in out
+    assert "cannot be written in" in out

@@ -10,7 +10,7 @@ from spillway.cli import run
 from spillway.ledger.drift import record_drift
 from spillway.ledger.store import LedgerStore
 
-from .samples import ACCEPTED_S, row
+from .samples import ACCEPTED_S, attempt_of, row
 
 CONFIG = """
 nodes: [{name: mini, url: "http://127.0.0.1:9", hardware: mac-mini-m4-pro}]
@@ -112,3 +112,31 @@ def test_an_empty_ledger_is_no_error(
     text = capsys.readouterr().out
     assert "holds no requests" in text
     assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("name", ["r[bold]", "r[x", "r:smile:"])
+def test_names_are_no_markup(folder: Path, capsys: pytest.CaptureFixture[str], name: str) -> None:
+    """A ledger and an upstream print with every bracket of their names."""
+    (folder / name).mkdir()
+    store = LedgerStore.open(f"sqlite:///{name}/[up].db")
+    store.append([row("req_1", attempts=[attempt_of(upstream="[/red]mini")])])
+    store.close()
+    assert run(["report", "--ledger", f"sqlite:///{name}/[up].db", "--by", "upstream"]) == 0
+    text = capsys.readouterr().out
+    assert f"{name}/[up].db" in text
+    assert "[/red]mini" in text
+
+
+@pytest.mark.parametrize("columns", ["110", "80", "50"])
+def test_figures_are_whole_at_every_width(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, columns: str
+) -> None:
+    """A narrow terminal loses columns, and is told which; the day and what was spent stay whole."""
+    monkeypatch.setenv("COLUMNS", columns)
+    _fill(folder / "a.db")
+    assert run(["report", "--ledger", "sqlite:///a.db"]) == 0
+    text = capsys.readouterr().out
+    assert "2026-09-21" in text
+    assert "$0.0001 + 1 unknown" in text
+    assert "…" not in text
+    assert ("No room for" in text) == (columns != "110")

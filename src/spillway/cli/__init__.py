@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from spillway import __version__
+from spillway.cli.output import give_up_output, print_in_any_encoding
 from spillway.errors import SpillwayError
 
 __all__ = ["main"]
@@ -33,7 +34,16 @@ EXIT_INTERRUPTED = 130
 
 def main() -> NoReturn:
     """Runs the command line; exits with 0 done, 1 failed, 2 wrong usage or settings, 3 problem found."""
-    sys.exit(run(sys.argv[1:]))
+    print_in_any_encoding()
+    try:
+        code = run(sys.argv[1:])
+        print(end="", flush=True)
+    except OSError as fault:
+        lost = give_up_output(fault)
+        if lost is None:
+            raise
+        code = lost
+    sys.exit(code)
 
 
 def run(arguments: list[str]) -> int:

@@ -27,6 +27,7 @@ SCHEMA = "spillway.check/1"
 EXIT_PROBLEMS = 3
 PATIENCE_S = 10.0
 """Longest time for one upstream, whatever it does; one that is silent is given up after five."""
+MEMORY = ":memory:"
 MARKS = {"ok": "ok     ", "note": "note   ", "problem": "PROBLEM"}
 
 
@@ -177,8 +178,11 @@ async def _prices(settings: Config) -> list[Finding]:
 def _ledger(settings: Config) -> Finding:
     from spillway.errors import LedgerError
     from spillway.fleet.examine import Finding
-    from spillway.ledger.store import LedgerStore
+    from spillway.ledger.store import LedgerStore, sqlite_path
 
+    place = sqlite_path(settings.ledger)
+    if place and place != MEMORY and not Path(place).exists() and Path(place).parent.is_dir():
+        return _ledger_to_come(Path(place))
     try:
         store = LedgerStore.open(settings.ledger)
     except LedgerError as error:
@@ -186,3 +190,13 @@ def _ledger(settings: Config) -> Finding:
     place = store.place
     store.close()
     return Finding("ok", "ledger", f"{place} can be written")
+
+
+def _ledger_to_come(place: Path) -> Finding:
+    """A check makes no ledger: an empty one would look as if the gateway had run."""
+    from spillway.fleet.examine import Finding
+
+    folder = place.absolute().parent
+    if os.access(folder, os.W_OK | os.X_OK):
+        return Finding("ok", "ledger", f"{place} does not exist yet; spillway up makes it")
+    return Finding("problem", "ledger", f"cannot make the ledger {place}: {folder} cannot be written in")

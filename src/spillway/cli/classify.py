@@ -67,7 +67,7 @@ def command(
                 "input_tokens": None,
                 "flags": ["bad_line", "unsure"],
             }
-        print(json.dumps(result, ensure_ascii=False), flush=False)
+        print(json.dumps(result), flush=False)
     sys.stdout.flush()
     if problems:
         raise typer.Exit(EXIT_FAILED)
@@ -124,7 +124,7 @@ def _learn(source: Path, tasks: Path, as_json: bool) -> None:
     write_own_tasks(tasks, own)
     if as_json:
         rows = [{"task": task.name, "examples": task.examples} for task in own.tasks]
-        print(json.dumps({"schema": LEARN_SCHEMA, "file": str(tasks), "tasks": rows}, ensure_ascii=False))
+        print(json.dumps({"schema": LEARN_SCHEMA, "file": str(tasks), "tasks": rows}))
         return
     for task in own.tasks:
         telling = ", ".join([name for name in task.weights if name[0].isalpha()][:6])

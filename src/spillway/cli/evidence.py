@@ -12,11 +12,13 @@ from spillway.cli.evidence_log import LogOptions
 from spillway.cli.evidence_log_print import run_log
 from spillway.cli.evidence_options import EvidenceOptions
 from spillway.cli.options import taking
-from spillway.cli.output import console_of
+from spillway.cli.output import console_of, echo_json
 from spillway.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from rich.text import Text
 
     from spillway.config.schema import Config
     from spillway.evidence.store import Disagreement
@@ -83,7 +85,7 @@ def _show(table: EvidenceTable, settings: Config, as_json: bool) -> None:
     if as_json:
         import msgspec
 
-        typer.echo(msgspec.json.encode(table).decode())
+        echo_json(msgspec.json.encode(table))
     elif not table.classes:
         typer.echo(f"The ledger {table.ledger} holds no evidence yet: {_how_to_begin(settings)}")
     else:
@@ -144,17 +146,19 @@ def _print(table: EvidenceTable) -> None:
         shown.add_row(*_cells(line))
     console.print(shown)
     console.print(
-        f"[dim]A gap of at most {table.max_gap:g} is allowed, known with {table.confidence:.0%} confidence "
-        f"at any time. Counts start over when a standing changes or a model does.[/dim]"
+        f"A gap of at most {table.max_gap:g} is allowed, known with {table.confidence:.0%} confidence "
+        f"at any time. Counts start over when a standing changes or a model does.",
+        style="dim",
     )
 
 
 STYLE = {"trusted": "green", "demoted": "red", "trial": "yellow"}
 
 
-def _cells(line: EvidenceLine) -> list[str]:
-    style = STYLE.get(line.state)
-    state = f"[{style}]{line.state}[/{style}]" if style else line.state
+def _cells(line: EvidenceLine) -> list[str | Text]:
+    from rich.text import Text
+
+    state = Text(line.state, style=STYLE.get(line.state, ""))
     name = line.model if line.identity == line.model else f"{line.model} ({line.identity[:12]})"
     estimate = "–" if line.estimate is None else f"{line.estimate:.3f}"
     bound = f"{line.lower_bound:.3f} … {line.upper_bound:.3f}"
@@ -173,7 +177,7 @@ def _show_disagreements(url: str, limit: int, as_json: bool) -> None:
     if as_json:
         import msgspec
 
-        typer.echo(msgspec.json.encode({"schema": DISAGREEMENTS_SCHEMA, "disagreements": found}).decode())
+        echo_json(msgspec.json.encode({"schema": DISAGREEMENTS_SCHEMA, "disagreements": found}))
         return
     if not found:
         typer.echo(f"The ledger {url} holds no comparison that a node lost.")

@@ -6,12 +6,12 @@ import asyncio
 import sys
 from typing import TYPE_CHECKING
 
-import typer
-
 from spillway.cli.evidence_log import LogOptions, replay_log
-from spillway.cli.output import console_of
+from spillway.cli.output import console_of, echo_json
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from spillway.cli.evidence_safe import ClassLine, LogReport
     from spillway.config.schema import Config
 
@@ -27,7 +27,7 @@ def run_log(options: LogOptions, settings: Config, as_json: bool) -> None:
     if as_json:
         import msgspec
 
-        typer.echo(msgspec.json.encode(report).decode())
+        echo_json(msgspec.json.encode(report))
     else:
         _print(report)
 
@@ -51,7 +51,7 @@ def _print(report: LogReport) -> None:
     from rich.table import Table
 
     console = console_of(WIDTH)
-    console.print(f"{report.log}: {report.local} against {report.reference}", markup=False)
+    console.print(f"{report.log}: {report.local} against {report.reference}")
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("class")
     for name in ("prompts", "agree", "gap at most", "gates", "keep"):
@@ -63,11 +63,12 @@ def _print(report: LogReport) -> None:
     console.print(table)
     console.print(f"Safe to keep local: {report.quality_limit_ratio:.1%} of these requests{_hope(report)}.")
     if notes := _notes(report):
-        console.print(notes, style="dim", markup=False)
+        console.print(notes, style="dim")
 
 
-def _cells(line: ClassLine) -> list[str]:
-    style = STYLE[line.verdict]
+def _cells(line: ClassLine) -> list[str | Text]:
+    from rich.text import Text
+
     return [
         line.task,
         str(line.prompts),
@@ -75,7 +76,7 @@ def _cells(line: ClassLine) -> list[str]:
         "unknown" if line.gap_upper is None else f"{line.gap_upper:.3f}",
         _percent(line.gate_failures),
         _percent(line.keep_ratio),
-        f"[{style}]{line.verdict}[/{style}]",
+        Text(line.verdict, style=STYLE[line.verdict]),
         line.why,
     ]
 

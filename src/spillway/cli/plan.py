@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from spillway.cli.options import taking
-from spillway.cli.output import console_of
+from spillway.cli.output import console_of, echo_json
+from spillway.cli.plan_files import refuse_unwritable, write
 from spillway.cli.plan_options import PlanOptions
 from spillway.errors import ConfigError
 
@@ -40,11 +41,11 @@ def command(options: PlanOptions) -> None:
 
     Examples: spillway plan usage.csv --html report.html, or spillway plan --preset article
     """
-    _refuse_unwritable(options.html, options.png)
     from spillway.cli.plan_config import read_stated
     from spillway.planner.plan_build import build_inputs
 
     stated = read_stated(options.config, is_preset=options.preset is not None)
+    refuse_unwritable(options, stated)
     asked = _asked(options, stated)
     with _progress() as say:
         from spillway.planner.plan import make_plan
@@ -137,17 +138,6 @@ def _costs(options: PlanOptions, stated: Stated) -> dict[str, Decimal]:
     )
 
 
-def _refuse_unwritable(html: Path | None, png: Path | None) -> None:
-    """What cannot be written is said before half a minute of work, not after it."""
-    for option, path in (("--html", html), ("--png", png)):
-        if path is not None and not path.absolute().parent.is_dir():
-            raise ConfigError(f"{option} {path}: there is no folder {path.absolute().parent}; make it first")
-    if png is not None:
-        from spillway.planner.report.png import refuse_without_matplotlib
-
-        refuse_without_matplotlib()
-
-
 def _effort(requests: int | None, draws: int) -> Effort:
     """The usual effort, or that many requests per fleet size and no more for anything else."""
     from spillway.planner.plan_inputs import Effort
@@ -232,15 +222,15 @@ def _hand_over(plan: Plan, html: Path | None, png: Path | None, *, as_json: bool
     if html is not None:
         from spillway.planner.report.page import page
 
-        _write(html, page(plan).encode())
+        write(html, page(plan).encode(errors="replace"))
     if png is not None:
         from spillway.planner.report.png import picture
 
-        _write(png, picture(plan))
+        write(png, picture(plan))
     if as_json:
         from spillway.planner.report.as_json import dumps
 
-        typer.echo(dumps(plan))
+        echo_json(dumps(plan).encode(errors="replace"))
         return
     from spillway.planner.report.terminal import print_plan
 
@@ -248,10 +238,3 @@ def _hand_over(plan: Plan, html: Path | None, png: Path | None, *, as_json: bool
     for path in (html, png):
         if path is not None:
             typer.echo(f"wrote {path}")
-
-
-def _write(path: Path, content: bytes) -> None:
-    try:
-        path.write_bytes(content)
-    except OSError as fault:
-        raise ConfigError(f"{path} cannot be written: {fault.strerror}") from None

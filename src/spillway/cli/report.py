@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from spillway.cli.hardware import with_known_hardware
-from spillway.cli.output import console_of
+from spillway.cli.output import console_of, echo_json
 from spillway.errors import ConfigError
+from spillway.tables import print_table
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
-
     from spillway.config.schema import Config, NodeConfig
     from spillway.ledger.nodes import NodeHardware, NodeReport
     from spillway.ledger.promises import ForecastLine, ObjectiveLine
@@ -53,7 +51,7 @@ def command(
     if as_json:
         import msgspec
 
-        typer.echo(msgspec.json.encode(report).decode())
+        echo_json(msgspec.json.encode(report))
     elif report.total.requests == 0:
         typer.echo(_nothing(report))
     else:
@@ -105,19 +103,26 @@ def _nothing(report: Report) -> str:
 
 
 def _print(report: Report) -> None:
+    from rich.text import Text
+
     console = console_of(WIDTH)
-    console.print(f"[bold]{report.ledger}[/bold]  {report.since or 'beginning'} to {report.until}\n")
+    console.print(Text(report.ledger, style="bold"), f" {report.since or 'beginning'} to {report.until}\n")
     for sentence in _sentences(report):
         console.print(sentence)
-    _print_table(console, FIRST_COLUMN[report.by], LINE_COLUMNS, map(_line_cells, report.groups))
-    _print_table(console, "upstream", SPEND_COLUMNS, map(_spend_cells, report.upstreams))
-    _print_table(console, "node", NODE_COLUMNS, map(_node_cells, report.nodes))
-    _print_table(console, "objective", OBJECTIVE_COLUMNS, map(_objective_cells, report.objectives))
-    _print_table(console, "forecasts", FORECAST_COLUMNS, map(_forecast_cells, report.forecasts))
+    for names, rows in (
+        ((FIRST_COLUMN[report.by], *LINE_COLUMNS), map(_line_cells, report.groups)),
+        (("upstream", *SPEND_COLUMNS), map(_spend_cells, report.upstreams)),
+        (("node", *NODE_COLUMNS), map(_node_cells, report.nodes)),
+        (("objective", *OBJECTIVE_COLUMNS), map(_objective_cells, report.objectives)),
+        (("forecasts", *FORECAST_COLUMNS), map(_forecast_cells, report.forecasts)),
+    ):
+        if cells := list(rows):
+            print_table(console, names, cells, spare=SPARE)
     if report.nodes:
         console.print(
-            "[dim]Nodes are taken to be on all the time. Unused: wear and idle power no request carries. "
-            "Paid back: the reference's charges avoided, less all power, since the ledger began.[/dim]"
+            "Nodes are taken to be on all the time. Unused: wear and idle power no request carries. "
+            "Paid back: the reference's charges avoided, less all power, since the ledger began.",
+            style="dim",
         )
 
 
@@ -175,11 +180,18 @@ def _excluded(total: Line) -> str:
     return ", ".join(f"{count} {why}" for count, why in reasons if count)
 
 
-LINE_COLUMNS = ("requests", "local", "failed", "spent", "reference", "saved", "TTFT p50", "p95")
+LINE_COLUMNS = ("requests", "local", "failed", "spent", "reference", "saved", "TTFT p50", "TTFT p95")
 SPEND_COLUMNS = ("side", "attempts", "failed", "spent")
 OBJECTIVE_COLUMNS = ("requests", "kept", "local", "local kept")
 FORECAST_COLUMNS = ("first tokens", "before p95", "ends before p95", "mean error")
 NODE_COLUMNS = ("busy", "wear", "power", "unused", "paid back", "of its price", "break-even")
+
+SPARE = (
+    *("reference", "TTFT p50", "TTFT p95", "failed", "attempts", "side"),
+    *("wear", "power", "busy", "of its price", "unused", "ends before p95", "first tokens", "local kept"),
+    *("local", "requests"),
+)
+"""Columns that a narrow terminal leaves out, the first one first."""
 
 
 def _line_cells(line: Line) -> list[str]:
@@ -240,26 +252,6 @@ def _break_even(node: NodeReport) -> str:
     if not node.breaks_even:
         return "never at this pace"
     return "reached" if node.months_to_break_even is None else f"in {node.months_to_break_even:.1f} months"
-
-
-def _print_table(console: Console, first: str, columns: Iterable[str], rows: Iterable[list[str]]) -> None:
-    cells = list(rows)
-    if not cells:
-        return
-    console.print(_table(first, columns, cells))
-
-
-def _table(first: str, columns: Iterable[str], rows: list[list[str]]) -> Table:
-    from rich import box
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column(first)
-    for name in columns:
-        table.add_column(name, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    return table
 
 
 def _spent(known_all: float | None, known: float, unknown_count: int) -> str:

@@ -15,7 +15,7 @@ from spillway.config.document import Document
 from spillway.config.schema import Config, NodeConfig
 from spillway.errors import ConfigError
 
-__all__ = ["FILE_NAME", "LoadedConfig", "load_config"]
+__all__ = ["FILE_NAME", "LoadedConfig", "find_config", "load_config"]
 
 FILE_NAME = "spillway.yaml"
 LOCK_NAME = "spillway.lock"
@@ -38,7 +38,7 @@ def load_config(
     Without ``needs_variables`` one that is not set is taken as empty: a report needs no cloud's key.
     ConfigError names file, line and key of every problem at once, and never a value from the environment.
     """
-    found = path or _find(environment)
+    found = path or find_config(environment)
     if found is None:
         return LoadedConfig(_resolved(Config(), Path(FILE_NAME)))
     document = Document.parse(_read(found), found)
@@ -53,7 +53,8 @@ def load_config(
     return LoadedConfig(_resolved(config, found), found, tuple(warnings))
 
 
-def _find(environment: Mapping[str, str]) -> Path | None:
+def find_config(environment: Mapping[str, str]) -> Path | None:
+    """The configuration that is read where none is named: here, then where the user's settings are kept."""
     home = Path(environment.get("HOME") or Path.home())
     if sys.platform == "darwin":
         folder = home / "Library" / "Application Support"

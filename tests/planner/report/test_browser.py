@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,3 +77,22 @@ def test_nothing_sticks_out(make: object, width: int, tmp_path: Path) -> None:
     assert found["needs"] <= width
     assert (found["out"] if width >= PHONE else [], found["cut"]) == ([], [])
     assert found["scrolled"] == 0 or width < PHONE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("width", [320, 360])
+def test_long_names_break(width: int, tmp_path: Path) -> None:
+    """The name of a file or a model, however long, goes on in the next line and makes no page wider."""
+    plan, name = never(), "openai_completions_usage_export_november_2026_" * 2 + ".csv"
+    traffic = replace(plan.inputs.traffic, described=name)
+    cloud = replace(plan.inputs.cloud, name=f"openai/{name}")
+    assumption = replace(plan.assumptions[0], name=name, source=name, value=name)
+    long = replace(
+        plan,
+        inputs=replace(plan.inputs, traffic=traffic, cloud=cloud),
+        warnings=(name,),
+        assumptions=(assumption,),
+        reason=f"{name} is read",
+    )
+    found = measured(page(long), width, tmp_path)
+    assert found["needs"] <= width

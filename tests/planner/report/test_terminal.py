@@ -8,6 +8,7 @@ import pytest
 from rich.console import Console
 
 from spillway.planner.report.terminal import print_plan, printed
+from spillway.planner.report.words import fleet_cells
 from tests.planner.plans import never, pays
 
 
@@ -46,3 +47,14 @@ def test_words_from_files_are_no_markup() -> None:
     plan = never()
     plan = replace(plan, warnings=("[red]a.csv[/red]: odd [/nonsense]",))
     assert "[red]a.csv[/red]: odd [/nonsense]" in printed(plan)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80])
+def test_figures_are_never_broken(width: int) -> None:
+    """What a fleet costs stands whole in its line, however narrow, and what is left out is named."""
+    plan = never()
+    text = printed(plan, width)
+    for line in plan.fleets:
+        total = fleet_cells(line)[7]
+        assert any(row.split()[:1] == [str(line.nodes)] and total in row for row in text.splitlines())
+    assert ("No room for" in text) == (width < 80)

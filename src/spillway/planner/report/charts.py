@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 from spillway.planner.money import span_of
@@ -10,13 +11,25 @@ from spillway.planner.plan_money import Point
 from spillway.planner.report.svg import Canvas, Scale, ticks
 from spillway.planner.report.words import label_of, months, nodes_of, share, spread_of, whole_usd
 
-__all__ = ["cost_over_time", "day", "share_by_fleet", "short_usd", "tornado"]
+__all__ = [
+    "clock_of",
+    "cost_over_time",
+    "day",
+    "months_of",
+    "share_by_fleet",
+    "short_count",
+    "short_usd",
+    "tornado",
+]
 
 WIDTH = 420.0
 """Narrow on purpose: on a phone the letters stay readable, on a desk two stand side by side."""
 HEIGHT = 270.0
 LEFT, RIGHT, TOP, BOTTOM = 46.0, 10.0, 14.0, 34.0
 MOST_ROWS = 7
+UNITS = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
+LETTER = 7.4
+"""Width of a figure on a phone, where letters are largest, in the same units."""
 LETTERS = 16.0
 """Height of a line of letters with its room, in units of the picture."""
 
@@ -31,15 +44,21 @@ def cost_over_time(plan: Plan) -> str:
     canvas = Canvas(WIDTH, HEIGHT, f"Cost over {span_of(life)}: all cloud, and with {nodes}")
     x, y = Scale(0, life, LEFT, WIDTH - RIGHT), Scale(0, top_usd * 1.04, HEIGHT - BOTTOM, TOP)
     _grid(canvas, y, short_usd)
-    years = range(0, life + 1, 12 * max(1, life // 72)) if life >= 24 else ticks(0, life, 6)
-    for month in years:
-        canvas.text((x(month), HEIGHT - BOTTOM + 16), f"{month:g}", "tick", "middle")
+    for month in months_of(life):
+        canvas.text((x(month), HEIGHT - BOTTOM + 16), str(month), "tick", "middle")
     canvas.text((x(life / 2), HEIGHT - 3), "months from now", "tick", "middle")
     for kind, points in (("cloud", course.all_cloud), ("local", course.with_nodes)):
         _band(canvas, points, x, y, kind)
-    _mark_break_even(canvas, plan, x, y)
+    _mark_break_even(canvas, plan, x)
     _hover_months(canvas, plan, x)
     return canvas.done()
+
+
+def months_of(life_months: int) -> list[int]:
+    """Months that a course of so many is written at: years where there are several."""
+    if life_months >= 24:
+        return list(range(0, life_months + 1, 12 * max(1, life_months // 72)))
+    return sorted({round(month) for month in ticks(0, life_months, 6)})
 
 
 def _band(canvas: Canvas, points: Sequence[Point], x: Scale, y: Scale, kind: str) -> None:
@@ -50,7 +69,7 @@ def _band(canvas: Canvas, points: Sequence[Point], x: Scale, y: Scale, kind: str
     canvas.path(middle, f"curve {kind}")
 
 
-def _mark_break_even(canvas: Canvas, plan: Plan, x: Scale, y: Scale) -> None:
+def _mark_break_even(canvas: Canvas, plan: Plan, x: Scale) -> None:
     """A line where the middle future has paid the hardware back."""
     at = plan.band.p50
     if not plan.is_worth_it or at is None or at == 0:
@@ -75,6 +94,7 @@ def _hover_months(canvas: Canvas, plan: Plan, x: Scale) -> None:
 
 
 def _range(point: Point) -> str:
+    """The middle, and between what eight futures of ten lie."""
     return f"{whole_usd(point.p50_usd)} ({whole_usd(point.p10_usd)} to {whole_usd(point.p90_usd)})"
 
 
@@ -82,12 +102,15 @@ def share_by_fleet(plan: Plan) -> str:
     """What each fleet carries in time, and the most any number of such nodes could."""
     lines = [line for line in plan.fleets if line.nodes]
     canvas = Canvas(WIDTH, HEIGHT, "Share of requests answered locally, by fleet size")
-    y = Scale(0, 1, HEIGHT - BOTTOM - 16, TOP)
+    y = Scale(0, 1, HEIGHT - BOTTOM - 16, TOP + 4)
     _grid(canvas, y, lambda ratio: f"{100 * ratio:.0f} %")
     most = y(plan.ceiling.in_time_share)
     canvas.line((LEFT, most), (WIDTH - RIGHT, most), "mark")
     step = (WIDTH - LEFT - RIGHT) / len(lines)
-    every = max(1, -(-len(lines) // 10))
+    shares = [_bare_share(line.ran.local_share) for line in lines]
+    bills = [short_usd(float(line.outcome.total_usd_per_month)) for line in lines]
+    every = max(1, math.ceil((max(map(len, shares + bills)) + 1) * LETTER / step))
+    shown_at = next((at for at, line in enumerate(lines) if line.nodes == plan.shown_nodes), 0)
     for position, line in enumerate(lines):
         middle, top = LEFT + (position + 0.5) * step, y(line.ran.local_share)
         kind = "bar local" if line.nodes == plan.shown_nodes else "bar local faint"
@@ -97,18 +120,18 @@ def share_by_fleet(plan: Plan) -> str:
             f"{whole_usd(line.outcome.total_usd_per_month)} a month altogether"
         )
         canvas.rect((middle - step * 0.34, top), (step * 0.68, y(0) - top), kind, title)
-        if position % every == 0:
-            canvas.text((middle, _above(top, most)), share(line.ran.local_share), "value", "middle")
+        if position % every == shown_at % every:
+            canvas.text((middle, _above(top, most)), shares[position], "value", "middle")
             canvas.text((middle, y(0) + 18), str(line.nodes), "tick", "middle")
-            canvas.text(
-                (middle, y(0) + 35),
-                short_usd(float(line.outcome.total_usd_per_month)),
-                "faint-text",
-                "middle",
-            )
+            canvas.text((middle, y(0) + 35), bills[position], "faint-text", "middle")
     canvas.text((LEFT - 8, y(0) + 18), "nodes", "tick", "end")
     canvas.text((LEFT - 8, y(0) + 35), "$/mo", "faint-text", "end")
     return canvas.done()
+
+
+def _bare_share(ratio: float) -> str:
+    """A share without its sign, which the axis has."""
+    return share(ratio).removesuffix(" %")
 
 
 def _above(top: float, mark: float) -> float:
@@ -122,7 +145,7 @@ def day(plan: Plan) -> str:
     canvas = Canvas(WIDTH, HEIGHT, "Load over the day, local and spilled")
     most = max(a + b for a, b in zip(ran.local_by_hour, ran.cloud_by_hour, strict=True))
     y = Scale(0, most * 1.05, HEIGHT - BOTTOM, TOP)
-    _grid(canvas, y, lambda count: f"{count:,.0f}" if count >= 1 or count == 0 else f"{count:g}")
+    _grid(canvas, y, short_count)
     step = (WIDTH - LEFT - RIGHT) / 24
     for hour, (local, cloud) in enumerate(zip(ran.local_by_hour, ran.cloud_by_hour, strict=True)):
         left = LEFT + hour * step + 1
@@ -135,6 +158,11 @@ def day(plan: Plan) -> str:
         if hour % 6 == 0:
             canvas.text((left, HEIGHT - BOTTOM + 16), f"{hour:02d}:00", "tick")
     return canvas.done()
+
+
+def clock_of(plan: Plan) -> str:
+    """Whose hours the hours of the day are."""
+    return "UTC" if plan.inputs.traffic.workload.start_wall_s is not None else "the day"
 
 
 def tornado(plan: Plan) -> str:
@@ -181,9 +209,20 @@ def _grid(canvas: Canvas, y: Scale, write: Callable[[float], str]) -> None:
 def short_usd(amount: float) -> str:
     """Dollars as an axis has room for."""
     sign, size = ("−" if amount < 0 else ""), abs(amount)
-    for limit, unit in ((1e6, "M"), (1e3, "k")):
-        if size >= limit * 9.995 or (size >= limit and size % limit == 0):
-            return f"{sign}${size / limit:,.0f}{unit}"
-        if size >= limit:
-            return f"{sign}${size / limit:.1f}{unit}"
-    return f"{sign}${size:,.0f}" if size >= 10 or size == 0 else f"{sign}${size:.2g}"
+    if size < 999.5:
+        return f"{sign}${size:,.0f}" if size >= 10 or size == 0 else f"{sign}${size:.2g}"
+    return f"{sign}${_scaled(size)}"
+
+
+def short_count(count: float) -> str:
+    """A number of requests as an axis has room for."""
+    if count >= 99_999.5:
+        return _scaled(count)
+    return f"{count:,.0f}" if count == round(count) else f"{count:g}"
+
+
+def _scaled(size: float) -> str:
+    """Thousands and more, with a decimal where one figure would be all."""
+    limit, unit = next((limit, unit) for limit, unit in UNITS if size >= limit * 0.9995)
+    digits = f"{size / limit:.1f}" if size < limit * 9.95 else f"{size / limit:,.0f}"
+    return f"{digits.removesuffix('.0')}{unit}"

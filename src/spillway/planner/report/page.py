@@ -10,7 +10,9 @@ from typing import Any
 from spillway import __version__
 from spillway.planner.money import span_of
 from spillway.planner.plan import Plan
+from spillway.planner.plan_money import Point
 from spillway.planner.report import charts
+from spillway.planner.report.terminal import FLEET_NAMES
 from spillway.planner.report.words import (
     SPILL_WORDS,
     about,
@@ -18,13 +20,16 @@ from spillway.planner.report.words import (
     fleet_cells,
     headline,
     is_resold,
+    label_of,
     machine_cells,
     nodes_of,
     policy_cells,
     share,
+    spread_of,
     suggestions,
     value_of,
     verdict,
+    whole_usd,
 )
 
 __all__ = ["page"]
@@ -78,7 +83,7 @@ def _values(plan: Plan) -> dict[str, Any]:
         "nodes": nodes_of(plan.shown_nodes),
         "life": span_of(inputs.life_months),
         "is_resold": is_resold(plan),
-        "clock": "UTC" if inputs.traffic.workload.start_wall_s is not None else "the day",
+        "clock": charts.clock_of(plan),
         # Our own elements with their words already escaped.
         "ceiling": share(plan.ceiling.in_time_share),
         "charts": {name: Markup(svg) for name, svg in pictures.items()},
@@ -86,6 +91,8 @@ def _values(plan: Plan) -> dict[str, Any]:
         "policies": _policies(plan),
         "machines": _machines(plan),
         "spills": _spills(plan),
+        "spent": _spent(plan),
+        "sensitivities": _sensitivities(plan),
         "assumptions": _assumptions(plan),
         "guesses": sum(each.grade == "guess" for each in plan.assumptions),
         "warnings": plan.warnings,
@@ -95,19 +102,8 @@ def _values(plan: Plan) -> dict[str, Any]:
 
 
 def _fleets(plan: Plan) -> _Table:
-    names = (
-        "nodes",
-        "local",
-        "of the bill",
-        "in time",
-        "TTFT p95",
-        "cloud $",
-        "local $",
-        "total $",
-        "paid back",
-    )
     rows = [_Row(fleet_cells(line), line.nodes == plan.shown_nodes) for line in plan.fleets]
-    return _Table(names, rows, frozenset({"of the bill", "TTFT p95", "cloud $", "local $"}))
+    return _Table(FLEET_NAMES, rows, frozenset({"of the bill", "TTFT p95", "cloud $", "local $"}))
 
 
 def _policies(plan: Plan) -> _Table:
@@ -123,6 +119,31 @@ def _machines(plan: Plan) -> _Table:
     return _Table(
         names, [_Row(machine_cells(line)) for line in plan.machines], frozenset({"in time", "total a month"})
     )
+
+
+def _spent(plan: Plan) -> _Table:
+    """The course of both bills in figures: on paper and on a phone no pointer rests on the chart."""
+    course = plan.course
+    rows = [
+        _Row((str(month), _two_lines(course.all_cloud[month]), _two_lines(course.with_nodes[month])))
+        for month in charts.months_of(plan.inputs.life_months)
+    ]
+    return _Table(("months", "all cloud", f"with {nodes_of(plan.shown_nodes)}"), rows)
+
+
+def _two_lines(point: Point) -> str:
+    low, high = (charts.short_usd(float(amount)) for amount in (point.p10_usd, point.p90_usd))
+    return f"{whole_usd(point.p50_usd)}\n{low} to {high}"
+
+
+def _sensitivities(plan: Plan) -> _Table:
+    rows = []
+    for each in plan.sensitivities:
+        spread = plan.spreads[each.name]
+        ends = ((each.at_low_usd, spread.low), (each.at_high_usd, spread.high))
+        cells = (f"{whole_usd(saved)}\nat {spread_of(each.name, figure)}" for saved, figure in ends)
+        rows.append(_Row((label_of(each.name), *cells)))
+    return _Table(("figure", "at its least", "at its most"), rows)
 
 
 def _spills(plan: Plan) -> _Table:

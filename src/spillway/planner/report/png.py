@@ -12,7 +12,7 @@ from spillway.errors import ConfigError
 from spillway.planner.money import span_of
 from spillway.planner.plan import Plan
 from spillway.planner.plan_money import Point
-from spillway.planner.report.charts import short_usd
+from spillway.planner.report.charts import clock_of, short_count, short_usd
 from spillway.planner.report.words import (
     about,
     headline,
@@ -27,14 +27,17 @@ from spillway.planner.report.words import (
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 __all__ = ["picture", "refuse_without_matplotlib"]
 
-INK, SOFT, RULE, LOCAL, CLOUD = "#1d2329", "#5b6570", "#e2e5e8", "#1f6fb2", "#c8741a"
-FAINT = "#a8c6e2"
+INK, SOFT, RULE, LOCAL, CLOUD = "#1d2329", "#5b6570", "#e2e5e8", "#0f4478", "#d07a1e"
+FAINT = "#93abc4"
 MOST_ROWS = 6
 ROOM = 1040
 """Letters that a verdict has room for, times the size of their type in points."""
+HEADROOM = 1.35
+"""Height of the picture of the costs over that of its curves: above them stand the key and the break-even."""
 LINE = 0.021
 """Height of a line of the headline, over that of the picture."""
 
@@ -65,7 +68,7 @@ def picture(plan: Plan) -> bytes:
         figure.text(0.06, 0.945, said, fontsize=size, fontweight="bold", color=colour)
         figure.text(0.06, 0.925, lead, fontsize=10.5, va="top")
         below = 0.912 - LINE * (1 + lead.count("\n"))
-        figure.text(0.06, below, fill(about(plan), 135), fontsize=8.5, va="top", color=SOFT)
+        figure.text(0.06, below, fill(_drawable(about(plan)), 135), fontsize=8.5, va="top", color=SOFT)
         axes = figure.subplots(2, 2, gridspec_kw={"hspace": 0.42, "wspace": 0.2})
         figure.subplots_adjust(left=0.06, right=0.975, top=0.77, bottom=0.065)
         _cost(plan, axes[0][0])
@@ -77,6 +80,11 @@ def picture(plan: Plan) -> bytes:
     return out.getvalue()
 
 
+def _drawable(words: str) -> str:
+    """The words with a question mark where the name of a file holds what is no letter."""
+    return words.encode(errors="replace").decode()
+
+
 def _frame(axes: Axes, title: str, grid: str = "y") -> None:
     axes.set_title(title, loc="left", fontsize=11, fontweight="bold", color=INK)
     axes.grid(axis="y" if grid == "y" else "x", color=RULE, linewidth=0.8)
@@ -84,6 +92,13 @@ def _frame(axes: Axes, title: str, grid: str = "y") -> None:
     for side in ("top", "right", "left"):
         axes.spines[side].set_visible(False)
     axes.tick_params(length=0)
+
+
+def _few_ticks(axis: Axis) -> None:
+    """Round values only, which are written whole with two digits."""
+    from matplotlib.ticker import MaxNLocator
+
+    axis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
 
 
 def _cost(plan: Plan, axes: Axes) -> None:
@@ -95,17 +110,19 @@ def _cost(plan: Plan, axes: Axes) -> None:
     ):
         _band(axes, points, colour, name)
     axes.set_xlim(0, plan.inputs.life_months)
-    axes.set_ylim(bottom=0)
+    most = max(float(point.p90_usd) for points in (course.all_cloud, course.with_nodes) for point in points)
+    axes.set_ylim(0, most * HEADROOM)
     axes.set_xlabel("months from now")
+    _few_ticks(axes.yaxis)
     axes.yaxis.set_major_formatter(lambda value, _: short_usd(value))
     at = plan.band.p50
     if plan.is_worth_it and at:
-        axes.axvline(float(at), color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
+        axes.axvline(float(at), ymax=0.87, color=INK, linewidth=0.9, linestyle=(0, (3, 3)))
         side = "right" if float(at) > 0.6 * plan.inputs.life_months else "left"
-        where = (float(at), 0.93)
+        where = (float(at), 0.84)
         words = f" paid back: {months(at)} "
         axes.annotate(words, where, xycoords=("data", "axes fraction"), ha=side, fontsize=9)
-    axes.legend(loc="lower right", frameon=False, fontsize=9)
+    axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
 
 
 def _band(axes: Axes, points: Sequence[Point], colour: str, name: str) -> None:
@@ -139,14 +156,14 @@ def _shares(plan: Plan, axes: Axes) -> None:
 
 def _day(plan: Plan, axes: Axes) -> None:
     _frame(axes, f"The day on {nodes_of(plan.shown_nodes)}, requests an hour")
+    axes.set_xlabel(f"hour of {clock_of(plan)}")
     ran = plan.shown.ran
     axes.bar(range(24), ran.local_by_hour, color=LOCAL, width=0.86, align="edge", label="local")
     axes.bar(range(24), ran.cloud_by_hour, bottom=ran.local_by_hour, color=CLOUD, width=0.86, align="edge",
              label="spilled to the cloud")  # fmt: skip
     axes.set_xticks(range(0, 25, 6), [f"{hour:02d}:00" for hour in range(0, 25, 6)])
-    axes.yaxis.set_major_formatter(
-        lambda value, _: f"{value:,.0f}" if value == round(value) else f"{value:g}"
-    )
+    axes.yaxis.set_major_formatter(lambda value, _: short_count(value))
+    _few_ticks(axes.yaxis)
     axes.set_ylim(top=1.22 * max(a + b for a, b in zip(ran.local_by_hour, ran.cloud_by_hour, strict=True)))
     axes.legend(loc="upper left", frameon=False, fontsize=9, ncols=2)
 
@@ -166,4 +183,5 @@ def _tornado(plan: Plan, axes: Axes) -> None:
     axes.set_yticks([])
     axes.set_ylim(len(rows) - 0.3, -0.5)
     axes.xaxis.set_major_formatter(lambda value, _: short_usd(value))
+    _few_ticks(axes.xaxis)
     axes.set_xlabel("saved with one figure at its least (orange) or most (blue)")

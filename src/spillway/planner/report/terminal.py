@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from spillway.planner.breakeven import Sensitivity
@@ -25,15 +25,22 @@ from spillway.planner.report.words import (
     verdict,
     whole_usd,
 )
+from spillway.tables import Rows, print_table
 
 if TYPE_CHECKING:
     from rich.console import Console
-    from rich.table import Table
 
-__all__ = ["print_plan", "printed"]
+__all__ = ["FLEET_NAMES", "print_plan", "printed"]
 
 WIDTH = 100
 """Columns where there is no terminal to ask."""
+SPARE = ("TTFT p95", "of the bill", "kWh/month", "cloud $", "local $", "from", "to", "in time")
+"""Columns that a narrow terminal leaves out, the first one first."""
+FLEET_NAMES = (
+    *("nodes", "local", "of the bill", "in time", "TTFT p95"),
+    *("cloud $", "local $", "total $", "paid back"),
+)
+ELSEWHERE = "--html or --json"
 MOST_MACHINES = 5
 MOST_SENSITIVITIES = 5
 MOST_WARNINGS = 12
@@ -64,22 +71,35 @@ def print_plan(plan: Plan, console: Console) -> None:
         ("", "usual calculation", "replayed, in time"),
         comparison(plan),
         title="What one node does",
+        prose=3,
     )
     for sentence in suggestions(plan):
         console.print(Text(f"→ {sentence}"))
     console.print()
     _print_table(
         console,
-        ("nodes", "local", "of the bill", "in time", "TTFT p95", "cloud", "local", "total", "paid back"),
+        (
+            "nodes",
+            "local",
+            "of the bill",
+            "in time",
+            "TTFT p95",
+            "cloud $",
+            "local $",
+            "total $",
+            "paid back",
+        ),
         [fleet_cells(line) for line in plan.fleets],
         title=f"USD a month at the likeliest figures, mean over {span_of(life)}; months until paid back",
-        marked=plan.shown_nodes,
+        spare=SPARE,
+        marked=str(plan.shown_nodes),
     )
     _print_table(
         console,
         ("policy", "local", "in time", "regret", "kWh/month", "local and in time"),
         [policy_cells(line) for line in plan.policies],
         title=f"Who decides, on {nodes_of(plan.shown_nodes)}",
+        spare=SPARE,
     )
     _print_machines(plan, console)
     _print_table(
@@ -87,6 +107,7 @@ def print_plan(plan: Plan, console: Console) -> None:
         ("what moves the savings most", "from", "to", "saved then", "and then"),
         [_sensitivity_cells(plan, each) for each in plan.sensitivities[:MOST_SENSITIVITIES]],
         title=f"Over {span_of(life)}, {usd(plan.shown.outcome.saved_usd)} as planned",
+        spare=SPARE,
     )
     _print_spills(plan, console)
     _print_warnings(plan, console)
@@ -100,6 +121,7 @@ def _print_machines(plan: Plan, console: Console) -> None:
             ("one of each machine", "price", "local", "in time", "total", "paid back"),
             [machine_cells(line) for line in shown],
             title="What to buy first, with the same model, at the likeliest figures",
+            spare=SPARE,
         )
 
 
@@ -149,27 +171,12 @@ def _sensitivity_cells(plan: Plan, each: Sensitivity) -> tuple[str, ...]:
 def _print_table(
     console: Console,
     names: Sequence[str],
-    rows: Iterable[Sequence[str]],
+    rows: Rows,
     *,
     title: str,
-    marked: int | None = None,
+    prose: int = 1,
+    spare: Sequence[str] = (),
+    marked: str | None = None,
 ) -> None:
-    from rich.text import Text
-
-    table = _table(names)
-    for row in rows:
-        style = "bold" if marked is not None and row[0] == str(marked) else ""
-        table.add_row(*(Text(cell, style=style) for cell in row))
-    console.print(Text(title, style="bold"))
-    console.print(table)
-
-
-def _table(names: Sequence[str]) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for position, name in enumerate(names):
-        table.add_column(Text(name), justify="left" if position == 0 else "right", overflow="fold")
-    return table
+    _say(console, title, "bold")
+    print_table(console, names, rows, prose=prose, spare=spare, marked=marked, elsewhere=ELSEWHERE)
