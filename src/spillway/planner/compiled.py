@@ -2,7 +2,8 @@
 
 The physics (``planner.physics``), the baselines' choices (``planner.choosing``) and the forecast arithmetic
 (``slo``) are the very functions that run interpreted; ``compiled_loop`` adds the loop around them. numba is
-imported only when a run asks for it, and may be missing: then everything runs interpreted (decision 0009).
+imported only when somebody asks for it, and may be missing or broken: then everything runs interpreted
+(decision 0009).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, cast
@@ -63,15 +63,16 @@ JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 
 LEFT_ALONE_S = 3600.0
 """How long after its last change another version's folder of machine code is left alone."""
-SOURCES = (
-    *(f"planner/{name}.py" for name in ("physics", "pooling", "choosing", "compiled_loop", "compiled_ours")),
-    *(f"planner/{name}.py" for name in ("compiled_tasks", "compiled", "routed")),
-    *(
-        f"slo/{name}.py"
-        for name in ("forecast", "margin", "lengths", "admission", "usual_work", "hedges", "turns")
-    ),
+PLANNER_SOURCES = (
+    *("physics", "pooling", "choosing", "routed"),
+    *("compiled", "compiled_loop", "compiled_ours", "compiled_tasks"),
 )
-"""What the machine code is made from."""
+SLO_SOURCES = ("admission", "forecast", "hedges", "lengths", "margin", "pace", "turns", "usual_work")
+SOURCES = (
+    *(f"planner/{name}.py" for name in PLANNER_SOURCES),
+    *(f"slo/{name}.py" for name in SLO_SOURCES),
+)
+"""What the machine code is made from: functions, and constants that are baked in."""
 
 
 class TableArrays(NamedTuple):
@@ -93,7 +94,7 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
 
 
 MODULES = (physics, pooling, choosing, lengths, compiled_loop, compiled_ours)
-SHARED = (
+SHARED: tuple[Callable[..., Any], ...] = (
     *(f for module in MODULES for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
     *(forecast.patience_s, forecast.usable_s, forecast.miss_weight),
@@ -105,8 +106,14 @@ SHARED = (
 
 @lru_cache(maxsize=1)
 def can_run() -> bool:
-    """Whether numba is installed and not switched off."""
-    return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    """Whether numba can be imported and is not switched off; the first call may take half a second."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return False
+    try:
+        import_module("numba")
+    except Exception:  # beside a numpy or a Python it does not know, it fails in ways of its own
+        return False
+    return True
 
 
 def prepare() -> None:

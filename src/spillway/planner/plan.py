@@ -400,8 +400,8 @@ def _warnings(
         found.append(f"the largest fleet tried is the cheapest; {_larger(line.nodes)}")
     if not compiled.can_run():
         found.append(
-            "numba is not installed, or switched off by NUMBA_DISABLE_JIT, so the plan took long and rests "
-            f"on at most {inputs.effort.fleet_requests:,} requests per fleet; "
+            "numba is not installed, cannot be loaded or is switched off by NUMBA_DISABLE_JIT, so the plan "
+            f"took long and rests on at most {inputs.effort.fleet_requests:,} requests per fleet; "
             "pip install 'spillway[plan]', or without that variable it does more in less time"
         )
     if ceiling.in_time_share < 0.5:
