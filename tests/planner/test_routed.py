@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
 from spillway.planner.arrivals import synthesise
 from spillway.planner.catalogue import load_machines, load_models
+from spillway.planner.events import Node, Patience
 from spillway.planner.node_model import NodeModel, load_fit
 from spillway.planner.policies import ObservedTail, Policy, Reservation
+from spillway.planner.pooling import bit_of
 from spillway.planner.routed import Routed
+from spillway.planner.runs import Arrivals
 from spillway.planner.simulator import CloudModel, Fleet, simulate, upper_bound
+from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Objective
 
 NODE = NodeModel(load_machines()["rtx-4090"].machine, load_models()["llama-3.1-8b"].shape(), load_fit())
@@ -39,3 +45,33 @@ def test_what_no_cache_holds_goes_to_the_cloud() -> None:
     workload = synthesise(100, 3000, 10, days=30)
     found = simulate(workload, Fleet(NODE, 1, 2, 500.0), Routed(OBJECTIVE), OBJECTIVE)
     assert found.spills.get("context_too_small", 0) > 50
+
+
+class Recorded(Routed):
+    """Remembers what each request was sent to wait with."""
+
+    def begin(self, nodes: Sequence[Node], arrivals: Arrivals) -> None:
+        """Nothing is remembered yet."""
+        super().begin(nodes, arrivals)
+        self.waits: dict[int, Patience] = {}
+        self.fates = nodes[0].fates
+
+    def choose(self, now_s: float, index: int, prompt: int, output: int, cached: int) -> int:
+        """As ours."""
+        chosen = super().choose(now_s, index, prompt, output, cached)
+        if chosen >= 0:
+            self.waits[index] = self.patience
+        return chosen
+
+
+def test_nobody_moves_to_a_node_it_was_believed_late_at() -> None:
+    """Of those whom a free node takes over, each was believed in time there, and has not waited too long."""
+    pace = LinearPace(0.01, 4e-4, 0.0, 0.015, 0.001, 1e-7)
+    workload = synthesise(12_000_000, 1000, 200, days=0.01, shape="flat", seed=2)
+    policy = Recorded(OBJECTIVE)
+    simulate(workload, Fleet(pace, 3, 4), policy, OBJECTIVE, engine="interpreted")
+    moved = {i: n for i, n in enumerate(policy.fates.moved_to) if n >= 0}
+    assert len(moved) > 50
+    assert all(policy.waits[i].in_time_at & bit_of(n) for i, n in moved.items())
+    assert any(not each.in_time_at & bit_of(n) for each in policy.waits.values() for n in range(3))
+    assert all(each.moves_s <= each.leaves_s for each in policy.waits.values())

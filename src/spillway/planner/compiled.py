@@ -55,7 +55,7 @@ JOB_FIELDS: dict[str, Any] = {
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
     "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "miss_weight": float,
-    "yields_s": float, "moved_to": np.int16,
+    "yields_s": float, "moved_to": np.int16, "moves_until_s": float, "in_time_at": np.int64,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
@@ -158,7 +158,8 @@ def _jobs(arrivals: Arrivals) -> NDArray[np.void]:
     jobs["cached_tokens"] = arrivals.cached_tokens
     jobs["prefill_s"] = arrivals.prefill_s
     jobs["chunks"] = arrivals.chunks
-    jobs["leaves_s"] = jobs["hedge_s"] = np.inf
+    jobs["leaves_s"] = jobs["hedge_s"] = jobs["moves_until_s"] = np.inf
+    jobs["in_time_at"] = pooling.ALL_NODES
     jobs["asked_s"] = UNKNOWN
     jobs["moved_to"] = NONE
     jobs["cloud_s"] = arrivals.cloud_first_s

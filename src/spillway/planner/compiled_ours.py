@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from spillway.planner import physics
+from spillway.planner import physics, pooling
 from spillway.planner.compiled_tasks import FRESH_SIZES, SIZES, Mind, Rules
 from spillway.planner.routed import CLOUD_ANSWER_S, SPILLS
 from spillway.routing import reasons
@@ -94,18 +94,24 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
     work_s = _work_s(nodes[0], job, steps_s, usual)
     usual_s = mind.usual[0] if mind.usual[1] else work_s
     best, earliest_s, why, in_time = -1, math.inf, len(SPILLS), 0
+    moves_s, in_time_at = math.inf, 0
     for n in range(len(nodes)):
         first_s, total_s, alone_s = _forecast(nodes[n], job, steps_s, usual, long)
         wait_s = first_s - alone_s
         more_s = usual_work.weighed_s(wait_s, work_s, usual_s) - wait_s
         delay = _delay(nodes[n], rules, first_s, total_s, more_s, mind.margins[n])
-        in_time += delay == IN_TIME
         if delay != IN_TIME:
             why = min(why, delay)
-        elif _is_better(nodes, n, best, first_s, earliest_s):
+            continue
+        queue_s = _queue_s(rules, first_s, total_s, alone_s)
+        in_time += 1
+        moves_s, in_time_at = min(moves_s, queue_s), in_time_at | pooling.bit_of(n)
+        if _is_better(nodes, n, best, first_s, earliest_s):
             best, earliest_s = n, first_s
-            _be_patient(job, rules, first_s, total_s, alone_s, first_s * mind.stretches[n])
+            _be_patient(job, rules, queue_s, first_s, first_s * mind.stretches[n])
             job.yields_s = turns.yields_s(work_s, job.miss_weight)
+    if rules.has_objective:
+        job.moves_until_s, job.in_time_at = job.arrived_s + min(moves_s, rules.most_queue_s), in_time_at
     if in_time > 1:
         job.hedge_s = math.inf  # the other node would be asked, and the simulator knows no such hedges
     mind.usual[1] += 1.0
@@ -113,20 +119,22 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
     return best if best >= 0 else -1 - why
 
 
-def _be_patient(
-    job: Any, rules: Rules, first_s: float, total_s: float, alone_s: float, late_s: float
-) -> None:
-    """``slo.admission`` and rule 8: when it leaves the queue, and when a cloud is asked too."""
-    queue_s = rules.most_queue_s
+def _queue_s(rules: Rules, first_s: float, total_s: float, alone_s: float) -> float:
+    """``slo.admission``: how long it may wait for a slot and still be in time; as long as anybody without."""
+    if not rules.has_objective:
+        return rules.most_queue_s
+    patience_s = min(
+        forecast.patience_s(rules.ttft_s, first_s, first_s, alone_s, rules.kept_s),
+        forecast.patience_s(rules.total_s, total_s, first_s, alone_s, 0.0),
+    )
+    return max(0.0, patience_s)
+
+
+def _be_patient(job: Any, rules: Rules, queue_s: float, first_s: float, late_s: float) -> None:
+    """Rule 8: when it leaves the queue, and when a cloud is asked too."""
     if rules.has_objective:
-        patience_s = min(
-            forecast.patience_s(rules.ttft_s, first_s, first_s, alone_s, rules.kept_s),
-            forecast.patience_s(rules.total_s, total_s, first_s, alone_s, 0.0),
-        )
-        queue_s = max(0.0, patience_s)
         job.miss_weight = forecast.miss_weight(queue_s, rules.ttft_s, rules.cloud_s)
-        queue_s = min(queue_s, rules.most_queue_s)
-    job.leaves_s = job.arrived_s + queue_s
+    job.leaves_s = job.arrived_s + min(queue_s, rules.most_queue_s)
     job.told_s = first_s
     job.hedge_s = math.inf
     if rules.hedge_share > 0.0:

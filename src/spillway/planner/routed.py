@@ -10,6 +10,7 @@ from typing import NamedTuple
 from spillway.planner.events import FOR_EVER, Job, Node, Patience
 from spillway.planner.physics import ANSWERED, LEFT, OVERTAKEN
 from spillway.planner.policies import cloud, limits
+from spillway.planner.pooling import ALL_NODES, bit_of
 from spillway.planner.runs import Arrivals
 from spillway.routing import NoEvidence, decide, reasons
 from spillway.routing import Policy as RoutingPolicy
@@ -113,12 +114,24 @@ class Routed:
         is_local = first.side == "local"
         self._asked.append(_Asked(now_s, index, asked, output, not is_local))
         if is_local:
-            self.patience = Patience(
-                first.queue_s, _hedge_s(decision), first.ttft_s or 0.0, first.miss_weight, first.yields_s
-            )
+            self.patience = self._patience(decision)
             return self._index[first.upstream]
         said = next((i for i, code in enumerate(SPILLS) if code in decision.reasons), len(SPILLS) - 1)
         return cloud(said)
+
+    def _patience(self, decision: Decision) -> Patience:
+        """How long the request may wait, and where else it may be served meanwhile."""
+        first = decision.choices[0]
+        as_good = [one for one in decision.choices if one.side == "local" and one.miss_weight > 0.0]
+        return Patience(
+            first.queue_s,
+            _hedge_s(decision),
+            first.ttft_s or 0.0,
+            first.miss_weight,
+            first.yields_s,
+            moves_s=min((one.queue_s for one in as_good), default=math.inf),
+            in_time_at=sum({bit_of(self._index[one.upstream]) for one in as_good}) or ALL_NODES,
+        )
 
     def _asked_for(self, index: int, prompt: int, cached: int) -> Prompt:
         """What request ``index`` tells of its answer."""
