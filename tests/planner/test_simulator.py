@@ -182,7 +182,7 @@ def test_cloud_latency_is_as_stated() -> None:
 
 
 def test_metrics_by_hand() -> None:
-    """Shares, attainment, goodput, utilisation and energy of four requests, computed by hand."""
+    """Shares, attainment, goodput and utilisation of four requests, computed by hand."""
     found = Result(
         policy="x", objective=Objective(ttft_s=1.0),
         node=np.array([0, 0, -1, -1], dtype=np.int16), ttft_s=np.array([0.5, 1.5, 0.5, 2.0]),
@@ -196,7 +196,6 @@ def test_metrics_by_hand() -> None:
     assert found.local_attainment == 0.5
     assert found.goodput_rps == 0.2
     assert found.utilisation == (0.4,)
-    assert found.energy_kwh(10, 100) == pytest.approx((4 * 100 + 6 * 10) / 3.6e6)
     assert found.quantiles(found.ttft_s, local_only=True) == pytest.approx(
         {"p50": 1.0, "p95": 1.45, "p99": 1.49}
     )

@@ -177,6 +177,7 @@ class _Tally:
 
 def _world(inputs: PlanInputs) -> World:
     pays_to_compile = compiled.can_run() and len(inputs.sampled) >= COMPILED_FROM
+    workload = inputs.traffic.workload
     return World(
         whole=inputs.simulated,
         sample=inputs.sampled,
@@ -191,6 +192,7 @@ def _world(inputs: PlanInputs) -> World:
         suitable_ratio=inputs.suitable_ratio,
         idle_w=float(inputs.node.idle_w),
         active_w=float(inputs.node.active_w),
+        requests_per_s=len(workload) / workload.span_s,
         engine="compiled" if pays_to_compile else "auto",
     )
 

@@ -56,6 +56,8 @@ class World:
     idle_w: float = 0.0
     active_w: float = 0.0
     """What one of the plan's own nodes draws; 0 where nobody knows, as of a rented one."""
+    requests_per_s: float | None = None
+    """How fast all of the traffic comes on average, of which a run may be a part; ``None`` as in the run."""
     engine: Engine = "auto"
     """``compiled`` where so many runs follow that machine code pays although each is short."""
 
@@ -105,7 +107,8 @@ class Ran:
     busy_ratio: float
     """Mean share of the time a node worked; 0 without nodes."""
     kwh_per_month: float | None
-    """Energy of all nodes, idle ones too, at this load; ``None`` where nobody knows what they draw."""
+    """Energy of all nodes, idle ones too, at this load of the whole traffic; ``None`` where nobody knows what
+    they draw. A node works no more than all the time: what piled up by the end is left out."""
     spills: Mapping[str, int]
     local_by_hour: tuple[float, ...]
     """Local requests per hour, by hour of the day in UTC, or of the workload when it has no dates."""
@@ -214,10 +217,11 @@ def _summary(world: World, run: Run, workload: Workload, result: Result) -> Ran:
         raise ValueError("a plan needs every price it uses")
     first, total = result.quantiles(result.ttft_s) or {}, result.quantiles(result.total_s) or {}
     by_hour = [_by_hour(workload, chosen) for chosen in (local, ~local)]
+    requests_per_s = len(workload) / workload.span_s
     return Ran(
         run=run,
         requests=len(workload),
-        requests_per_s=len(workload) / workload.span_s,
+        requests_per_s=requests_per_s,
         local_share=result.local_share,
         local_token_share=result.local_token_share,
         useful_share=result.useful_share,
@@ -232,17 +236,22 @@ def _summary(world: World, run: Run, workload: Workload, result: Result) -> Ran:
         total_p95_s=total["p95"],
         total_p99_s=total["p99"],
         busy_ratio=sum(result.utilisation) / run.nodes if run.nodes else 0.0,
-        kwh_per_month=_kwh_per_month(world, run, result),
+        kwh_per_month=_kwh_per_month(world, run, requests_per_s, result),
         spills=dict(result.spills),
         local_by_hour=by_hour[0],
         cloud_by_hour=by_hour[1],
     )
 
 
-def _kwh_per_month(world: World, run: Run, result: Result) -> float | None:
+def _kwh_per_month(world: World, run: Run, requests_per_s: float, result: Result) -> float | None:
+    """As the money counts it: a request takes a node as long as in the run, whatever the rate there."""
     if run.machine is not None or (run.nodes and not world.active_w):
         return None
-    return result.energy_kwh(world.idle_w, world.active_w) / result.span_s * HOUR_S * float(HOURS_PER_MONTH)
+    all_per_s = requests_per_s if world.requests_per_s is None else run.load * world.requests_per_s
+    played_s = result.span_s * requests_per_s / all_per_s
+    busy = sum(min(1.0, busy_s / played_s) for busy_s in result.busy_s)
+    watts = run.nodes * world.idle_w + busy * (world.active_w - world.idle_w)
+    return watts / 1000 * float(HOURS_PER_MONTH)
 
 
 def _by_hour(workload: Workload, chosen: NDArray[np.bool_]) -> tuple[float, ...]:

@@ -130,7 +130,7 @@ class Result:
 
     @property
     def utilisation(self) -> tuple[float, ...]:
-        """Share of the time each node had something to do."""
+        """Share of the time each node had something to do; 1 where it had to work on when nothing came."""
         return tuple(min(1.0, busy_s / self.span_s) for busy_s in self.busy_s)
 
     def quantiles(self, values: Floats, local_only: bool = False) -> dict[str, float] | None:
@@ -140,12 +140,6 @@ class Result:
             return None
         p50, p95, p99 = np.quantile(chosen, (0.5, 0.95, 0.99))
         return {"p50": float(p50), "p95": float(p95), "p99": float(p99)}
-
-    def energy_kwh(self, idle_w: float, active_w: float) -> float:
-        """Energy of all nodes over the whole time, idle time included."""
-        busy_s = sum(self.busy_s)
-        idle_s = max(len(self.busy_s) * self.span_s - busy_s, 0.0)
-        return (busy_s * active_w + idle_s * idle_w) / 3.6e6
 
 
 def simulate(
