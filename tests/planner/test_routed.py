@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from spillway.planner.arrivals import synthesise
@@ -15,6 +17,7 @@ from spillway.planner.pooling import bit_of
 from spillway.planner.routed import Routed
 from spillway.planner.runs import Arrivals
 from spillway.planner.simulator import CloudModel, Fleet, simulate, upper_bound
+from spillway.slo.lengths import OutputLengths
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Objective
 
@@ -75,3 +78,19 @@ def test_nobody_moves_to_a_node_it_was_believed_late_at() -> None:
     assert all(policy.waits[i].in_time_at & bit_of(n) for i, n in moved.items())
     assert any(not each.in_time_at & bit_of(n) for each in policy.waits.values() for n in range(3))
     assert all(each.moves_s <= each.leaves_s for each in policy.waits.values())
+
+
+@pytest.mark.parametrize("ttft_s", [2.0, 30.0])
+def test_every_answer_tells_its_length_once(ttft_s: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also one that left the queue, or was overtaken, after its length would have been known from a cloud."""
+    busy = synthesise(10_000_000, 1000, 200, days=0.01, shape="flat", seed=2)
+    time_s = busy.time_s.copy()
+    time_s[-1] += 600.0  # when it comes, all others have ended
+    workload = replace(busy, time_s=time_s, output_tokens=np.arange(len(busy), dtype=np.int32) % 400 + 1)
+    learned: list[int] = []
+    monkeypatch.setattr(OutputLengths, "learn", lambda self, asked, tokens: learned.append(int(tokens)))
+    objective = Objective(ttft_s=ttft_s, total_s=120.0)
+    pace = LinearPace(0.01, 4e-4, 0.0, 0.015, 0.001, 1e-7)
+    found = simulate(workload, Fleet(pace, 1, 4), Routed(objective), objective, engine="interpreted")
+    assert found.spills.get("node_full", 0) + found.spills.get("hedged", 0) > 50
+    assert sorted(learned) == sorted(workload.output_tokens[:-1].tolist())

@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from spillway.planner import choosing, compiled_loop, compiled_ours, physics, pooling
+from spillway.planner import choosing, compiled_loop, compiled_ours, outlook, physics, pooling
 from spillway.planner.compiled_tasks import task_of
 from spillway.planner.events import Fates, Node, room_to_compare
 from spillway.planner.physics import NONE, UNKNOWN
@@ -56,6 +56,7 @@ JOB_FIELDS: dict[str, Any] = {
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
     "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "miss_weight": float,
     "yields_s": float, "moved_to": np.int16, "moves_until_s": float, "in_time_at": np.int64,
+    "usual_tokens": float,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
@@ -64,7 +65,7 @@ JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 LEFT_ALONE_S = 3600.0
 """How long after its last change another version's folder of machine code is left alone."""
 PLANNER_SOURCES = (
-    *("physics", "pooling", "choosing", "routed"),
+    *("physics", "pooling", "choosing", "outlook", "routed"),
     *("compiled", "compiled_loop", "compiled_ours", "compiled_tasks"),
 )
 SLO_SOURCES = ("admission", "forecast", "hedges", "lengths", "margin", "pace", "turns", "usual_work")
@@ -93,7 +94,7 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
     return [f for _, f in inspect.getmembers(module, inspect.isfunction) if f.__module__ == module.__name__]
 
 
-MODULES = (physics, pooling, choosing, lengths, compiled_loop, compiled_ours)
+MODULES = (physics, pooling, choosing, outlook, lengths, compiled_loop, compiled_ours)
 SHARED: tuple[Callable[..., Any], ...] = (
     *(f for module in MODULES for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
