@@ -13,7 +13,7 @@ from spillway.planner.money import HOURS_PER_MONTH
 from spillway.planner.plan_inputs import CloudChoice, PlanInputs, SlowedPace
 from spillway.planner.policies import AllCloud, AllLocal, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import Routed
-from spillway.planner.simulator import Engine, Fleet, Latencies, Result, simulate, upper_bound
+from spillway.planner.simulator import Engine, Fleet, Latencies, Result, best_known, simulate
 from spillway.planner.workload import Workload
 from spillway.routing import Policy as RoutingPolicy
 from spillway.routing import reasons
@@ -28,7 +28,7 @@ ALL_CLOUD = "all-cloud"
 CLAIRVOYANT = "clairvoyant"
 OURS = "ours"
 POLICIES = (ALL_CLOUD, "all-local", "threshold", "reservation", "observed-p95", OURS, CLAIRVOYANT)
-"""What a plan compares, the upper bound last."""
+"""What a plan compares, the best known run last."""
 SUITABLE_STREAM = 1
 """Which requests suit is drawn apart from all else, so that it is the same in every run."""
 HOUR_S = 3600.0
@@ -144,7 +144,7 @@ def _replay(
     world: World, run: Run, workload: Workload, fleet: Fleet, objective: Objective, cloud: Latencies
 ) -> Result:
     if run.policy == CLAIRVOYANT and run.nodes:
-        return upper_bound(workload, fleet, objective, cloud, engine=world.engine)
+        return best_known(workload, fleet, objective, cloud, engine=world.engine)
     policy = make_policy(run.policy, objective, world.settings)
     engine = world.engine if run.nodes else "auto"
     return simulate(workload, fleet, policy, objective, cloud, engine)
