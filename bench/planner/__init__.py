@@ -1,1 +1,1 @@
-"""How good and how fast the planner's simulator is, on public traces and against an upper bound."""
+"""How good and how fast the planner's simulator is, on public traces, against the best run known."""

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spillway.planner.arrivals import SHAPES, spread_totals, synthesise
-from spillway.planner.workload import Total, WorkloadError
+from spillway.planner.arrivals import SHAPES, spread_coarse_times, spread_totals, synthesise
+from spillway.planner.workload import Total, Workload, WorkloadError
 
 
 def test_means_and_count_are_met_exactly() -> None:
@@ -45,6 +45,18 @@ def test_gaps_are_as_bursty_as_asked() -> None:
         total = Total(0.0, 86_400.0, 50_000, 500_000, 500_000)
         gaps = np.diff(spread_totals([total], "flat", burst_cv=cv).time_s)
         assert gaps.std() / gaps.mean() == pytest.approx(cv, rel=0.1)
+
+
+def test_gaps_of_all_models_together_are_as_bursty_as_asked() -> None:
+    """Models of one period share its bursts, and each still has its own requests and tokens."""
+    totals = [Total(0.0, 86_400.0, 5000 + k, 50_000 + k, 500_000, model=f"m{k}") for k in range(8)]
+    workload = spread_totals(totals, "flat", burst_cv=3.0)
+    gaps = np.diff(workload.time_s)
+    assert gaps.std() / gaps.mean() == pytest.approx(3.0, rel=0.1)
+    for k in range(8):
+        of_model = workload.model == k
+        assert (of_model.sum(), workload.input_tokens[of_model].sum()) == (5000 + k, 50_000 + k)
+        assert np.diff(workload.time_s[of_model]).max() < 1000
 
 
 @given(st.integers(1, 200), st.integers(0, 5000), st.integers(0, 5000))
@@ -88,3 +100,48 @@ def test_nothing_and_unknown_shapes_are_refused() -> None:
         spread_totals([Total(0.0, 1.0, 0, 0, 0)])
     with pytest.raises(WorkloadError, match="use one of flat, consumer, office"):
         synthesise(10, 1, 1, "weekend")
+
+
+def clocked(step_s: float, count: int = 20_000, offset_s: float = 0.0) -> Workload:
+    """Two weeks of requests at random, their times cut down to such steps of the clock."""
+    time_s = np.sort(np.random.default_rng(5).uniform(0, 14 * 86_400, count)) // step_s * step_s
+    ones = np.ones(count, dtype=np.int32)
+    first_s = float(time_s[0])
+    return Workload(
+        time_s=time_s - first_s,
+        input_tokens=np.arange(count, dtype=np.int32),
+        output_tokens=ones,
+        cached_tokens=None,
+        model=0 * ones,
+        models=("m",),
+        span_s=14 * 86_400.0,
+        start_wall_s=1_793_577_600.0 + first_s + offset_s,
+    )
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [(1, "whole minutes"), (5, "multiples of 5 minutes"), (10, "multiples of 10 minutes"),
+     (15, "multiples of 15 minutes"), (30, "multiples of 30 minutes"), (60, "whole hours"),
+     (1440, "whole days")],
+)  # fmt: skip
+@pytest.mark.parametrize("zone_s", [0, 20_700])
+def test_times_of_coarse_clocks_are_spread(minutes: int, said: str, zone_s: int) -> None:
+    """Requests of a minute or of ten come within it, in their order, and the plan says so."""
+    coarse = clocked(60.0 * minutes, offset_s=-zone_s)  # as in Nepal, whose offset is 5:45
+    found = spread_coarse_times(coarse, seed=1)
+    assert (np.diff(found.time_s) >= 0).all()
+    assert (found.time_s // (60 * minutes) * 60 * minutes == coarse.time_s).all()
+    assert len(np.unique(found.time_s)) == len(coarse)
+    assert (found.input_tokens == coarse.input_tokens).all()
+    assert found.grade == "derived"
+    assert f"all times are {said}: requests were spread" in found.notes[-1]
+    assert (spread_coarse_times(coarse, seed=1).time_s == found.time_s).all()
+
+
+@pytest.mark.parametrize(
+    "workload", [clocked(1.0), clocked(60.0, count=30), clocked(3600.0, offset_s=600.0), clocked(7.0)]
+)
+def test_times_that_tell_more_stay(workload: Workload) -> None:
+    """Seconds, a handful of requests, and a job that runs at ten past the hour are taken as they are."""
+    assert spread_coarse_times(workload) is workload

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -249,17 +252,36 @@ def test_without_numba_everything_runs_interpreted(monkeypatch: pytest.MonkeyPat
     assert len(simulate(workload, fleet, AllLocal(), objective).node) == len(workload)
 
 
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    """What was found out of numba is forgotten before the test, and after it."""
+    compiled.can_run.cache_clear()
+    yield
+    compiled.can_run.cache_clear()
+
+
+@pytest.mark.usefixtures("asked_anew")
 @pytest.mark.parametrize(("setting", "is_off"), [("1", True), ("0", False), ("", False)])
 def test_numba_may_be_switched_off(monkeypatch: pytest.MonkeyPatch, setting: str, is_off: bool) -> None:
     """Its own variable is heeded, since nothing that it then makes has a compiled form."""
-    monkeypatch.setattr(compiled, "find_spec", lambda name: name)
+    monkeypatch.setattr(compiled, "import_module", lambda name: name)
     monkeypatch.setenv("NUMBA_DISABLE_JIT", setting)
-    compiled.can_run.cache_clear()
-    try:
-        assert compiled.can_run() != is_off
-    finally:
-        monkeypatch.undo()
-        compiled.can_run.cache_clear()
+    assert compiled.can_run() != is_off
+
+
+@pytest.mark.usefixtures("asked_anew")
+@pytest.mark.parametrize("fault", [ModuleNotFoundError("numba"), ImportError("numpy is too new"), OSError()])
+def test_numba_that_cannot_be_loaded_is_as_good_as_none(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception
+) -> None:
+    """Long runs are interpreted where importing it fails, for whatever reason."""
+
+    def fail(name: str) -> None:
+        raise fault
+
+    monkeypatch.setattr(compiled, "import_module", fail)
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+    assert not compiled.can_run()
 
 
 def test_shared_functions_are_all_known_to_the_compiler() -> None:
@@ -267,6 +289,36 @@ def test_shared_functions_are_all_known_to_the_compiler() -> None:
     assert physics.step in compiled.SHARED
     assert compiled_loop.choose in compiled.SHARED
     assert len(set(compiled.SHARED)) == len(compiled.SHARED)
+
+
+def test_machine_code_is_named_after_all_it_is_made_from() -> None:
+    """Whoever changes a function or a constant that is baked in gets other machine code."""
+    used = {module for function in compiled.SHARED for module in modules_used(function)}
+    root = Path(compiled.__file__).parent.parent
+    assert {str(Path(module.__file__ or "").relative_to(root)) for module in used} <= set(compiled.SOURCES)
+
+
+def modules_used(function: Callable[..., object]) -> Iterator[ModuleType]:
+    """Where a function stands, and where what it uses of spillway is defined; hints do not count."""
+    own = sys.modules[function.__module__]
+    yield own
+    for name in function.__code__.co_names:
+        value = vars(own).get(name)
+        if isinstance(value, ModuleType):
+            names = [each for each in function.__code__.co_names if each in vars(value)]
+        else:
+            value, names = own, [name] if value is not None else []
+        yield from (found for each in names if (found := defined_in(value, each)) is not None)
+
+
+def defined_in(module: ModuleType, name: str) -> ModuleType | None:
+    """The module of spillway from which ``module`` has that name, in the end; ``None`` for all others."""
+    if not module.__name__.startswith("spillway."):
+        return None
+    for item in ast.parse(Path(module.__file__ or "").read_text()).body:
+        if isinstance(item, ast.ImportFrom) and name in [alias.asname or alias.name for alias in item.names]:
+            return defined_in(sys.modules[item.module or ""], name)
+    return module
 
 
 def test_machine_code_is_kept_by_source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

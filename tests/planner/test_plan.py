@@ -94,7 +94,7 @@ def test_avoided_bill_is_that_of_the_local_requests() -> None:
     assert 0 < ran.avoided_share <= 1
 
 
-def test_every_policy_is_compared_with_the_upper_bound() -> None:
+def test_every_policy_is_compared_with_the_best_known_run() -> None:
     """All policies are there, the clairvoyant without regret and the cloud alone with all of it."""
     regrets = {line.name: line.regret for line in pays().policies}
     assert tuple(regrets) == POLICIES

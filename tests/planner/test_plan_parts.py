@@ -376,9 +376,30 @@ def test_energy_of_a_month() -> None:
     watts = 100 + used.busy_ratio * 200
     assert used.busy_ratio > 0
     assert used.kwh_per_month == pytest.approx(2 * watts / 1000 * 730, rel=0.001)
+    busy = carry_out(world, Run(1, "all-local", load=1e6))
+    assert busy.busy_ratio == 1.0
+    assert busy.kwh_per_month == pytest.approx(0.3 * 730.5)  # what piled up is not worked off in the month
     assert carry_out(world, Run(1, machine="other")).kwh_per_month is None
     assert carry_out(replace(world, idle_w=0.0, active_w=0.0), Run(1)).kwh_per_month is None
     assert carry_out(replace(world, idle_w=0.0, active_w=0.0), Run(0)).kwh_per_month == 0.0
+
+
+def test_a_busier_part_needs_no_more_energy() -> None:
+    """What a run over a part of the traffic tells is for the rate of all of it, as the bill is."""
+    traffic = from_numbers(30_000, 200, 40).workload
+    node, cloud = choose_node(NodeFigures(), TYPICAL), CloudChoice("x", (Rates(D(1), D(10)),))
+    world = World(
+        traffic, traffic.at_rate(3.0), node.fleet, TYPICAL.objective, cloud, 0, idle_w=100.0, active_w=300.0,
+        requests_per_s=len(traffic) / traffic.span_s,
+    )  # fmt: skip
+    whole, part = (carry_out(world, Run(1, on_sample=on_sample)) for on_sample in (False, True))
+    assert part.busy_ratio > 2 * whole.busy_ratio
+    assert part.kwh_per_month == pytest.approx(whole.kwh_per_month, rel=0.02)
+    twice = carry_out(world, Run(1, load=2.0))
+    assert twice.kwh_per_month is not None
+    assert part.kwh_per_month is not None
+    idle_kwh = 0.1 * 730.5
+    assert twice.kwh_per_month - idle_kwh == pytest.approx(2 * (part.kwh_per_month - idle_kwh), rel=0.1)
 
 
 def test_a_run_is_the_same_wherever_it_is_worked_out() -> None:

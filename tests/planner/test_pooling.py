@@ -14,7 +14,7 @@ from spillway.planner import queueing
 from spillway.planner.events import FOR_EVER, Fates, Node, Patience, side_by_side
 from spillway.planner.physics import ANSWERED, LEFT, NONE
 from spillway.planner.policies import AllLocal
-from spillway.planner.pooling import advance_together
+from spillway.planner.pooling import ALL_NODES, advance_together, bit_of
 from spillway.planner.simulator import Fleet, simulate
 from spillway.vocabulary import Objective
 from tests.planner.test_events import Steady as Linear
@@ -79,6 +79,44 @@ def test_nobody_moves_where_a_prompt_is_to_be_read_first() -> None:
     fates = play(rows, slots=2)[0].fates
     assert fates.first_s[3] < fates.first_s[4]
     assert fates.moved_to[4] == 1
+
+
+@pytest.mark.parametrize(
+    ("patience", "moves"),
+    [
+        (Patience(in_time_at=bit_of(0) | bit_of(1)), True),
+        (Patience(in_time_at=bit_of(0) | bit_of(2)), False),
+        (Patience(moves_s=3.0), True),  # it came at 1, and the second node is free at 4
+        (Patience(moves_s=2.9), False),
+    ],
+)
+def test_nobody_moves_to_where_it_would_be_late(patience: Patience, moves: bool) -> None:
+    """Where a node was believed late, or the wait was too long already, one waits on for its own."""
+    rows = [(0.0, 0, 1, 10, FOR_EVER), (0.0, 1, 1, 4, FOR_EVER), (1.0, 0, 1, 1, patience)]
+    fates = play(rows)[0].fates
+    assert (fates.moved_to[2], fates.first_s[2]) == ((1, 5.0) if moves else (NONE, 11.0))
+
+
+def test_where_the_longest_queue_gives_nobody_another_does() -> None:
+    """One whose next may not move is passed over, and so is the next one of those."""
+    here = [Patience(in_time_at=bit_of(n)) for n in range(3)]
+    rows = [
+        *((0.0, n, 1, 30 if n < 3 else 4, FOR_EVER) for n in range(4)),
+        *((1.0, 0, 1, 1, FOR_EVER) for _ in range(1)),
+        *((1.0, 1, 1, 1, here[1]) for _ in range(3)),
+        *((1.0, 2, 1, 1, here[2]) for _ in range(2)),
+    ]
+    fates = play(rows, nodes=4)[0].fates
+    assert list(fates.moved_to[4:]) == [3, *[NONE] * 5]
+    assert fates.first_s[4] == 5.0
+
+
+def test_more_nodes_than_bits_share_the_last() -> None:
+    """A number of 64 bits tells the first nodes apart; it never overflows."""
+    bits = [bit_of(n) for n in range(100)]
+    assert len(set(bits)) == 63
+    assert bits[62] == bits[99] < 2**63
+    assert all(ALL_NODES & bit for bit in bits)
 
 
 def test_one_that_lacks_room_in_the_other_cache_waits_there() -> None:

@@ -1,9 +1,10 @@
-"""Arrivals made from totals or from three numbers, with the daily shape and burstiness they assume."""
+"""Arrivals made from totals, coarse times or three numbers, with the daily shape and bursts they assume."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import gcd
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,13 @@ __all__ = ["SHAPES", "Shape", "spread_coarse_times", "spread_totals", "synthesis
 
 DAY_S = 86_400.0
 HOUR_S = 3600.0
+MINUTE_S = 60.0
 QUARTER_S = 900.0
 """What the offsets of today's time zones are multiples of."""
+WHOLE_S = (DAY_S, HOUR_S, *(minutes * MINUTE_S for minutes in (30, 20, 15, 10, 5, 1)))
+"""Steps of clocks that tell no more than days, hours or some minutes, the longest first."""
+MANY = 50
+"""So many requests do not fall on whole minutes by chance, nor those that somebody makes up to try a plan."""
 MONTH_DAYS = 30
 INPUT_CV = 1.0
 OUTPUT_CV = 0.8
@@ -84,9 +90,9 @@ def spread_totals(
 ) -> Workload:
     """Arrivals whose counts and token sums are exactly those of ``totals``.
 
-    A total without requests is time in which nothing happened. Arrivals within a period are a gamma renewal
-    process run on a clock that follows the shape; lengths are log-normal. Everything assumed is said in
-    ``notes``.
+    A total without requests is time in which nothing happened. Arrivals within a period, of all models
+    together, are a gamma renewal process run on a clock that follows the shape; lengths are log-normal.
+    Everything assumed is said in ``notes``.
     """
     usable = [total for total in totals if total.requests > 0]
     if not usable:
@@ -94,14 +100,14 @@ def spread_totals(
     found, random = _shape(shape), np.random.default_rng(seed)
     start_s = min(total.start_s for total in totals)
     names = sorted({total.model for total in usable})
-    times = [_times(total, found, burst_cv, random) - start_s for total in usable]
+    times = np.concatenate(_times_of_each(usable, found, burst_cv, random)) - start_s
     is_fine = all(total.length_s <= HOUR_S for total in usable)
     how = "evenly over each" if is_fine else f"daily shape {shape!r} ({found.grade}: {found.source})"
-    order = np.argsort(np.concatenate(times), kind="stable")
+    order = np.argsort(times, kind="stable")
     counts, knows_cached = [t.requests for t in usable], [t.cached_tokens is not None for t in usable]
     inputs = [_lengths(t.input_tokens, t.requests, INPUT_CV, random) for t in usable]
     return Workload(
-        time_s=np.concatenate(times)[order],
+        time_s=times[order],
         input_tokens=np.concatenate(inputs)[order],
         output_tokens=np.concatenate(
             [_lengths(t.output_tokens, t.requests, OUTPUT_CV, random) for t in usable]
@@ -121,9 +127,10 @@ def spread_totals(
 
 
 def spread_coarse_times(workload: Workload, shape: str = "consumer", *, seed: int = 0) -> Workload:
-    """The workload itself, or, where its times are only days or hours, with its requests spread over those.
+    """The workload itself, or, where its times are only days, hours or minutes, with its requests spread.
 
-    All requests of a day at midnight would be a burst that never was. Lengths and models stay as they are.
+    All requests of a day at midnight would be a burst that never was, and so would those of ten minutes at
+    their beginning. Lengths and models stay as they are.
     """
     period_s = _resolution_s(workload)
     if period_s is None or workload.start_wall_s is None:
@@ -135,11 +142,10 @@ def spread_coarse_times(workload: Workload, shape: str = "consumer", *, seed: in
         Total(first_s + float(start), period_s, int(count), 0, 0)
         for start, count in zip(starts, counts, strict=True)
     ]
+    how = f"daily shape {shape!r} ({found.grade}: {found.source}), " if period_s == DAY_S else ""
     gaps = f"gaps with variation {BURST_CV:g}"
-    note = f"all times are whole hours: requests were spread over each hour, {gaps}"
-    if period_s == DAY_S:
-        how = f"daily shape {shape!r} ({found.grade}: {found.source}), {gaps}"
-        note = f"all times are whole days: requests were spread over each day, {how}"
+    whole, each = _named(period_s)
+    note = f"all times are {whole}: requests were spread over each {each}, {how}{gaps}"
     return replace(
         workload,
         time_s=np.concatenate([_times(each, found, BURST_CV, random) for each in periods]) - first_s,
@@ -157,13 +163,23 @@ def _resolution_s(workload: Workload) -> float | None:
     """
     if workload.start_wall_s is None:
         return None
-    first_s = float(workload.time_s[0])
-    later, last_s = workload.time_s - first_s, float(workload.time_s[-1]) - first_s
-    if last_s < HOUR_S or (workload.start_wall_s + first_s) % QUARTER_S or (later % HOUR_S).any():
-        return None
+    later = workload.time_s - workload.time_s[0]
     if len(np.unique(later)) == len(later):
         return None
-    return DAY_S if last_s >= DAY_S and not (later % DAY_S).any() else HOUR_S
+    step_s = next((each for each in WHOLE_S if later[-1] >= each and not (later % each).any()), None)
+    if step_s is None or (step_s < HOUR_S and len(later) < MANY):
+        return None
+    is_at_start = (workload.start_wall_s + float(workload.time_s[0])) % gcd(int(step_s), int(QUARTER_S)) == 0
+    return step_s if is_at_start else None
+
+
+def _named(period_s: float) -> tuple[str, str]:
+    """What times are called that tell no more than such a period, and what one of these is called."""
+    for one_s, name in ((DAY_S, "day"), (HOUR_S, "hour"), (MINUTE_S, "minute")):
+        if period_s == one_s:
+            return f"whole {name}s", name
+    minutes = f"{period_s / MINUTE_S:g} minutes"
+    return f"multiples of {minutes}", minutes
 
 
 def _shape(name: str) -> Shape:
@@ -173,14 +189,36 @@ def _shape(name: str) -> Shape:
     return found
 
 
+def _times_of_each(
+    totals: Sequence[Total], shape: Shape, burst_cv: float, random: np.random.Generator
+) -> list[Floats]:
+    """Arrival times of each total; those of one period come from one process, dealt out at random.
+
+    A process for each model would make the arrivals of all less bursty than is said.
+    """
+    periods: dict[tuple[float, float], list[int]] = {}
+    for place, total in enumerate(totals):
+        periods.setdefault((total.start_s, total.length_s), []).append(place)
+    found: list[Floats] = [np.zeros(0)] * len(totals)
+    for (start_s, length_s), places in periods.items():
+        counts = [totals[place].requests for place in places]
+        times = _times(Total(start_s, length_s, sum(counts), 0, 0), shape, burst_cv, random)
+        if len(places) > 1:
+            times = random.permutation(times)
+        for place, part in zip(places, np.split(times, np.cumsum(counts)[:-1]), strict=True):
+            found[place] = part
+    return found
+
+
 def _times(total: Total, shape: Shape, burst_cv: float, random: np.random.Generator) -> Floats:
     """Arrival times of one period, ascending."""
     gaps = random.gamma(1.0 / burst_cv**2, burst_cv**2, total.requests + 1)
     position = np.cumsum(gaps)
     position = (position / position[-1])[:-1]
-    edges = np.linspace(
-        total.start_s, total.start_s + total.length_s, max(int(total.length_s // 3600), 1) + 1
-    )
+    hours = int(total.length_s // HOUR_S)
+    if hours <= 1:
+        return np.asarray(total.start_s + position * total.length_s)
+    edges = np.linspace(total.start_s, total.start_s + total.length_s, hours + 1)
     middle = (edges[:-1] + edges[1:]) / 2
     weight = np.array([_weight(shape, float(second)) for second in middle])
     cumulative = np.concatenate([[0.0], np.cumsum(weight)]) / weight.sum()

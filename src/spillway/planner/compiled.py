@@ -2,7 +2,8 @@
 
 The physics (``planner.physics``), the baselines' choices (``planner.choosing``) and the forecast arithmetic
 (``slo``) are the very functions that run interpreted; ``compiled_loop`` adds the loop around them. numba is
-imported only when a run asks for it, and may be missing: then everything runs interpreted (decision 0009).
+imported only when somebody asks for it, and may be missing or broken: then everything runs interpreted
+(decision 0009).
 """
 
 from __future__ import annotations
@@ -17,7 +18,6 @@ from collections.abc import Callable
 from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, cast
@@ -25,7 +25,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from spillway.planner import choosing, compiled_loop, compiled_ours, physics, pooling
+from spillway.planner import choosing, compiled_loop, compiled_ours, outlook, physics, pooling
 from spillway.planner.compiled_tasks import task_of
 from spillway.planner.events import Fates, Node, room_to_compare
 from spillway.planner.physics import NONE, UNKNOWN
@@ -55,7 +55,8 @@ JOB_FIELDS: dict[str, Any] = {
     "output_tokens": np.int32, "cached_tokens": np.int32, "chunks": np.int32, "sharers": np.int32,
     "next": np.int32, "next_done": np.int32, "is_lost": np.bool_, "fate": np.int8, "leaves_s": float,
     "hedge_s": float, "asked_s": float, "cloud_s": float, "told_s": float, "miss_weight": float,
-    "yields_s": float, "moved_to": np.int16,
+    "yields_s": float, "moved_to": np.int16, "moves_until_s": float, "in_time_at": np.int64,
+    "usual_tokens": float,
 }  # fmt: skip
 """The fields of ``events.Job``; its number is its place."""
 NODE_ROW = np.dtype(list(NODE_FIELDS.items()), align=True)
@@ -63,15 +64,16 @@ JOB_ROW = np.dtype(list(JOB_FIELDS.items()), align=True)
 
 LEFT_ALONE_S = 3600.0
 """How long after its last change another version's folder of machine code is left alone."""
-SOURCES = (
-    *(f"planner/{name}.py" for name in ("physics", "pooling", "choosing", "compiled_loop", "compiled_ours")),
-    *(f"planner/{name}.py" for name in ("compiled_tasks", "compiled", "routed")),
-    *(
-        f"slo/{name}.py"
-        for name in ("forecast", "margin", "lengths", "admission", "usual_work", "hedges", "turns")
-    ),
+PLANNER_SOURCES = (
+    *("physics", "pooling", "choosing", "outlook", "routed"),
+    *("compiled", "compiled_loop", "compiled_ours", "compiled_tasks"),
 )
-"""What the machine code is made from."""
+SLO_SOURCES = ("admission", "forecast", "hedges", "lengths", "margin", "pace", "turns", "usual_work")
+SOURCES = (
+    *(f"planner/{name}.py" for name in PLANNER_SOURCES),
+    *(f"slo/{name}.py" for name in SLO_SOURCES),
+)
+"""What the machine code is made from: functions, and constants that are baked in."""
 
 
 class TableArrays(NamedTuple):
@@ -92,8 +94,8 @@ def _functions(module: ModuleType) -> list[Callable[..., Any]]:
     return [f for _, f in inspect.getmembers(module, inspect.isfunction) if f.__module__ == module.__name__]
 
 
-MODULES = (physics, pooling, choosing, lengths, compiled_loop, compiled_ours)
-SHARED = (
+MODULES = (physics, pooling, choosing, outlook, lengths, compiled_loop, compiled_ours)
+SHARED: tuple[Callable[..., Any], ...] = (
     *(f for module in MODULES for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
     *(forecast.patience_s, forecast.usable_s, forecast.miss_weight),
@@ -105,8 +107,14 @@ SHARED = (
 
 @lru_cache(maxsize=1)
 def can_run() -> bool:
-    """Whether numba is installed and not switched off."""
-    return find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    """Whether numba can be imported and is not switched off; the first call may take half a second."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"):
+        return False
+    try:
+        import_module("numba")
+    except Exception:  # beside a numpy or a Python it does not know, it fails in ways of its own
+        return False
+    return True
 
 
 def prepare() -> None:
@@ -151,7 +159,8 @@ def _jobs(arrivals: Arrivals) -> NDArray[np.void]:
     jobs["cached_tokens"] = arrivals.cached_tokens
     jobs["prefill_s"] = arrivals.prefill_s
     jobs["chunks"] = arrivals.chunks
-    jobs["leaves_s"] = jobs["hedge_s"] = np.inf
+    jobs["leaves_s"] = jobs["hedge_s"] = jobs["moves_until_s"] = np.inf
+    jobs["in_time_at"] = pooling.ALL_NODES
     jobs["asked_s"] = UNKNOWN
     jobs["moved_to"] = NONE
     jobs["cloud_s"] = arrivals.cloud_first_s

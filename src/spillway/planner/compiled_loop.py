@@ -37,6 +37,7 @@ def run(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Rules
         now_s = tables.jobs[i].arrived_s
         catch_up(nodes, tables, task, now_s)
         if task.kind == OURS:
+            learn(nodes, tables, task, mind, rules)
             learn_spilled(mind, tables.jobs, choices, now_s)
         choice = choose(nodes, twins, tables, task, mind, rules, i)
         choices[i] = choice
@@ -61,8 +62,7 @@ def choose(nodes: Any, twins: Any, tables: Any, task: Run, mind: Mind, rules: Ru
     """The policy's answer for request ``i``."""
     job = tables.jobs[i]
     if task.kind == OURS:
-        learn(nodes, tables, task, mind, rules)
-        return choose_ours(nodes, i, job, tables.steps_s, mind, rules)
+        return choose_ours(nodes, i, tables, mind, rules)
     if task.kind == ALL_CLOUD:
         return -1
     holds = job.prompt_tokens + job.output_tokens <= nodes[0].context_tokens
@@ -91,7 +91,7 @@ def learn(nodes: Any, tables: Any, task: Run, mind: Mind, rules: Rules) -> None:
             node.first_done = job.next_done
             node.done -= 1
             if job.fate != physics.ANSWERED:
-                learn_given_up(mind, rules, n, job)
+                learn_given_up(mind, rules, n, i, job)
             elif task.kind == OURS:
                 learn_answer(mind, rules, n, i, job)
             else:

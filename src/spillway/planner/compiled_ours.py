@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from spillway.planner import physics
+from spillway.planner import outlook, physics, pooling
 from spillway.planner.compiled_tasks import FRESH_SIZES, SIZES, Mind, Rules
 from spillway.planner.routed import CLOUD_ANSWER_S, SPILLS
 from spillway.routing import reasons
@@ -36,8 +36,10 @@ def learn_answer(mind: Mind, rules: Rules, n: int, i: int, job: Any) -> None:
     learn_kept(mind, rules, n, first_s <= rules.ttft_s and total_s <= rules.total_s, 1.0)
 
 
-def learn_given_up(mind: Mind, rules: Rules, n: int, job: Any) -> None:
-    """``Routed._learn_given_up``: what a request tells that node ``n`` did not answer."""
+def learn_given_up(mind: Mind, rules: Rules, n: int, i: int, job: Any) -> None:
+    """``Routed._learn_given_up``: what request ``i`` tells, which node ``n`` did not answer."""
+    if i < mind.learned[0]:
+        learn_length(mind, i, job)
     if job.fate == physics.LEFT and job.miss_weight > 0.0:
         learn_kept(mind, rules, n, False, job.miss_weight)
     elif job.fate == physics.OVERTAKEN and job.end_s - job.arrived_s > min(rules.ttft_s, rules.total_s):
@@ -76,11 +78,12 @@ def describe(mind: Mind, i: int, job: Any) -> tuple[int, int]:
     return 1 + size, 1 + SIZES + size * FRESH_SIZES + fresh
 
 
-def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: Rules) -> int:
+def choose_ours(nodes: Any, i: int, tables: Any, mind: Mind, rules: Rules) -> int:
     """The node's index, or -1 less the place of the reason in ``routed.SPILLS``.
 
     Of a request that a node is chosen for, it says how long it may wait there.
     """
+    job, steps_s = tables.jobs[i], tables.steps_s
     for n in range(len(nodes)):
         physics.flow(nodes[n], job.arrived_s)
     if job.prompt_tokens + job.output_tokens > rules.context_tokens:
@@ -92,41 +95,52 @@ def choose_ours(nodes: Any, i: int, job: Any, steps_s: Any, mind: Mind, rules: R
     if rules.knows_lengths:
         usual = long = float(job.output_tokens)
     work_s = _work_s(nodes[0], job, steps_s, usual)
-    usual_s = mind.usual[0] if mind.usual[1] else work_s
+    slots, context_s = nodes[0].slots, nodes[0].context_s
+    unit_s = outlook.unit_s(mind.usual, mind.readings_s, steps_s, context_s, slots, job.prompt_tokens, usual)
+    usual_s = outlook.usual_work_s(mind.usual, unit_s) if mind.usual[outlook.ARRIVALS] else work_s
+    job.usual_tokens = usual
     best, earliest_s, why, in_time = -1, math.inf, len(SPILLS), 0
+    moves_s, in_time_at = math.inf, 0
     for n in range(len(nodes)):
-        first_s, total_s, alone_s = _forecast(nodes[n], job, steps_s, usual, long)
+        held_tokens = outlook.held_tokens(nodes[n], tables)
+        first_s, total_s, alone_s = _forecast(nodes[n], held_tokens, job, steps_s, usual, long)
         wait_s = first_s - alone_s
         more_s = usual_work.weighed_s(wait_s, work_s, usual_s) - wait_s
         delay = _delay(nodes[n], rules, first_s, total_s, more_s, mind.margins[n])
-        in_time += delay == IN_TIME
         if delay != IN_TIME:
             why = min(why, delay)
-        elif _is_better(nodes, n, best, first_s, earliest_s):
+            continue
+        queue_s = _queue_s(rules, first_s, total_s, alone_s)
+        in_time += 1
+        moves_s, in_time_at = min(moves_s, queue_s), in_time_at | pooling.bit_of(n)
+        if _is_better(nodes, n, best, first_s, earliest_s):
             best, earliest_s = n, first_s
-            _be_patient(job, rules, first_s, total_s, alone_s, first_s * mind.stretches[n])
+            _be_patient(job, rules, queue_s, first_s, first_s * mind.stretches[n])
             job.yields_s = turns.yields_s(work_s, job.miss_weight)
+    if rules.has_objective:
+        job.moves_until_s, job.in_time_at = job.arrived_s + min(moves_s, rules.most_queue_s), in_time_at
     if in_time > 1:
         job.hedge_s = math.inf  # the other node would be asked, and the simulator knows no such hedges
-    mind.usual[1] += 1.0
-    mind.usual[0] = usual_work.next_usual(mind.usual[0], work_s, mind.usual[1])
+    outlook.see(mind.usual, work_s, unit_s, job.prompt_tokens, usual)
     return best if best >= 0 else -1 - why
 
 
-def _be_patient(
-    job: Any, rules: Rules, first_s: float, total_s: float, alone_s: float, late_s: float
-) -> None:
-    """``slo.admission`` and rule 8: when it leaves the queue, and when a cloud is asked too."""
-    queue_s = rules.most_queue_s
+def _queue_s(rules: Rules, first_s: float, total_s: float, alone_s: float) -> float:
+    """``slo.admission``: how long it may wait for a slot and still be in time; as long as anybody without."""
+    if not rules.has_objective:
+        return rules.most_queue_s
+    patience_s = min(
+        forecast.patience_s(rules.ttft_s, first_s, first_s, alone_s, rules.kept_s),
+        forecast.patience_s(rules.total_s, total_s, first_s, alone_s, 0.0),
+    )
+    return max(0.0, patience_s)
+
+
+def _be_patient(job: Any, rules: Rules, queue_s: float, first_s: float, late_s: float) -> None:
+    """Rule 8: when it leaves the queue, and when a cloud is asked too."""
     if rules.has_objective:
-        patience_s = min(
-            forecast.patience_s(rules.ttft_s, first_s, first_s, alone_s, rules.kept_s),
-            forecast.patience_s(rules.total_s, total_s, first_s, alone_s, 0.0),
-        )
-        queue_s = max(0.0, patience_s)
         job.miss_weight = forecast.miss_weight(queue_s, rules.ttft_s, rules.cloud_s)
-        queue_s = min(queue_s, rules.most_queue_s)
-    job.leaves_s = job.arrived_s + queue_s
+    job.leaves_s = job.arrived_s + min(queue_s, rules.most_queue_s)
     job.told_s = first_s
     job.hedge_s = math.inf
     if rules.hedge_share > 0.0:
@@ -148,16 +162,18 @@ def _step_s(node: Any, steps_s: Any, batch: int, held_tokens: float) -> float:
     return physics.decode_step_s(steps_s, node.context_s, batch, held_tokens / batch) if batch else 0.0
 
 
-def _forecast(node: Any, job: Any, steps_s: Any, usual: float, long: float) -> tuple[float, float, float]:
+def _forecast(
+    node: Any, held_tokens: float, job: Any, steps_s: Any, usual: float, long: float
+) -> tuple[float, float, float]:
     """``slo.forecast.forecast``, term by term."""
     unread = physics.unread(node)
-    now_s = _step_s(node, steps_s, node.running, node.context)
+    now_s = _step_s(node, steps_s, node.running, held_tokens)
     queue_s = forecast.wait_s(node.in_flight, node.slots, usual, now_s)
     first_s = queue_s + forecast.ttft_s(
         physics.unread_s(node), physics.unread_chunks(node), job.prefill_s, job.chunks, now_s
     )
     batch = min(node.running + unread + 1, node.slots)
-    held = node.context + physics.unread_tokens(node) + job.prompt_tokens + (unread + 1) * usual / 2
+    held = held_tokens + physics.unread_tokens(node) + job.prompt_tokens + (unread + 1) * usual / 2
     alone_s = forecast.ttft_s(0.0, 0.0, job.prefill_s, job.chunks, now_s)
     return first_s, forecast.total_s(first_s, long, _step_s(node, steps_s, batch, held)), alone_s
 

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spillway.planner.events import Node
+from spillway.planner.outlook import NOTHING_SEEN, readings_of
 from spillway.planner.policies import (
     AllCloud,
     AllLocal,
@@ -104,7 +105,9 @@ class Mind(NamedTuple):
     forms: NDArray[np.int64]
     """Place of each request's kind with a form, or ``NO_FORM``."""
     usual: Floats
-    """Work of a usual request, and the arrivals it comes from."""
+    """What a usual request is, a record of ``planner.outlook``."""
+    readings_s: Floats
+    """Its table of readings."""
     learned: NDArray[np.int64]
     """One entry: requests up to which answers of the cloud have been learned."""
 
@@ -139,7 +142,7 @@ def task_of(policy: Policy, node: Node, nodes: int, arrivals: Arrivals) -> Task 
             objective, settings = policy._objective, policy._policy
             knows_lengths = policy._knows_lengths
     rules = _rules(objective, settings, node, arrivals.cloud_p95_s, knows_lengths)
-    return Task(run, rules, _mind(nodes, arrivals))
+    return Task(run, rules, _mind(node, nodes, arrivals))
 
 
 def _hard(policy: Threshold) -> NDArray[np.bool_]:
@@ -190,7 +193,7 @@ def _rules(
     )
 
 
-def _mind(nodes: int, arrivals: Arrivals) -> Mind:
+def _mind(node: Node, nodes: int, arrivals: Arrivals) -> Mind:
     return Mind(
         margins=np.full(nodes, Margin().value),
         answers=np.zeros(nodes, dtype=np.int64),
@@ -199,7 +202,8 @@ def _mind(nodes: int, arrivals: Arrivals) -> Mind:
         last_answers=np.array(arrivals.last_answer_tokens, dtype=np.int32),  # copies, for one layout
         mean_answers=np.array(arrivals.mean_answer_tokens, dtype=np.float64),
         forms=np.where(arrivals.form == NO_FORM, NO_FORM, FIRST_FORM + arrivals.form).astype(np.int64),
-        usual=np.zeros(2),
+        usual=np.array(NOTHING_SEEN),
+        readings_s=np.array(readings_of(node.pace)),
         learned=np.zeros(1, dtype=np.int64),
     )
 

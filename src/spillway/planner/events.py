@@ -13,8 +13,9 @@ import math
 from array import array
 from typing import NamedTuple
 
-from spillway.planner import physics
+from spillway.planner import outlook, physics
 from spillway.planner.physics import NONE, UNKNOWN
+from spillway.planner.pooling import ALL_NODES
 from spillway.slo.pace import chunks_of
 from spillway.slo.turns import MOST_COMPARED
 from spillway.vocabulary import Load, Pace
@@ -38,6 +39,11 @@ class Patience(NamedTuple):
     """How much of a miss it is when it leaves the queue."""
     yields_s: float = 0.0
     """Its work in node seconds if it yields to smaller ones while it waits, else 0."""
+    moves_s: float = math.inf
+    """How long it may move to another node that is free; ``in_time_at`` says to which, a bit for each."""
+    in_time_at: int = ALL_NODES
+    usual_tokens: float = 0.0
+    """How long its answer was expected to get."""
 
 
 FOR_EVER = Patience()
@@ -71,8 +77,9 @@ class Job:
 
     __slots__ = (
         "arrived_s", "asked_s", "cached_tokens", "chunks", "cloud_s", "end_s", "fate", "first_s", "hedge_s",
-        "is_lost", "leaves_s", "miss_weight", "moved_to", "next", "next_done", "output_tokens", "prefill_s",
-        "prompt_tokens", "request", "sharers", "told_s", "yields_s",
+        "in_time_at", "is_lost", "leaves_s", "miss_weight", "moved_to", "moves_until_s", "next", "next_done",
+        "output_tokens", "prefill_s", "prompt_tokens", "request", "sharers", "told_s", "usual_tokens",
+        "yields_s",
     )  # fmt: skip
 
     def __init__(self, request: int, arrived_s: float, prompt: int, output: float, cached: int) -> None:
@@ -99,6 +106,12 @@ class Job:
         """How much of a miss it is when it leaves the queue."""
         self.yields_s = 0.0
         """Its work if it yields to smaller ones while it waits, else 0."""
+        self.moves_until_s = math.inf
+        """When it is too late to move to another node."""
+        self.in_time_at = ALL_NODES
+        """The nodes it was believed in time at when it came: ``pooling.bit_of`` each."""
+        self.usual_tokens = 0.0
+        """How long its answer was expected to get."""
         self.cloud_s = 0.0
         """Seconds a cloud takes to its first token."""
         self.asked_s = UNKNOWN
@@ -282,6 +295,8 @@ class Node(NodeState):
         job = Job(index, now_s, prompt, output, cached)
         job.leaves_s, job.hedge_s = now_s + patience.leaves_s, now_s + patience.hedge_s
         job.told_s, job.miss_weight, job.yields_s = patience.told_s, patience.miss_weight, patience.yields_s
+        job.moves_until_s, job.in_time_at = now_s + patience.moves_s, patience.in_time_at
+        job.usual_tokens = patience.usual_tokens
         job.cloud_s = cloud_s
         job.prefill_s = self.pace.prefill_s(prompt, cached)
         job.is_lost = index in self.lost
@@ -324,7 +339,7 @@ class Node(NodeState):
             physics.unread_chunks(self),
             physics.unread(self),
             self.running,
-            self.context,
+            outlook.held_tokens(self, self.tables),
             physics.unread_tokens(self),
         )
 

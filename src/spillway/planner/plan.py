@@ -181,6 +181,7 @@ class _Tally:
 
 def _world(inputs: PlanInputs) -> World:
     pays_to_compile = compiled.can_run() and len(inputs.sampled) >= COMPILED_FROM
+    workload = inputs.traffic.workload
     return World(
         whole=inputs.simulated,
         sample=inputs.sampled,
@@ -195,6 +196,7 @@ def _world(inputs: PlanInputs) -> World:
         suitable_ratio=inputs.suitable_ratio,
         idle_w=float(inputs.node.idle_w),
         active_w=float(inputs.node.active_w),
+        requests_per_s=len(workload) / workload.span_s,
         engine="compiled" if pays_to_compile else "auto",
     )
 
@@ -420,8 +422,8 @@ def _warnings(
         found.append(f"the largest fleet tried is the cheapest; {_larger(line.nodes)}")
     if not compiled.can_run():
         found.append(
-            "numba is not installed, or switched off by NUMBA_DISABLE_JIT, so the plan took long and rests "
-            f"on at most {inputs.effort.fleet_requests:,} requests per fleet; "
+            "numba is not installed, cannot be loaded or is switched off by NUMBA_DISABLE_JIT, so the plan "
+            f"took long and rests on at most {inputs.effort.fleet_requests:,} requests per fleet; "
             "pip install 'spillway[plan]', or without that variable it does more in less time"
         )
     if ceiling.alone_share < 0.5:

@@ -13,7 +13,7 @@ from spillway.planner.money import HOURS_PER_MONTH
 from spillway.planner.plan_inputs import CloudChoice, PlanInputs, SlowedPace
 from spillway.planner.policies import AllCloud, AllLocal, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import Routed
-from spillway.planner.simulator import Engine, Fleet, Latencies, Result, simulate, upper_bound
+from spillway.planner.simulator import Engine, Fleet, Latencies, Result, best_known, simulate
 from spillway.planner.workload import Workload
 from spillway.routing import Policy as RoutingPolicy
 from spillway.routing import reasons
@@ -28,7 +28,7 @@ ALL_CLOUD = "all-cloud"
 CLAIRVOYANT = "clairvoyant"
 OURS = "ours"
 POLICIES = (ALL_CLOUD, "all-local", "threshold", "reservation", "observed-p95", OURS, CLAIRVOYANT)
-"""What a plan compares, the upper bound last."""
+"""What a plan compares, the best known run last."""
 SUITABLE_STREAM = 1
 """Which requests suit is drawn apart from all else, so that it is the same in every run."""
 HOUR_S = 3600.0
@@ -56,6 +56,8 @@ class World:
     idle_w: float = 0.0
     active_w: float = 0.0
     """What one of the plan's own nodes draws; 0 where nobody knows, as of a rented one."""
+    requests_per_s: float | None = None
+    """How fast all of the traffic comes on average, of which a run may be a part; ``None`` as in the run."""
     engine: Engine = "auto"
     """``compiled`` where so many runs follow that machine code pays although each is short."""
 
@@ -105,7 +107,8 @@ class Ran:
     busy_ratio: float
     """Mean share of the time a node worked; 0 without nodes."""
     kwh_per_month: float | None
-    """Energy of all nodes, idle ones too, at this load; ``None`` where nobody knows what they draw."""
+    """Energy of all nodes, idle ones too, at this load of the whole traffic; ``None`` where nobody knows what
+    they draw. A node works no more than all the time: what piled up by the end is left out."""
     spills: Mapping[str, int]
     local_by_hour: tuple[float, ...]
     """Local requests per hour, by hour of the day in UTC, or of the workload when it has no dates."""
@@ -158,7 +161,7 @@ def _replay(
     world: World, run: Run, workload: Workload, fleet: Fleet, objective: Objective, cloud: Latencies
 ) -> Result:
     if run.policy == CLAIRVOYANT and run.nodes:
-        return upper_bound(workload, fleet, objective, cloud, engine=world.engine)
+        return best_known(workload, fleet, objective, cloud, engine=world.engine)
     policy = make_policy(run.policy, objective, world.settings)
     engine = world.engine if run.nodes else "auto"
     return simulate(workload, fleet, policy, objective, cloud, engine)
@@ -241,10 +244,11 @@ def _summary(world: World, run: Run, workload: Workload, result: Result) -> Ran:
         raise ValueError("a plan needs every price it uses")
     first, total = result.quantiles(result.ttft_s) or {}, result.quantiles(result.total_s) or {}
     by_hour = [_by_hour(workload, chosen) for chosen in (local, ~local)]
+    requests_per_s = len(workload) / workload.span_s
     return Ran(
         run=run,
         requests=len(workload),
-        requests_per_s=len(workload) / workload.span_s,
+        requests_per_s=requests_per_s,
         local_share=result.local_share,
         local_token_share=result.local_token_share,
         useful_share=result.useful_share,
@@ -259,17 +263,22 @@ def _summary(world: World, run: Run, workload: Workload, result: Result) -> Ran:
         total_p95_s=total["p95"],
         total_p99_s=total["p99"],
         busy_ratio=sum(result.utilisation) / run.nodes if run.nodes else 0.0,
-        kwh_per_month=_kwh_per_month(world, run, result),
+        kwh_per_month=_kwh_per_month(world, run, requests_per_s, result),
         spills=dict(result.spills),
         local_by_hour=by_hour[0],
         cloud_by_hour=by_hour[1],
     )
 
 
-def _kwh_per_month(world: World, run: Run, result: Result) -> float | None:
+def _kwh_per_month(world: World, run: Run, requests_per_s: float, result: Result) -> float | None:
+    """As the money counts it: a request takes a node as long as in the run, whatever the rate there."""
     if run.machine is not None or (run.nodes and not world.active_w):
         return None
-    return result.energy_kwh(world.idle_w, world.active_w) / result.span_s * HOUR_S * float(HOURS_PER_MONTH)
+    all_per_s = requests_per_s if world.requests_per_s is None else run.load * world.requests_per_s
+    played_s = result.span_s * requests_per_s / all_per_s
+    busy = sum(min(1.0, busy_s / played_s) for busy_s in result.busy_s)
+    watts = run.nodes * world.idle_w + busy * (world.active_w - world.idle_w)
+    return watts / 1000 * float(HOURS_PER_MONTH)
 
 
 def _by_hour(workload: Workload, chosen: NDArray[np.bool_]) -> tuple[float, ...]:

@@ -27,7 +27,7 @@ class PolicyLine:
     name: str
     ran: Ran
     regret: float | None
-    """Share of the clairvoyant's timely local requests that this policy misses; ``None`` if it has none."""
+    """Share of the best known run's timely local requests that this one misses; ``None`` if it has none."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ def growth_loads(inputs: PlanInputs) -> tuple[float, ...]:
 
 
 def side_runs(inputs: PlanInputs, nodes: int, *, is_never: bool = False) -> list[Run]:
-    """All of them; the upper bound first since it takes longest."""
+    """All of them; the best known run first since it takes longest."""
     error = inputs.node.error_ratio
     lengths = inputs.costs["output_factor"]
     others = [key for key in inputs.machines if key != inputs.machine]

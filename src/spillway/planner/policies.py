@@ -207,7 +207,7 @@ class Clairvoyant:
     ``is_refused`` additionally refuses requests chosen beforehand with knowledge of the whole workload: many
     short ones are served instead of few long ones. ``late_share`` of the local answers may be late, which is
     spent on requests that delay one answer too much. With ``packs`` the fullest node comes first, so that
-    others stay free for long requests, else the emptiest. The upper bound tries many and keeps the best.
+    others stay free for long requests, else the emptiest. ``best_known`` tries many and keeps the best.
     """
 
     name = "clairvoyant"

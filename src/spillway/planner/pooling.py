@@ -1,5 +1,6 @@
 """Several nodes with one queue: where a slot is free and nobody waits, who waits for another node moves in.
 
+Only where it was believed in time there too, and would still be after the wait so far, as in the gateway.
 Like ``planner.physics``, the one copy of what happens: interpreted the functions work on ``events.Node`` and
 ``Job`` objects, compiled on rows of arrays.
 """
@@ -9,13 +10,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spillway.planner.physics import flow, last_sent, step, submit, unlink, whose_turn
+from spillway.planner.physics import NONE, flow, last_sent, step, submit, unlink, whose_turn
 from spillway.slo.turns import may_go
 
 if TYPE_CHECKING:
     from spillway.planner.events import Node, Tables
 
-__all__ = ["advance_together", "first_to_act", "let_go", "longest_queue", "take_over"]
+__all__ = [
+    "ALL_NODES", "advance_together", "bit_of", "first_to_act", "is_before", "let_go", "move_one",
+    "next_queue", "take_over",
+]  # fmt: skip
+
+ALL_NODES = -1
+"""``Job.in_time_at`` of one that may move anywhere."""
+LAST_BIT = 62
+"""The bit that stands for its node and for all after it."""
 
 
 def advance_together(nodes: Sequence[Node], tables: Tables, now_s: float) -> None:
@@ -40,33 +49,52 @@ def first_to_act(nodes: Sequence[Node]) -> int:
 
 def take_over(nodes: Sequence[Node], tables: Tables, n: int) -> bool:
     """Whether node ``n``, to which something just happened, took over one who waited for another node."""
-    taker = nodes[n]
-    if taker.waiting or taker.taken >= taker.slots:
+    if nodes[n].waiting or nodes[n].taken >= nodes[n].slots:
         return False
-    longest = longest_queue(nodes)
-    giver = nodes[longest]
-    if not giver.waiting:
-        return False
+    giver = next_queue(nodes, NONE)
+    while giver != NONE:
+        if move_one(nodes, tables, giver, n):
+            return True
+        giver = next_queue(nodes, giver)
+    return False
+
+
+def next_queue(nodes: Sequence[Node], after: int) -> int:
+    """The node for which most wait, or most after node ``after``; ``NONE`` where nobody is left who waits."""
+    found = NONE
+    for n in range(len(nodes)):
+        is_left = nodes[n].waiting and (after == NONE or is_before(nodes, after, n))
+        if is_left and (found == NONE or is_before(nodes, n, found)):
+            found = n
+    return found
+
+
+def is_before(nodes: Sequence[Node], a: int, b: int) -> bool:
+    """Whether more wait for node ``a`` than for ``b``; of several the first comes before."""
+    return nodes[a].waiting > nodes[b].waiting or (nodes[a].waiting == nodes[b].waiting and a < b)
+
+
+def move_one(nodes: Sequence[Node], tables: Tables, n: int, to: int) -> bool:
+    """Whether whoever would be served next by node ``n`` moved from there to node ``to``."""
+    giver, taker = nodes[n], nodes[to]
     place = whose_turn(giver, tables, taker.now_s)
     before, i = last_sent(giver, tables), giver.first_waiting
     for _ in range(place):
         before, i = i, tables.jobs[i].next
     job = tables.jobs[i]
+    if taker.now_s > job.moves_until_s or not job.in_time_at & bit_of(to):
+        return False
     if not may_go(job.yields_s, taker.sent_s, job.prefill_s):
         return False
     let_go(giver, tables, before, i, taker.now_s)
-    job.moved_to = n
+    job.moved_to = to
     submit(taker, tables, i)
     return True
 
 
-def longest_queue(nodes: Sequence[Node]) -> int:
-    """The node for which most wait; of several the first."""
-    longest = 0
-    for n in range(1, len(nodes)):
-        if nodes[n].waiting > nodes[longest].waiting:
-            longest = n
-    return longest
+def bit_of(n: int) -> int:
+    """Node ``n`` in ``Job.in_time_at``."""
+    return 1 << min(n, LAST_BIT)
 
 
 def let_go(node: Node, tables: Tables, before: int, i: int, now_s: float) -> None:

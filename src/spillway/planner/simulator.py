@@ -28,11 +28,11 @@ from spillway.planner.workload import Floats, Workload
 from spillway.routing.reasons import FULL, HEDGED
 from spillway.vocabulary import Grade, Objective
 
-__all__ = ["CloudModel", "Engine", "Fleet", "Result", "simulate", "upper_bound"]
+__all__ = ["CloudModel", "Engine", "Fleet", "Result", "best_known", "simulate"]
 
 BLOCK = 65_536
 USUAL_REACH = (50,)
-"""How many requests before and after some of them the upper bound looks at when it refuses the largest."""
+"""How many requests before and after some of them the best known run looks at when it refuses the largest."""
 COMPILED_FROM = 20_000
 """Requests times nodes from which the machine code is worth loading (0.7 s; measured)."""
 WAITED_IN_VAIN, WAS_OVERTAKEN = (LEFT,), (OVERTAKEN_WAITING, OVERTAKEN)
@@ -130,7 +130,7 @@ class Result:
 
     @property
     def utilisation(self) -> tuple[float, ...]:
-        """Share of the time each node had something to do."""
+        """Share of the time each node had something to do; 1 where it had to work on when nothing came."""
         return tuple(min(1.0, busy_s / self.span_s) for busy_s in self.busy_s)
 
     def quantiles(self, values: Floats, local_only: bool = False) -> dict[str, float] | None:
@@ -140,12 +140,6 @@ class Result:
             return None
         p50, p95, p99 = np.quantile(chosen, (0.5, 0.95, 0.99))
         return {"p50": float(p50), "p95": float(p95), "p99": float(p99)}
-
-    def energy_kwh(self, idle_w: float, active_w: float) -> float:
-        """Energy of all nodes over the whole time, idle time included."""
-        busy_s = sum(self.busy_s)
-        idle_s = max(len(self.busy_s) * self.span_s - busy_s, 0.0)
-        return (busy_s * active_w + idle_s * idle_w) / 3.6e6
 
 
 def simulate(
@@ -259,7 +253,7 @@ def _latencies(
     return ttft_s, total_s
 
 
-def upper_bound(
+def best_known(
     workload: Workload,
     fleet: Fleet,
     objective: Objective,
@@ -269,12 +263,13 @@ def upper_bound(
     reaches: Sequence[int] = USUAL_REACH,
     worth: Callable[[Result], float] = lambda run: run.useful_share,
 ) -> Result:
-    """The best of many clairvoyant runs: no other policy should have answered more locally and in time.
+    """The best of many clairvoyant runs: the most local answers in time that are known to be possible.
 
-    Best is the run of the largest ``worth``. The runs refuse more or fewer large requests beforehand, keep
-    every promise or spend the misses that the objective allows, and spread requests over the nodes or fill
-    one after the other. ``tries`` measures of refusal are tried per reach; four runs each on several nodes,
-    two on one. One more follows our own rules with the length of every answer told beforehand.
+    More may be, for not everything was tried; no policy without that knowledge should have more. Best is the
+    run of the largest ``worth``. The runs refuse more or fewer large requests beforehand, keep every promise
+    or spend the misses that the objective allows, and spread requests over the nodes or fill one after the
+    other. ``tries`` measures of refusal are tried per reach; four runs each on several nodes, two on one. One
+    more follows our own rules with the length of every answer told beforehand.
     """
     times = cloud or CloudModel().times(workload)
     orders = (False, True) if fleet.nodes > 1 else (False,)

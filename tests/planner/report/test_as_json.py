@@ -23,13 +23,14 @@ KEYS: dict[str, set[str]] = {
         "decode_utilisation", "prefill_utilisation",
     },
     "fleets": {
-        "nodes", "local_share", "slo_attainment", "ttft_p95_ms", "cloud_usd_per_month",
+        "nodes", "local_share", "slo_attainment", "local_attainment", "ttft_p95_ms", "cloud_usd_per_month",
         "local_usd_per_month", "total_usd_per_month", "break_even_months",
     },
     "policies": {
         "name", "local_share", "local_token_share", "slo_attainment", "goodput_rps", "ttft_p50_ms",
         "ttft_p95_ms", "ttft_p99_ms", "total_p50_ms", "total_p95_ms", "total_p99_ms", "utilisation",
         "kwh_per_month", "spilled_requests_by_reason", "regret_vs_clairvoyant", "local_share_in_time",
+        "local_attainment",
     },
     "assumptions": {"name", "value", "unit", "grade", "source"},
 }  # fmt: skip
@@ -58,6 +59,16 @@ def test_break_even_is_a_band_or_null() -> None:
     found = to_json(never())
     assert found["break_even_months"] is None
     assert found["recommended_nodes"] == 0
+
+
+def test_local_answers_in_time_are_told_where_there_are_any() -> None:
+    """The cloud alone has no local answers to be in time; of those there are, the share is told."""
+    found = {line["name"]: line for line in to_json(pays())["policies"]}
+    assert found["all-cloud"]["local_attainment"] is None
+    ours = found["ours"]
+    assert ours["local_share"] * ours["local_attainment"] == pytest.approx(
+        ours["local_share_in_time"], abs=1e-5
+    )
 
 
 def test_shares_are_ratios_and_money_is_numbers() -> None:

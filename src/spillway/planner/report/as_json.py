@@ -144,6 +144,7 @@ def _ran(ran: Ran) -> dict[str, Any]:
         "local_share": round(ran.local_share, 6),
         "local_token_share": round(ran.local_token_share, 6),
         "slo_attainment": round(ran.attainment, 6),
+        "local_attainment": None if ran.local_attainment is None else round(ran.local_attainment, 6),
         "goodput_rps": round(ran.goodput_rps, 4),
         **{name: round(1000 * seconds, 1) for name, seconds in times_s.items()},
         "utilisation": round(ran.busy_ratio, 4),

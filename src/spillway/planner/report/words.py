@@ -69,7 +69,7 @@ def share(ratio: Number | None) -> str:
     if 0.995 <= ratio < 1:
         return f"{min(float(ratio), 0.999):.1%}".replace("%", " %")
     if -0.005 < ratio < 0:
-        return "0 %"  # a policy with luck may be a hair better than the bound that was found
+        return "0 %"  # a policy with luck may be a hair better than the best run that is known
     return f"{ratio:.1%}".replace("%", " %") if 0 < ratio < 0.0995 else f"{ratio:.0%}".replace("%", " %")
 
 

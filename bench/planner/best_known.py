@@ -1,11 +1,12 @@
-"""``python -m bench.planner.upper_bound --data DIR``: every policy against the most that could be kept local.
+"""``python -m bench.planner.best_known --data DIR``: every policy against the best run that is known.
 
-DIR holds the folders ``request_traces`` and ``agent_sessions``. Prints a Markdown table: of what the upper
-bound answers locally, the part that each policy does *while 95 % of its local answers and of all answers are
-in time*. Policies with a setting are shown with the best of several; a dash says that none keeps that. "Told
-lengths" are our rules with every answer's length known beforehand: what ours lacks to them is that knowledge,
-what they lack to the bound is the rules, and what comes later. "As they come" is the clairvoyant that takes
-whatever will be in time and delays nobody too much: it refuses no large request for the sake of later ones.
+DIR holds the folders ``request_traces`` and ``agent_sessions``. Prints a Markdown table: of what the best
+known run answers locally, the part that each policy does *while 95 % of its local answers and of all answers
+are in time*. Policies with a setting are shown with the best of several; a dash says that none keeps that.
+"Told lengths" are our rules with every answer's length known beforehand: what ours lacks to them is that
+knowledge, what they lack to the best known is the rules, and what comes later. "As they come" is the
+clairvoyant that takes whatever will be in time and delays nobody too much: it refuses no large request for
+the sake of later ones.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from bench.planner.traces import Case, cases_named
 from spillway.planner import compiled
 from spillway.planner.policies import AllLocal, Clairvoyant, ObservedTail, Policy, Reservation, Threshold
 from spillway.planner.routed import UNLIMITED, Routed
-from spillway.planner.simulator import CloudModel, Engine, Result, simulate, upper_bound
+from spillway.planner.simulator import CloudModel, Engine, Result, best_known, simulate
 
 __all__ = ["Row", "compare", "main"]
 
@@ -50,7 +51,7 @@ class Row:
     case: Case
     nodes: int
     load: float
-    bound: Result
+    known: Result
     best: dict[str, Result | None]
     """The best run of each policy that kept the objective."""
 
@@ -60,16 +61,16 @@ class Row:
         ours = self.best["ours"]
         attained = "–" if ours is None else f"{ours.local_attainment:.1%}"
         return [
-            self.case.name, str(self.nodes), f"{self.load:g}", f"{self.bound.local_share:.1%}",
+            self.case.name, str(self.nodes), f"{self.load:g}", f"{self.known.local_share:.1%}",
             shares[0], attained, *shares[1:],
         ]  # fmt: skip
 
     def share(self, policy: str, of: str | None = None) -> float | None:
-        """The local share of a policy's best run over that of the bound, or of another policy's.
+        """The local share of a policy's best run over that of the best known, or of another policy's.
 
         ``None`` where either kept no objective.
         """
-        run, base = self.best[policy], self.bound if of is None else self.best[of]
+        run, base = self.best[policy], self.known if of is None else self.best[of]
         return None if run is None or base is None else run.local_share / base.local_share
 
 
@@ -78,17 +79,17 @@ def compare(case: Case, data: Path, nodes: int, load: float) -> Row:
     workload, fleet = case.saturating(data, nodes, load), case.fleet(nodes)
     cloud = CloudModel(spread=0.0).times(workload)
     engine: Engine = "compiled" if compiled.can_run() else "interpreted"
-    bound = upper_bound(workload, fleet, case.objective, cloud, 10, engine, (50, 400), _kept_share)
+    known = best_known(workload, fleet, case.objective, cloud, 10, engine, (50, 400), _kept_share)
     best: dict[str, Result | None] = {}
     for name, make in POLICIES.items():
         runs = [simulate(workload, fleet, policy, case.objective, cloud, engine) for policy in make(case)]
         kept = [run for run in runs if _keeps(run)]
         best[name] = max(kept, key=lambda run: run.local_share, default=None)
-    return Row(case, nodes, load, bound, best)
+    return Row(case, nodes, load, known, best)
 
 
 def _kept_share(run: Result) -> float:
-    """What the bound has most of: the local share, below 0 where too few of the local answers are in time."""
+    """What the best known run has most of: the local share, below 0 where too few of them are in time."""
     is_kept = (run.local_attainment or 0.0) >= run.objective.attainment_ratio
     return run.local_share if is_kept else run.local_share - 1.0
 
@@ -101,7 +102,7 @@ def _keeps(run: Result) -> bool:
 
 def table(rows: Iterable[Row]) -> Iterator[str]:
     """Lines of a Markdown table, as rows come, and below it how many cases are as good as was asked."""
-    head = ["trace", "nodes", "load", "bound", "ours", "in time", *list(POLICIES)[1:]]
+    head = ["trace", "nodes", "load", "best known", "ours", "in time", *list(POLICIES)[1:]]
     yield f"| {' | '.join(head)} |"
     yield f"| --- {'| ---: ' * (len(head) - 1)}|"
     seen = []
@@ -109,8 +110,8 @@ def table(rows: Iterable[Row]) -> Iterator[str]:
         seen.append(row)
         yield f"| {' | '.join(row.cells())} |"
     yield ""
-    yield _summary("Ours, of the bound", [row.share("ours") for row in seen])
-    yield _summary("Told lengths, of the bound", [row.share("told lengths") for row in seen])
+    yield _summary("Ours, of the best known", [row.share("ours") for row in seen])
+    yield _summary("Told lengths, of the best known", [row.share("told lengths") for row in seen])
     for other in ("told lengths", "as they come"):
         yield _summary(f"Ours, of {other}", [row.share("ours", of=other) for row in seen])
 
