@@ -37,20 +37,20 @@ def first_fleet(plan: Plan, outcome: Outcome) -> dict[str, Any]:
     return found
 
 
-def holds(found: dict[str, Any], expected: dict[str, Any]) -> bool:
-    """Whether all expected keys are there with their values; others may be there too."""
-    return {key: found.get(key) for key in expected} == expected
+def check(found: dict[str, Any], expected: dict[str, Any]) -> None:
+    """All expected keys are there with their values; others may be there too."""
+    assert {key: found.get(key) for key in expected} == expected
 
 
 def test_a_fleet_tells_what_was_measured(outcome: Outcome) -> None:
     """Shares, rates, times and energy, each under its key."""
-    assert holds(first_fleet(pays(), outcome), {"nodes": 2, **MEASURED, "bill_share": 0.44})
+    check(first_fleet(pays(), outcome), {"nodes": 2, **MEASURED, "bill_share": 0.44})
 
 
 def test_a_fleet_tells_its_money(outcome: Outcome) -> None:
     """$500 remain in the cloud, and the nodes cost $200 a month, their price included."""
     money = {**MONEY, "cloud_usd_per_month": 500, "local_usd_per_month": 200}
-    assert holds(first_fleet(pays(), outcome), money)
+    check(first_fleet(pays(), outcome), money)
 
 
 def test_a_policy_tells_what_was_measured() -> None:
@@ -62,7 +62,7 @@ def test_a_policy_tells_what_was_measured() -> None:
         "local_share_in_time": 0.53,
         "spilled_requests_by_reason": SPILLS,
     }
-    assert holds(to_json(plan)["policies"][0], {**MEASURED, **own})
+    check(to_json(plan)["policies"][0], {**MEASURED, **own})
 
 
 def test_a_machine_tells_its_price_and_its_money(outcome: Outcome) -> None:
@@ -71,7 +71,7 @@ def test_a_machine_tells_its_price_and_its_money(outcome: Outcome) -> None:
     plan = replace(pays(), machines=(MachineLine("box", node, RAN, outcome),))
     own = {"key": "box", "price_usd": 2400, "rent_usd_per_month": None}
     measured = {"local_share": 0.61, "slo_attainment": 0.85}
-    assert holds(to_json(plan)["machines"][0], {**own, **measured, **MONEY})
+    check(to_json(plan)["machines"][0], {**own, **measured, **MONEY})
 
 
 def test_what_is_rented_has_no_usual_break_even() -> None:
