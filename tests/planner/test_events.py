@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spillway.planner import compiled, queueing
+from spillway.planner import compiled
 from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.events import Fates, Node, Pace
 from spillway.planner.node_model import NodeModel, load_fit
@@ -19,6 +19,7 @@ from spillway.planner.policies import AllLocal
 from spillway.planner.simulator import Engine, Fleet, Result, simulate
 from spillway.planner.workload import Floats, Workload
 from spillway.vocabulary import Objective
+from tests.planner import queueing
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spillway.planner import queueing
 from spillway.planner.events import FOR_EVER, Fates, Node, Patience, side_by_side
 from spillway.planner.physics import ANSWERED, LEFT, NONE
 from spillway.planner.policies import AllLocal
 from spillway.planner.pooling import ALL_NODES, advance_together, bit_of
 from spillway.planner.simulator import Fleet, simulate
 from spillway.vocabulary import Objective
+from tests.planner import queueing
 from tests.planner.test_events import Steady as Linear
 from tests.planner.test_events import mean_wait_s, poisson
 from tests.planner.test_patience import Steady

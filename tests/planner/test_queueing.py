@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from spillway.planner import queueing
+from tests.planner import queueing
 
 
 def test_one_server_matches_hand_arithmetic() -> None:

@@ -31,6 +31,7 @@ __all__ = [
     "draw_outcomes",
     "evaluate",
     "monte_carlo",
+    "quantile",
     "sensitivities",
 ]
 
@@ -104,6 +105,11 @@ class Case:
     output_share_loss: Decimal = ZERO
     """Share of the local requests that is lost when answers are twice as long, taken as linear."""
 
+    @property
+    def lost_value_usd(self) -> Decimal:
+        """Price of the fleet less what it can be sold for at the end."""
+        return self.nodes * self.hardware_usd * (1 - self.residual_ratio)
+
 
 @dataclass(frozen=True)
 class Month:
@@ -143,20 +149,15 @@ class Outcome:
     """Why never; ``None`` when it pays."""
 
     @property
-    def lost_value_usd(self) -> Decimal:
-        """Price of the fleet less what it can be sold for at the end."""
-        return self.case.nodes * self.case.hardware_usd * (1 - self.case.residual_ratio)
-
-    @property
     def saved_usd(self) -> Decimal:
         """What is left over the whole life after the hardware; negative when it does not pay."""
-        return sum((month.saved_usd for month in self.months), ZERO) - self.lost_value_usd
+        return sum((month.saved_usd for month in self.months), ZERO) - self.case.lost_value_usd
 
     @property
     def total_usd_per_month(self) -> Decimal:
         """Mean monthly cost of everything, the hardware's loss in value included."""
         running = sum((month.cloud_usd + month.running_usd for month in self.months), ZERO)
-        return (running + self.lost_value_usd) / len(self.months)
+        return (running + self.case.lost_value_usd) / len(self.months)
 
     @property
     def cloud_usd_per_month(self) -> Decimal:
@@ -175,7 +176,7 @@ def evaluate(case: Case) -> Outcome:
         months.append(_month(case, requests, price_usd, local_first))
         requests *= growth
         price_usd *= decline
-    lost_usd = case.nodes * case.hardware_usd * (1 - case.residual_ratio)
+    lost_usd = case.lost_value_usd
     paid = _paid_month(months, lost_usd) if case.nodes else None
     reason = None if paid is not None else _why_never(case, months, lost_usd)
     return Outcome(case, tuple(months), paid, reason)
@@ -302,20 +303,21 @@ def band(outcomes: Sequence[Outcome]) -> Band:
     saved = sorted(outcome.saved_usd for outcome in outcomes)
     paying = sum(month is not None for month in months)
     return Band(
-        p10=_rank(months, 0.10),
-        p50=_rank(months, 0.50),
-        p90=_rank(months, 0.90),
+        p10=quantile(months, 0.10),
+        p50=quantile(months, 0.50),
+        p90=quantile(months, 0.90),
         pays_ratio=Decimal(paying) / draws,
-        saved_p10_usd=_rank(saved, 0.10),
-        saved_p50_usd=_rank(saved, 0.50),
-        saved_p90_usd=_rank(saved, 0.90),
+        saved_p10_usd=quantile(saved, 0.10),
+        saved_p50_usd=quantile(saved, 0.50),
+        saved_p90_usd=quantile(saved, 0.90),
     )
 
 
 T = TypeVar("T")
 
 
-def _rank(values: Sequence[T], share: float) -> T:
+def quantile(values: Sequence[T], share: float) -> T:
+    """The one of these ascending values that the share, 0–1, of them lies below."""
     return values[min(len(values) - 1, int(share * len(values)))]
 
 

@@ -444,7 +444,7 @@ def _leaves_a_nodes_worth(line: FleetLine, ceiling: Ceiling) -> bool:
     months = line.outcome.months
     left_usd = sum((month.all_cloud_usd * (1 - month.local_share) for month in months), ZERO)
     upkeep_usd = sum((month.maintenance_usd + month.rent_usd for month in months), ZERO)
-    another_usd = (line.outcome.lost_value_usd + upkeep_usd) / line.nodes
+    another_usd = (line.outcome.case.lost_value_usd + upkeep_usd) / line.nodes
     return left_usd > another_usd and line.ran.useful_share < ceiling.in_time_share
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from spillway.planner.breakeven import Case, Month, Outcome, ShareCurve, Spread
+from spillway.planner.breakeven import Case, Month, Outcome, ShareCurve, Spread, quantile
 from spillway.planner.plan_inputs import PlanInputs, percent
 from spillway.planner.plan_runs import Ran
 
@@ -121,7 +121,9 @@ class Course:
 def courses(outcomes: Sequence[Outcome]) -> Course:
     """The quantiles of what was spent so far, month by month."""
     cloud = [_sums(ZERO, [month.all_cloud_usd for month in outcome.months]) for outcome in outcomes]
-    local = [_sums(each.lost_value_usd, [_spent_usd(month) for month in each.months]) for each in outcomes]
+    local = [
+        _sums(each.case.lost_value_usd, [_spent_usd(month) for month in each.months]) for each in outcomes
+    ]
     return Course(_points(cloud), _points(local))
 
 
@@ -140,6 +142,5 @@ def _points(paths: Sequence[Sequence[Decimal]]) -> tuple[Point, ...]:
     out = []
     for amounts in zip(*paths, strict=True):
         ordered = sorted(amounts)
-        p10, p50, p90 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.1, 0.5, 0.9))
-        out.append(Point(p10, p50, p90))
+        out.append(Point(*(quantile(ordered, share) for share in (0.1, 0.5, 0.9))))
     return tuple(out)

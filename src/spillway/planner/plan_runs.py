@@ -21,7 +21,7 @@ from spillway.vocabulary import Objective
 
 __all__ = [
     "ALL_CLOUD", "CLAIRVOYANT", "OURS", "POLICIES", "Ran", "Run", "World", "carry_out", "hours_covered",
-    "usd_per_request",
+    "loosened", "usd_per_request",
 ]  # fmt: skip
 
 ALL_CLOUD = "all-cloud"
@@ -127,7 +127,7 @@ def usd_per_request(inputs: PlanInputs) -> Decimal:
 def carry_out(world: World, run: Run) -> Ran:
     """The run's answer; the same wherever it is worked out."""
     workload = _workload(world, run)
-    objective = _objective(world.objective, run.patience)
+    objective = loosened(world.objective, run.patience)
     one = world.fleet if run.machine is None else world.machines[run.machine]
     fleet = replace(one, nodes=run.nodes)
     if run.slower != 1.0:
@@ -210,9 +210,8 @@ def _workload(world: World, run: Run) -> Workload:
     return workload if run.load == 1.0 else workload.at_rate(run.load)
 
 
-def _objective(objective: Objective, patience: float) -> Objective:
-    if patience == 1.0:
-        return objective
+def loosened(objective: Objective, patience: float) -> Objective:
+    """The objective with limits that are so many times as long."""
     return Objective(
         objective.name,
         None if objective.ttft_s is None else objective.ttft_s * patience,

@@ -9,7 +9,7 @@ from decimal import Decimal
 from spillway.planner.breakeven import Case, Outcome, Spread, evaluate, monte_carlo
 from spillway.planner.plan_inputs import NodeChoice, PlanInputs
 from spillway.planner.plan_money import Answers, make_case, on_one_scale, share_spread, spreads_of
-from spillway.planner.plan_runs import CLAIRVOYANT, OURS, POLICIES, Ran, Run, usd_per_request
+from spillway.planner.plan_runs import CLAIRVOYANT, OURS, POLICIES, Ran, Run, loosened, usd_per_request
 from spillway.vocabulary import Objective
 
 __all__ = ["MachineLine", "Patient", "PolicyLine", "Side", "growth_loads", "loads_of", "side_runs"]
@@ -188,11 +188,5 @@ class Side:
         if objective.ttft_s is None and objective.total_s is None:
             return None
         runs = self._at_loads(patience=PATIENCE)
-        longer = Objective(
-            objective.name,
-            None if objective.ttft_s is None else PATIENCE * objective.ttft_s,
-            None if objective.total_s is None else PATIENCE * objective.total_s,
-            objective.attainment_ratio,
-        )
         case = make_case(self.inputs, whole.run.nodes, runs, usd_per_request(self.inputs), Answers())
-        return Patient(longer, runs[0], evaluate(case))
+        return Patient(loosened(objective, PATIENCE), runs[0], evaluate(case))

@@ -66,7 +66,9 @@ def _factor(outcome: Outcome) -> Decimal:
     """By how much the cloud's prices would have to rise for the fleet to cost no more over its whole life."""
     avoided_usd = sum((month.all_cloud_usd - month.cloud_usd for month in outcome.months), ZERO)
     running_usd = sum((month.running_usd for month in outcome.months), ZERO)
-    return (outcome.lost_value_usd + running_usd) / avoided_usd if avoided_usd > 0 else Decimal("Infinity")
+    return (
+        (outcome.case.lost_value_usd + running_usd) / avoided_usd if avoided_usd > 0 else Decimal("Infinity")
+    )
 
 
 def _least_traffic(likeliest: Outcome, futures: Sequence[Outcome]) -> Decimal | None:

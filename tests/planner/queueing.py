@@ -1,4 +1,4 @@
-"""Closed forms of queueing theory: what the simulator must agree with, and a first guess before it runs.
+"""Closed forms of queueing theory: what the simulator must agree with.
 
 Rates are per second, times in seconds. Each function answers ``math.inf`` for a queue that grows without
 bound (utilisation of 1 or more) and raises ``ValueError`` for rates that are not positive.
