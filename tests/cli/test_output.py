@@ -18,7 +18,7 @@ OPTIONS = (
 )
 PLAN = ("plan", "--requests-per-month", "600", "--input-tokens", "300", "--output-tokens", "60", *OPTIONS)
 USAGE = "time,input_tokens,output_tokens\n" + "".join(
-    f"2026-11-{2 + number // 24:02d}T{number % 24:02d}:00:00Z,200,40\n" for number in range(100)
+    f"2026-11-{2 + number // 24:02d}T{number % 24:02d}:07:00Z,200,40\n" for number in range(100)
 )
 NOT_UTF_8 = (
     {"PYTHONIOENCODING": "ascii"},

@@ -97,6 +97,21 @@ def test_nobody_moves_to_where_it_would_be_late(patience: Patience, moves: bool)
     assert (fates.moved_to[2], fates.first_s[2]) == ((1, 5.0) if moves else (NONE, 11.0))
 
 
+def test_one_that_may_not_move_is_in_nobodys_way() -> None:
+    """The next of those who may is taken, by turn among these."""
+    here = Patience(in_time_at=bit_of(0), yields_s=1.0)
+    rows = [
+        (0.0, 0, 1, 30, FOR_EVER),
+        (0.0, 1, 1, 4, FOR_EVER),
+        (1.0, 0, 1, 1, here),
+        (1.0, 0, 1, 1, Patience(leaves_s=5.5, yields_s=9.0)),
+        (1.0, 0, 1, 1, Patience(leaves_s=5.5, yields_s=2.0)),
+    ]
+    fates = play(rows)[0].fates
+    assert list(fates.moved_to[2:]) == [NONE, 1, 1]
+    assert list(fates.first_s[2:]) == [31.0, 6.0, 5.0]
+
+
 def test_where_the_longest_queue_gives_nobody_another_does() -> None:
     """One whose next may not move is passed over, and so is the next one of those."""
     here = [Patience(in_time_at=bit_of(n)) for n in range(3)]

@@ -60,12 +60,14 @@ async def test_a_node_that_changed_during_the_wait_is_not_asked(stage: SetUp, cl
     here: Stage = await stage(one="local", **cloud)
     node = here.fleet.upstreams["one"]
     node.slots = 1
-    script(here, "one", Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=0.2))
+    script(here, "one", Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=1.0))
     before = asyncio.create_task(here.ask(choices=here.choices("one")))
-    await asyncio.sleep(0.03)
     choices = tuple(structs.replace(choice, queue_s=5.0) for choice in here.choices())
+    while not node.in_flight:
+        await asyncio.sleep(0.01)
     task = asyncio.create_task(here.ask(choices=choices))
-    await asyncio.sleep(0.03)
+    while not len(node.queue):
+        await asyncio.sleep(0.01)
     node.models = (structs.replace(node.models[0], remote_host="https://elsewhere.example"),)
     got = await task
     assert got.outcome

@@ -10,15 +10,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from spillway.planner.physics import NONE, flow, last_sent, step, submit, unlink, whose_turn
-from spillway.slo.turns import may_go
+from spillway.planner.physics import NONE, flow, last_sent, step, submit, unlink
+from spillway.slo.turns import MOST_COMPARED, may_go, next_up
 
 if TYPE_CHECKING:
-    from spillway.planner.events import Node, Tables
+    from spillway.planner.events import Job, Node, Tables
 
 __all__ = [
-    "ALL_NODES", "advance_together", "bit_of", "first_to_act", "is_before", "let_go", "move_one",
-    "next_queue", "take_over",
+    "ALL_NODES", "advance_together", "bit_of", "first_to_act", "is_before", "let_go", "may_move",
+    "move_one", "next_queue", "take_over", "whose_move",
 ]  # fmt: skip
 
 ALL_NODES = -1
@@ -75,21 +75,41 @@ def is_before(nodes: Sequence[Node], a: int, b: int) -> bool:
 
 
 def move_one(nodes: Sequence[Node], tables: Tables, n: int, to: int) -> bool:
-    """Whether whoever would be served next by node ``n`` moved from there to node ``to``."""
+    """Whether whoever is next of those who wait for node ``n`` and may move to node ``to`` did so."""
     giver, taker = nodes[n], nodes[to]
-    place = whose_turn(giver, tables, taker.now_s)
+    turn = whose_move(giver, tables, taker, to)
+    if turn == NONE:
+        return False
     before, i = last_sent(giver, tables), giver.first_waiting
-    for _ in range(place):
+    while turn or not may_move(tables.jobs[i], taker, to):
+        turn -= may_move(tables.jobs[i], taker, to)
         before, i = i, tables.jobs[i].next
-    job = tables.jobs[i]
-    if taker.now_s > job.moves_until_s or not job.in_time_at & bit_of(to):
-        return False
-    if not may_go(job.yields_s, taker.sent_s, job.prefill_s):
-        return False
     let_go(giver, tables, before, i, taker.now_s)
-    job.moved_to = to
+    tables.jobs[i].moved_to = to
     submit(taker, tables, i)
     return True
+
+
+def whose_move(giver: Node, tables: Tables, taker: Node, to: int) -> int:
+    """Who is served next of those who may move to node ``to``, as a place among these; ``NONE`` if nobody."""
+    i, count = giver.first_waiting, 0
+    for _ in range(giver.waiting):
+        job = tables.jobs[i]
+        if may_move(job, taker, to):
+            if job.yields_s <= 0.0 and count == 0:
+                return 0
+            tables.yields_s[count], tables.leaves_s[count] = job.yields_s, job.leaves_s
+            count += 1
+            if count == MOST_COMPARED:
+                break
+        i = job.next
+    return next_up(taker.now_s, tables.yields_s, tables.leaves_s, count, tables.is_passed) if count else NONE
+
+
+def may_move(job: Job, taker: Node, to: int) -> bool:
+    """Whether a request that waits elsewhere may be sent to node ``to``, which has a free slot."""
+    is_in_time = taker.now_s <= job.moves_until_s and job.in_time_at & bit_of(to) != 0
+    return is_in_time and may_go(job.yields_s, taker.sent_s, job.prefill_s)
 
 
 def bit_of(n: int) -> int:
