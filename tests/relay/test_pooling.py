@@ -63,10 +63,10 @@ async def test_a_node_that_changed_during_the_wait_is_not_asked(stage: SetUp, cl
     script(here, "one", Reply(fault=Fault.SLOW_FIRST_TOKEN, delay_s=1.0))
     before = asyncio.create_task(here.ask(choices=here.choices("one")))
     choices = tuple(structs.replace(choice, queue_s=5.0) for choice in here.choices())
-    while not node.in_flight:
+    while not node.in_flight:  # noqa: ASYNC110 - a node tells nobody that it is busy
         await asyncio.sleep(0.01)
     task = asyncio.create_task(here.ask(choices=choices))
-    while not len(node.queue):
+    while not len(node.queue):  # noqa: ASYNC110 - a queue tells nobody that it grew
         await asyncio.sleep(0.01)
     node.models = (structs.replace(node.models[0], remote_host="https://elsewhere.example"),)
     got = await task
