@@ -397,8 +397,10 @@ def _lines(used: Workload, whose: str, rates: Rates) -> Iterator[tuple[str, Deci
 def _fees(workload: Workload, choice: CloudChoice) -> list[str]:
     """That the cloud charges by the request too, which the usual calculation never asks."""
     free = replace(choice, rates=tuple(_without_fees(rates) for rates in choice.rates))
+    if free.rates == choice.rates:
+        return []
     whole_usd, tokens_usd = choice.price_usd(workload), free.price_usd(workload)
-    if whole_usd is None or tokens_usd is None or tokens_usd == whole_usd:
+    if not whole_usd or tokens_usd is None:
         return []
     fee_usd = float((whole_usd - tokens_usd) / len(workload))
     part = percent(float(1 - tokens_usd / whole_usd))
