@@ -39,7 +39,6 @@ class Route:
         self._run = run
         self._prefill_of = prefill_of
         self._jitter = jitter
-        self._began_s = run.elapsed_s()
         self._left = deque(run.job.decision.choices)
         self._failed: list[tuple[Choice, Failure]] = []
         self._has_waited_for_load = False
@@ -93,7 +92,7 @@ class Route:
             return Caller(run.waited_s, note_wait=run.note_wait)
         waited_s = run.waited_s
         if step.kind == "hedge":  # beside the first, which may be waiting still
-            waited_s = max(waited_s, run.elapsed_s() - self._began_s)
+            waited_s = max(waited_s, run.since_arrival_s)
         return Caller(waited_s, self._node_left, partial(self._move, step), run.note_wait)
 
     def _node_left(self, upstream: str) -> Choice | None:
