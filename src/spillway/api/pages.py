@@ -42,7 +42,7 @@ def node_list(nodes: Sequence[NodeSnapshot]) -> dict[str, Any]:
                 "slots": node.slots,
                 "waiting": node.waiting,
                 "pace": None if node.pace is None else _pace(node.pace),
-                "margin_ratio": _margins(node) if node.side == "local" else None,
+                "margin_ratio_by_attainment": _margins(node) if node.side == "local" else None,
                 "ttft_p95_s": node.ttft_p95_s,
                 "drift": list(node.drift),
                 "models": [model.name for model in node.models],
@@ -53,7 +53,7 @@ def node_list(nodes: Sequence[NodeSnapshot]) -> dict[str, Any]:
 
 
 def _margins(node: NodeSnapshot) -> dict[str, float]:
-    """By attainment; empty before anything was learned."""
+    """Share of an objective that forecasts may use; empty before anything was learned."""
     return {str(attainment): share for attainment, share in node.margins}
 
 
