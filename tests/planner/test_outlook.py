@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from spillway.fleet.outlook import RATE, Outlook
+from spillway.fleet.outlook import Outlook
 from spillway.planner import outlook
 from spillway.planner.catalogue import load_machines, load_models
 from spillway.planner.events import Fates, Node, Patience, TabulatedPace
@@ -22,7 +22,6 @@ SLOTS = 4
 
 def test_a_usual_request_is_what_the_gateway_says() -> None:
     """Over requests whose sizes change in the middle, both say the same of the usual work after each."""
-    assert outlook.RATE == RATE
     gateway, seen = Outlook(), list(outlook.NOTHING_SEEN)
     readings_s, tabulated = outlook.readings_of(PACE), TabulatedPace(PACE, SLOTS)
     idle = Load(0, SLOTS, 0.0, 0.0, 0, 0, 0.0, 0.0)

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 
 from spillway.slo.forecast import LEAST_FORECAST_S, work_s
 from spillway.slo.lengths import Lengths, OutputLengths, Prompt
-from spillway.slo.usual_work import UsualWork
+from spillway.slo.usual_work import UsualWork, next_size
 from spillway.vocabulary import Decision, NodeSnapshot, Pace, RequestFacts
 
 __all__ = ["Outlook"]
-
-RATE = 0.02
-"""Weight of the newest arrival in what is typical (guess)."""
 
 
 class Outlook:
@@ -43,8 +40,8 @@ class Outlook:
             self._unit_s(n.pace, n.load.slots) for n in nodes if n.pace is not None and n.load is not None
         ]
         self._usual.see(decision.work_s / min(units, default=1.0))
-        self._prompt_tokens += RATE * (facts.input_tokens - self._prompt_tokens)
-        self._output_tokens += RATE * (facts.usual_output_tokens - self._output_tokens)
+        self._prompt_tokens = next_size(self._prompt_tokens, facts.input_tokens)
+        self._output_tokens = next_size(self._output_tokens, facts.usual_output_tokens)
 
     def _unit_s(self, pace: Pace, slots: int) -> float:
         """What a request of the usual sizes takes of a node that holds nothing of its prompt.

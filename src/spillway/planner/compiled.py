@@ -99,7 +99,8 @@ SHARED: tuple[Callable[..., Any], ...] = (
     *(f for module in MODULES for f in _functions(module)),
     *(forecast.wait_s, forecast.ttft_s, forecast.total_s, forecast.work_seconds),
     *(forecast.patience_s, forecast.usable_s, forecast.miss_weight),
-    *(usual_work.next_usual, usual_work.weighed_s, turns.yields_s, turns.may_go, turns.next_up),
+    *(usual_work.next_size, usual_work.next_usual, usual_work.weighed_s),
+    *(turns.yields_s, turns.may_go, turns.next_up),
     *(margin.next_margin, margin.next_quantile, hedges.saved_after),
 )
 """All functions that may be called from machine code."""

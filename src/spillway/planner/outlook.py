@@ -11,20 +11,18 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from spillway.slo import forecast
-from spillway.slo.usual_work import next_usual
+from spillway.slo.usual_work import next_size, next_usual
 from spillway.vocabulary import Pace
 
 if TYPE_CHECKING:
     from spillway.planner.events import Node, Tables
 
 __all__ = [
-    "NOTHING_SEEN", "RATE", "held_tokens", "reading_s", "readings_of", "see", "unit_s", "usual_work_s",
+    "NOTHING_SEEN", "held_tokens", "reading_s", "readings_of", "see", "unit_s", "usual_work_s",
 ]  # fmt: skip
 
 Values = Any
 """Numbers: a list when interpreted, an array when compiled."""
-RATE = 0.02
-"""Weight of the newest arrival in the usual sizes; the gateway's outlook learns at the same rate."""
 WORK, ARRIVALS, PROMPT, OUTPUT = range(4)
 """Usual work in units, the arrivals it comes from, and the usual sizes in tokens."""
 NOTHING_SEEN = (0.0, 0.0, 0.0, 0.0)
@@ -68,9 +66,10 @@ def see(seen: Values, work_s: float, unit: float, prompt_tokens: float, output_t
     """One more arrival that a node might answer; ``unit`` as it was when it came."""
     seen[ARRIVALS] += 1.0
     seen[WORK] = next_usual(seen[WORK], work_s / unit, seen[ARRIVALS])
-    rate = RATE if seen[ARRIVALS] > 1.0 else 1.0
-    seen[PROMPT] += rate * (prompt_tokens - seen[PROMPT])
-    seen[OUTPUT] += rate * (output_tokens - seen[OUTPUT])
+    if seen[ARRIVALS] == 1.0:
+        seen[PROMPT], seen[OUTPUT] = prompt_tokens, output_tokens
+    seen[PROMPT] = next_size(seen[PROMPT], prompt_tokens)
+    seen[OUTPUT] = next_size(seen[OUTPUT], output_tokens)
 
 
 def unit_s(

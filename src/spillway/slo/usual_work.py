@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-__all__ = ["UsualWork", "next_usual", "weighed_s"]
+__all__ = ["UsualWork", "next_size", "next_usual", "weighed_s"]
 
 RATE = 0.003
 """Weight of the newest arrival in what is usual (chosen on traces, where 0.001 to 0.01 do as well)."""
+SIZE_RATE = 0.02
+"""Weight of the newest arrival in the usual sizes of prompts and answers (guess)."""
 LEAST_SIZE = 0.5
 """Below this size nobody is preferred any further, or too many would wait in vain (chosen on traces: decision
 0011)."""
@@ -14,6 +16,11 @@ LEAST_SIZE = 0.5
 def next_usual(usual: float, work: float, arrivals: float) -> float:
     """The usual work after one more arrival, the ``arrivals``-th; a plain mean at first."""
     return usual + max(RATE, 1.0 / arrivals) * (work - usual)
+
+
+def next_size(usual_tokens: float, tokens: float) -> float:
+    """The usual size of prompts, or of answers, after one more."""
+    return usual_tokens + SIZE_RATE * (tokens - usual_tokens)
 
 
 def weighed_s(wait_s: float, work_s: float, usual_s: float) -> float:
