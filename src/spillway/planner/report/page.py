@@ -12,8 +12,8 @@ from spillway.planner.money import span_of
 from spillway.planner.plan import Plan
 from spillway.planner.plan_money import Point
 from spillway.planner.report import charts
-from spillway.planner.report.terminal import FLEET_NAMES
 from spillway.planner.report.words import (
+    FLEET_NAMES,
     SPILL_WORDS,
     about,
     comparison,

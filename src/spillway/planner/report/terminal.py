@@ -9,6 +9,7 @@ from spillway.planner.breakeven import Sensitivity
 from spillway.planner.money import span_of
 from spillway.planner.plan import Plan
 from spillway.planner.report.words import (
+    FLEET_NAMES,
     SPILL_WORDS,
     about,
     comparison,
@@ -30,16 +31,12 @@ from spillway.tables import Rows, print_table
 if TYPE_CHECKING:
     from rich.console import Console
 
-__all__ = ["FLEET_NAMES", "print_plan", "printed"]
+__all__ = ["print_plan", "printed"]
 
 WIDTH = 100
 """Columns where there is no terminal to ask."""
 SPARE = ("TTFT p95", "of the bill", "kWh/month", "cloud $", "local $", "from", "to", "in time")
 """Columns that a narrow terminal leaves out, the first one first."""
-FLEET_NAMES = (
-    *("nodes", "local", "of the bill", "in time", "TTFT p95"),
-    *("cloud $", "local $", "total $", "paid back"),
-)
 ELSEWHERE = "--html or --json"
 MOST_MACHINES = 5
 MOST_SENSITIVITIES = 5
@@ -78,17 +75,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print()
     _print_table(
         console,
-        (
-            "nodes",
-            "local",
-            "of the bill",
-            "in time",
-            "TTFT p95",
-            "cloud $",
-            "local $",
-            "total $",
-            "paid back",
-        ),
+        FLEET_NAMES,
         [fleet_cells(line) for line in plan.fleets],
         title=f"USD a month at the likeliest figures, mean over {span_of(life)}; months until paid back",
         spare=SPARE,

@@ -17,6 +17,7 @@ from spillway.routing import reasons
 from spillway.vocabulary import Objective
 
 __all__ = [
+    "FLEET_NAMES",
     "SPILL_WORDS",
     "about",
     "comparison",
@@ -392,6 +393,13 @@ def exact_usd(amount: Decimal) -> str:
     exponent = plain.as_tuple().exponent
     places = -exponent if isinstance(exponent, int) and exponent < 0 else 0
     return f"${plain:,.{2 if places == 1 else places}f}"
+
+
+FLEET_NAMES = (
+    *("nodes", "local", "of the bill", "in time", "TTFT p95"),
+    *("cloud $", "local $", "total $", "paid back"),
+)
+"""What the cells of ``fleet_cells`` are called."""
 
 
 def fleet_cells(line: FleetLine) -> tuple[str, ...]:
