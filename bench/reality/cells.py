@@ -153,8 +153,9 @@ class Direct:
         return await play(Caller.of_target(self._target), requests)
 
     async def _learn(self) -> None:
-        answers = [await self._target.ask(self._prompts.of_words(words), 2, 60) for words in (8, 40)]
-        self._prompts.learn((8, answers[0].prompt_tokens or 0), (40, answers[1].prompt_tokens or 0))
+        for words in (8, 40, 40, 40):
+            answer = await self._target.ask(self._prompts.of_words(words), 2, 60)
+            self._prompts.learn(words, answer.prompt_tokens or 0)
         self._is_learned = True
 
     async def speed(self, profile: Profile) -> float:

@@ -186,7 +186,10 @@ async def _profile(target: Target, pid: int, seconds: float, patience_s: float) 
 
 
 def _doubt(profile: Profile) -> float:
-    """How far off the profile is for requests that its fit has not seen, in the median."""
+    """How far off the profile is for requests that its fit has not seen, in the median; one with warnings is
+    the last to be taken."""
+    if profile.warnings:
+        return math.inf
     ratios = (profile.errors.ttft_median_ratio, profile.errors.itl_median_ratio)
     return max(math.inf if ratio is None else ratio for ratio in ratios)
 

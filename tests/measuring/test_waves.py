@@ -79,7 +79,8 @@ def test_slots_are_chosen_where_they_can_be() -> None:
 def test_prompts_get_the_length_they_should() -> None:
     """After two counted prompts the next are as long as wanted, and no two begin alike."""
     prompts = Prompts(seed=1)
-    prompts.learn((8, 5 + 16), (32, 5 + 64))
+    prompts.learn(8, 5 + 16)
+    prompts.learn(32, 5 + 64)
     texts = [prompts.of_tokens(205) for _ in range(50)]
     assert {len(text.split()) for text in texts} == {100}
     assert len({text.split()[0] for text in texts}) == 50

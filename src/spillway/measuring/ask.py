@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from spillway.engines.connection import Exchange
+from spillway.engines.failures import CONTEXT, from_status
 from spillway.engines.http_client import HttpClient
 from spillway.engines.usage import parse_chunk
 from spillway.engines.wire import Headers
@@ -23,10 +24,12 @@ KEPT_CHARACTERS = 200
 class Refused(Exception):
     """The server answered with an error; ``status`` is 0 when it came inside a stream."""
 
-    def __init__(self, status: int, said: str) -> None:
+    def __init__(self, status: int, said: str, *, is_too_long: bool = False) -> None:
         super().__init__(said)
         self.status = status
         self.said = said
+        self.is_too_long = is_too_long
+        """Whether it was the prompt's length that it refused."""
 
 
 class NoStream(Exception):
@@ -94,7 +97,9 @@ async def ask(
     exchange = await client.open("POST", path, headers, body, head_s=patience_s, may_reuse=False)
     try:
         if exchange.status != 200:
-            raise Refused(exchange.status, _said(await exchange.body(MAX_EVENT_BYTES, patience_s)))
+            said = await exchange.body(MAX_EVENT_BYTES, patience_s)
+            is_too_long = from_status(exchange.status, said).code == CONTEXT
+            raise Refused(exchange.status, _said(said), is_too_long=is_too_long)
         if b"event-stream" not in (exchange.header(b"content-type") or b""):
             raise NoStream
         on_head(exchange)

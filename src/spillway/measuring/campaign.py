@@ -38,6 +38,8 @@ DISTURBED_RATIO, MOST_REPEATS = 0.1, 6
 for each other up to half of it on an idle machine of two cores (measured)."""
 HELD_UP_RATIO = 0.1
 """Waves that were disturbed to the last beyond which the measurement deserves a warning (guess)."""
+TOO_LONG_RATIO = 0.1
+"""Waves that its context could not hold, over the others, beyond which long prompts are unknown (guess)."""
 HELD_BACK = 0.5
 """Share of answers held back on the way from which on nothing can be measured (guess)."""
 WAKING_TOKENS = 2
@@ -120,7 +122,7 @@ class Campaign:
         self._prompts = Prompts(seed)
         self._last_text = ""
         self._started_s = 0.0
-        self._waves = self._held_up = 0
+        self._waves = self._held_up = self._too_long = 0
         self._refuses = False
         self._has_counts = True
         self.measured = Measured(slots=target.slots)
@@ -143,6 +145,11 @@ class Campaign:
             self._warn(
                 f"other processes held the engine up in {self._held_up} of {self._waves} waves, however "
                 "often these were repeated: measure again when the machine is idle"
+            )
+        if self._too_long > TOO_LONG_RATIO * self._waves:
+            self._warn(
+                f"it refused {self._too_long} prompts as too long for its context, so what long ones take is "
+                "unknown: start it with a larger context"
             )
         return self.measured
 
@@ -187,8 +194,9 @@ class Campaign:
             self._doubt_counts("it reports no token counts")
         elif len(counted) > 1 and most[1] <= fewest[1]:
             self._doubt_counts("its token counts do not grow with the prompt")
-        elif len(counted) > 1:
-            self._prompts.learn(fewest, most)
+        else:
+            for words, tokens in counted:
+                self._prompts.learn(words, tokens)
 
     def _doubt_counts(self, why: str) -> None:
         self._has_counts = False
@@ -270,7 +278,12 @@ class Campaign:
 
     async def _play_all(self, waves: Iterable[Wave]) -> None:
         for wave in waves:
-            await self._play(wave)
+            try:
+                await self._play(wave)
+            except Refused as refusal:
+                if not refusal.is_too_long:
+                    raise
+                self._too_long += 1  # longer than its words let expect; the others tell enough
 
     async def _play(self, wave: Wave) -> list[Answered]:
         """The answers of one wave, kept; _Stop when a limit would be passed or was."""
@@ -358,6 +371,8 @@ class Campaign:
         else:
             self._last_text = text = self._prompts.of_tokens(ask.prompt_tokens)
         answer = await self._ask(text, ask.output_tokens, ask.slot)
+        if self._has_counts and answer.prompt_tokens and not answer.cached_tokens:
+            self._prompts.learn(len(text.split()), answer.prompt_tokens)
         return self._believed(answer, ask.prompt_tokens)
 
     async def _yield_to_others(self) -> None:

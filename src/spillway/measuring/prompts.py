@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import secrets
+from statistics import linear_regression
 
 __all__ = ["Prompts"]
 
@@ -26,13 +27,18 @@ class Prompts:
         self._random = random.Random(secrets.randbits(64) if seed is None else seed)
         self._fixed_tokens = 0.0
         self._tokens_per_word = 1.5
+        self._counted: list[tuple[int, int]] = []
 
-    def learn(self, few: tuple[int, int], many: tuple[int, int]) -> None:
-        """Two pairs of (words, tokens as counted) give the template's share and the tokens of a word."""
-        words, tokens = many[0] - few[0], many[1] - few[1]
-        if words > 0 and tokens > 0:
-            self._tokens_per_word = tokens / words
-            self._fixed_tokens = max(0.0, few[1] - few[0] * self._tokens_per_word)
+    def learn(self, words: int, tokens: int) -> None:
+        """A prompt of so many words was counted as so many tokens, those of the template included.
+
+        Words differ in length, so the line through a few short prompts may miss a long one by a third.
+        """
+        self._counted.append((words, tokens))
+        if len({words for words, _ in self._counted}) > 1:
+            slope, fixed = linear_regression(*zip(*self._counted, strict=True))
+            if slope > 0:
+                self._tokens_per_word, self._fixed_tokens = slope, max(0.0, fixed)
 
     @property
     def shortest_tokens(self) -> int:
