@@ -28,7 +28,7 @@ from spillway.planner.workload import Floats, Workload
 from spillway.routing.reasons import FULL, HEDGED
 from spillway.vocabulary import Grade, Objective
 
-__all__ = ["CloudModel", "Engine", "Fleet", "Result", "best_known", "simulate"]
+__all__ = ["CloudModel", "Engine", "Fleet", "Result", "best_known", "clairvoyants", "simulate"]
 
 BLOCK = 65_536
 USUAL_REACH = (50,)
@@ -271,14 +271,24 @@ def best_known(
     other. ``tries`` measures of refusal are tried per reach; four runs each on several nodes, two on one. One
     more follows our own rules with the length of every answer told beforehand.
     """
+    return max(clairvoyants(workload, fleet, objective, cloud, tries, engine, reaches), key=worth)
+
+
+def clairvoyants(
+    workload: Workload,
+    fleet: Fleet,
+    objective: Objective,
+    cloud: Latencies | None = None,
+    tries: int = 6,
+    engine: Engine = "auto",
+    reaches: Sequence[int] = USUAL_REACH,
+) -> Iterator[Result]:
+    """The runs of which ``best_known`` takes the best, one by one; the first follows our own rules."""
     times = cloud or CloudModel().times(workload)
     orders = (False, True) if fleet.nodes > 1 else (False,)
     knowing = Routed(objective, UNLIMITED, knows_lengths=True)
-    best = simulate(workload, fleet, knowing, objective, times, engine)
+    yield simulate(workload, fleet, knowing, objective, times, engine)
     for is_refused in refusals(Arrivals.of(workload, fleet), fleet, tries, reaches):
         for late_share, packs in product((0.0, 1.0 - objective.attainment_ratio), orders):
             policy = Clairvoyant(objective, is_refused, late_share, packs)
-            found = simulate(workload, fleet, policy, objective, times, engine)
-            if worth(found) > worth(best):
-                best = found
-    return best
+            yield simulate(workload, fleet, policy, objective, times, engine)
