@@ -122,11 +122,11 @@ async def test_nobody_sees_the_end_of_an_answer_before_it_is_in_the_books(
 
 
 @BOTH
-@pytest.mark.parametrize("fault", [Fault.HEALTHY, Fault.CUT])
+@pytest.mark.parametrize("fault", [Fault.SLOW_TOKENS, Fault.CUT])
 async def test_all_bytes_of_an_answer_are_counted(stage: SetUp, fault: Fault, is_stream: bool) -> None:
     """Of every piece, also where it breaks off."""
     here: Stage = await stage(mini="local")
-    script(here, "mini", Fault.HEALTHY if fault is Fault.HEALTHY else Reply(fault=fault, after=6))
+    script(here, "mini", Reply(fault=fault, after=6, gap_s=0.01))
     got = await here.ask(stream=is_stream)
     assert got.outcome
     counted = got.outcome.response_bytes
