@@ -251,6 +251,7 @@ def _naive(
 ) -> NaiveInputs:
     """The usual calculation over the same traffic."""
     input_rate, output_rate = cloud.mean_rates(traffic.workload)
+    a_prompt = max(traffic.workload.mean_input_tokens, 1.0)  # usage may be all answers
     return NaiveInputs(
         requests_per_month=traffic.requests_per_month,
         input_tokens=Decimal(repr(traffic.workload.mean_input_tokens)),
@@ -261,9 +262,14 @@ def _naive(
         active_w=node.active_w,
         usd_per_kwh=usd_per_kwh,
         life_months=Decimal(life_months),
-        decode_tok_s=Decimal(repr(round(node.decode_tok_s(), 2))),
-        prefill_tok_s=Decimal(round(node.prefill_tok_s(traffic.workload.mean_input_tokens))),
+        decode_tok_s=_speed(node.decode_tok_s()),
+        prefill_tok_s=_speed(node.prefill_tok_s(a_prompt)),
     )
+
+
+def _speed(tok_s: float) -> Decimal:
+    """To six digits: what is slow is not none."""
+    return Decimal(f"{tok_s:.6g}")
 
 
 def _assumptions(asked: Asked) -> tuple[Assumption, ...]:
