@@ -56,7 +56,7 @@ def test_configuration_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     Path("spillway.yaml").write_text(CONFIG)
     found = planned(capsys)
     assert found["electricity"] == 0.31
-    assert (found["objective: first token"], found["objective: last token"]) == (1500, None)
+    assert (found["objective: first token"], found["objective: last token"]) == (1500, "no limit")
     assert found["objective: share of requests in time"] == 0.9
     assert found["longest prompt a node may get"] == 5000
     assert found["requests that may be sent twice, at most"] == 0.02

@@ -34,7 +34,6 @@ from spillway.planner.plan_costs import assumptions_of
 from spillway.planner.plan_inputs import (
     DEFAULT_OBJECTIVE,
     Assumption,
-    PlanGrade,
     PlanInputs,
     exact_percent,
     length_of,
@@ -47,6 +46,7 @@ from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, g
 from spillway.planner.routed import USUAL
 from spillway.planner.thresholds import what_would_pay
 from spillway.routing import Policy as RoutingPolicy
+from spillway.vocabulary import Objective
 
 __all__ = ["CLEARLY", "MOST_NODES", "FleetLine", "Plan", "PolicyLine", "make_plan", "promised"]
 
@@ -336,14 +336,6 @@ def _nodes_for_all(fleets: Sequence[FleetLine], ceiling: Ceiling) -> int | None:
 
 def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
     """Everything the plan rests on: traffic, node, cloud, objective, money, and how it was simulated."""
-    objective = inputs.objective
-    said: PlanGrade = "guess" if objective == DEFAULT_OBJECTIVE else "given"
-    source = "default objective" if said == "guess" else "given"
-    limits = [
-        Assumption("objective: first token", _ms(objective.ttft_s), "ms", said, source),
-        Assumption("objective: last token", _ms(objective.total_s), "ms", said, source),
-        Assumption("objective: share of requests in time", objective.attainment_ratio, "ratio", said, source),
-    ]
     money = [
         *assumptions_of(inputs.costs),
         *inputs.assumptions,
@@ -354,10 +346,30 @@ def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
     ]  # fmt: skip
     cached = unknown_cached(inputs)
     traffic = [*inputs.traffic.assumptions, *([] if cached is None else [cached])]
-    limits += [_longest_prompt(inputs.most_input_tokens), _suitable(inputs.suitable_ratio), _hedged(inputs)]
+    limits = [*_promises(inputs.objective), _longest_prompt(inputs.most_input_tokens)]
+    limits += [_suitable(inputs.suitable_ratio), _hedged(inputs)]
     return (
         *traffic, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money, *_simulated(inputs),
     )  # fmt: skip
+
+
+def _promises(objective: Objective) -> list[Assumption]:
+    """The objective's figures; each that is the default's is a guess, whatever was said of the others."""
+    usual = DEFAULT_OBJECTIVE
+    return [
+        _promise("first token", _ms(objective.ttft_s), _ms(usual.ttft_s), "ms"),
+        _promise("last token", _ms(objective.total_s), _ms(usual.total_s), "ms"),
+        _promise("share of requests in time", objective.attainment_ratio, usual.attainment_ratio, "ratio"),
+    ]
+
+
+def _promise(what: str, value: float | None, usual: float | None, unit: str) -> Assumption:
+    name = f"objective: {what}"
+    if value == usual:
+        return Assumption(name, value, unit, "guess", "default objective")
+    if value is None:
+        return Assumption(name, "no limit", "", "given", "given")
+    return Assumption(name, value, unit, "given", "given")
 
 
 def _hedge_share(inputs: PlanInputs) -> float:
