@@ -14,7 +14,7 @@ from spillway.planner.breakeven import (
     Case,
     ShareCurve,
     Spread,
-    cheapest,
+    by_cost,
     draw_outcomes,
     evaluate,
     monte_carlo,
@@ -233,7 +233,7 @@ def test_cheapest_fleet_wins() -> None:
         for n in range(5)
     ]
     outcomes = [evaluate(case) for case in fleets]
-    assert cheapest(outcomes).case.nodes == 3
+    assert by_cost(outcomes)[0].case.nodes == 3
     assert outcomes[0].total_usd_per_month == 600
     assert outcomes[0].reason == "without a node there is nothing to pay back"
 

@@ -27,10 +27,11 @@ __all__ = [
     "ShareCurve",
     "Spread",
     "band",
-    "cheapest",
+    "by_cost",
     "draw_outcomes",
     "evaluate",
     "monte_carlo",
+    "pays",
     "quantile",
     "sensitivities",
 ]
@@ -313,6 +314,11 @@ def band(outcomes: Sequence[Outcome]) -> Band:
     )
 
 
+def pays(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the fleet pays for itself in the middle future."""
+    return band(outcomes).p50 is not None
+
+
 T = TypeVar("T")
 
 
@@ -373,6 +379,6 @@ def sensitivities(case: Case, spreads: Mapping[str, Spread]) -> list[Sensitivity
     return sorted(found, key=lambda item: (-item.weight_usd, item.name))
 
 
-def cheapest(outcomes: Sequence[Outcome]) -> Outcome:
-    """The fleet of least mean monthly cost; the smallest among equals."""
-    return min(outcomes, key=lambda outcome: (outcome.total_usd_per_month, outcome.case.nodes))
+def by_cost(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The fleets in the order of their mean monthly cost; the smaller first among equals."""
+    return sorted(outcomes, key=lambda outcome: (outcome.total_usd_per_month, outcome.case.nodes))
