@@ -1,4 +1,4 @@
-"""Which fleet a verdict is about: the cheapest at the likeliest figures that pays in the middle future too."""
+"""Which fleet a verdict is about: the cheapest that pays in the middle future too."""
 
 from __future__ import annotations
 

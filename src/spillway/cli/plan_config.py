@@ -284,11 +284,16 @@ def _on_profile(figures: NodeFigures, stated: Stated) -> Iterator[str]:
 def wished(
     ttft_ms: float | None, total_ms: float | None, attainment: float | None, stated: Objective | None
 ) -> Objective:
-    """The objective of the options, what they leave out from the configuration, else the usual one."""
+    """The objective of the options, what they leave out from the configuration, else the usual one.
+
+    ``ConfigError`` for a limit on the first token that the one on the last leaves no room for.
+    """
     base = stated or USUAL
-    return Objective(
-        "default",
-        base.ttft_s if ttft_ms is None else ttft_ms / 1000 or None,
-        base.total_s if total_ms is None else total_ms / 1000 or None,
-        base.attainment_ratio if attainment is None else attainment,
-    )
+    first_s = base.ttft_s if ttft_ms is None else ttft_ms / 1000 or None
+    last_s = base.total_s if total_ms is None else total_ms / 1000 or None
+    if ttft_ms and first_s is not None and last_s is not None and first_s > last_s:
+        raise ConfigError(
+            f"--slo-ttft-ms {ttft_ms:g} allows the first token to come after the last, which has to be there "
+            f"after {1000 * last_s:g} ms: raise --slo-total-ms too, or lift it with 0"
+        )
+    return Objective("default", first_s, last_s, base.attainment_ratio if attainment is None else attainment)
