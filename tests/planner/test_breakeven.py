@@ -107,6 +107,8 @@ def test_residual_value_shortens_the_wait() -> None:
         ),
         ({"requests_per_month": D("0.2")}, r"saves only \$0.00012 of cloud"),
         ({"hardware_usd": D(100_000), "life_months": 1}, "over 1 month the node saves"),
+        ({"hardware_usd": D("28421.4")}, r"the node saves \$28,421.31 and loses \$28,421.40 in value"),
+        ({"hardware_usd": D("28421.31")}, r"the node saves no more than the \$28,421.31 that it loses in"),
         ({"nodes": 0}, "without a node"),
     ],
 )
