@@ -175,6 +175,16 @@ def test_what_is_late_is_not_said_to_pay() -> None:
     assert verdict(replace(plan, better=other)).endswith("objective, but GeForce RTX 3090 pays")
 
 
+@pytest.mark.parametrize(("in_time", "is_said"), [(0.94, False), (0.95, True)])
+def test_a_longer_objective_is_named_where_it_is_kept(in_time: float, is_said: bool) -> None:
+    """A fleet that misses its objective is not said to do under a longer one that it misses too."""
+    plan, patient = late(), never().patient
+    assert patient is not None
+    better = replace(patient, ran=replace(patient.ran, attainment=in_time), outcome=pays().shown.outcome)
+    said = [each for each in suggestions(replace(plan, patient=better)) if "would carry" in each]
+    assert bool(said) == is_said
+
+
 def test_rent_is_no_price_of_a_machine() -> None:
     """Where nothing would make a rented node pay, its price is not what was tried."""
     plan = never()
