@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from spillway.errors import ConfigError
+from spillway.planner.breakeven import Spread
 from spillway.planner.catalogue import load_machines
 from spillway.planner.money import NaiveInputs
 from spillway.planner.node_figures import NodeFigures
@@ -112,7 +113,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         machines={**machines, machine: node} if machine in machines else machines,
         machine=machine if machine in machines else None,
         assumptions=_assumptions(asked),
-        warnings=(*asked.notes, *node.warnings, *_unnamed(figures, node), *warnings),
+        warnings=(*asked.notes, *node.warnings, *_unnamed(figures, node), *_steep(costs), *warnings),
     )
 
 
@@ -227,6 +228,17 @@ def _unnamed(figures: NodeFigures, node: NodeChoice) -> list[str]:
     if node.machine_key is None or figures.hardware is not None:
         return []
     return [f"nobody named a machine: planned with {node.machine_name}; --hardware names another"]
+
+
+def _steep(costs: Mapping[str, Spread]) -> list[str]:
+    """That traffic doubles within a year or more, where a percentage may have been meant."""
+    growth = costs["growth_per_year"].mode.normalize()
+    if growth <= 1:
+        return []
+    return [
+        f"traffic is taken to be {growth + 1:f} times as much after each year: where only {growth:f} % more "
+        f"was meant, write --growth {growth:f}%"
+    ]
 
 
 def _machines(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:
