@@ -132,11 +132,12 @@ def _objective(config: Config) -> Objective | None:
 
 
 def _rates(price: PriceConfig) -> Rates:
-    cached = price.cache_read_usd_per_mtok
+    read = price.cache_read_usd_per_mtok
     return Rates(
         price.input_usd_per_mtok,
         price.output_usd_per_mtok,
-        price.input_usd_per_mtok if cached is None else cached,
+        price.input_usd_per_mtok if read is None else read,
+        price.cache_write_usd_per_mtok,
         source=OWN_PRICE,
     )
 
