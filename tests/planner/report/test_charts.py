@@ -116,5 +116,5 @@ def test_what_is_spent_by_the_end_of_an_odd_life_is_told() -> None:
     """The last month stands on the page although no year ends with it."""
     plan = make_plan(build_inputs(replace(CHEAP, life_months=30, sizes=(1,))), workers=1)
     bare = re.sub(r"<svg.*?</svg>", "", page(plan), flags=re.DOTALL)
-    rows = re.findall(r"<tr><td class=\"\">(\d+)</td><td class=\"n\">(\$[\d,]+)\n", bare)
+    rows = re.findall(r"<tr><th scope=\"row\">(\d+)</th><td class=\"n\">(\$[\d,]+)\n", bare)
     assert rows[-1] == ("30", whole_usd(plan.course.all_cloud[30].p50_usd))
