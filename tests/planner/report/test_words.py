@@ -93,6 +93,14 @@ def test_uncertain_figures() -> None:
     assert spread_of("maintenance_hours", Decimal("0.50")) == "0.5 h"
 
 
+def test_ends_of_uncertain_figures_are_not_rounded_away() -> None:
+    """Small shares and prices below a cent read as what was reckoned with."""
+    assert spread_of("redone_ratio", Decimal("0.025")) == "2.5 %"
+    assert spread_of("redone_ratio", Decimal("0.04")) == "4 %"
+    assert spread_of("growth_per_year", Decimal("-0.025")) == "−2.5 %"
+    assert spread_of("usd_per_kwh", Decimal("0.055")) == "$0.055"
+
+
 def test_a_machine_that_is_there_has_nothing_to_pay_back() -> None:
     """Hardware that costs nothing is not said to be paid back."""
     plan = pays()

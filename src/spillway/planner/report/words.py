@@ -147,8 +147,9 @@ def spread_of(field: str, value: Decimal) -> str:
     known = KNOWN.get(field)
     unit = "ratio" if known is None else known.unit
     if unit.startswith("ratio"):
-        return f"{100 * value:.0f} %".replace("-", "−")
-    return f"${value:.2f}" if unit.startswith("USD") else f"{value.normalize():f} h"
+        places = 1 if abs(value) < Decimal("0.1") else 0
+        return f"{100 * value:.{places}f}".removesuffix(".0").replace("-", "−") + " %"
+    return exact_usd(value) if unit.startswith("USD") else f"{value.normalize():f} h"
 
 
 def value_of(value: Value) -> str:
