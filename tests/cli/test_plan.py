@@ -340,6 +340,22 @@ def test_files_are_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -
     assert f"wrote {html}" in out.replace("\n", "")
 
 
+def test_usage_of_answers_alone_is_planned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Where no prompt has a token, reading takes none of a node's time."""
+    path = tmp_path / "answers.csv"
+    lines = [f"{moment.isoformat()},0,50,gpt-4o-mini" for moment in moments()]
+    path.write_text("\n".join(["time,input_tokens,output_tokens,model", *lines]))
+    assert as_json(capsys, path)["naive"]["prefill_utilisation"] == 0
+
+
+def test_a_very_slow_node_is_planned(capsys: pytest.CaptureFixture[str]) -> None:
+    """Where nothing has to be in time, a token in minutes takes years of work and is no error."""
+    slow = ("--decode-tok-s", 0.004, "--prefill-tok-s", 0.3, "--slo-ttft-ms", 0, "--slo-total-ms", 0)
+    naive = as_json(capsys, "--requests-per-month", 600, *slow)["naive"]
+    assert naive["decode_utilisation"] == pytest.approx(600 * 250 / 0.004 / (730.5 * 3600), rel=1e-3)
+    assert naive["prefill_utilisation"] > 0
+
+
 def test_bad_rows_are_shown_with_their_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Negative tokens and broken times are left out, counted, and named by line; order is mended and said."""
     path = tmp_path / "usage.csv"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from spillway.cli.plan_config import Stated, filled, life_of, notes_on, read_sta
 from spillway.config.schema import NodeConfig
 from spillway.errors import ConfigError
 from spillway.planner.node_figures import NodeFigures
+from spillway.planner.plan_cloud import CloudFigures, price_of_line_items
 from spillway.planner.profile import save_profile
+from spillway.planner.readers.line_items import read_line_item
 from tests.planner.test_profile import PROFILE
 
 NUMBERS = ("--requests-per-month", "600", "--input-tokens", "300", "--output-tokens", "60")
@@ -56,13 +59,27 @@ def test_configuration_is_taken(capsys: pytest.CaptureFixture[str]) -> None:
     Path("spillway.yaml").write_text(CONFIG)
     found = planned(capsys)
     assert found["electricity"] == 0.31
-    assert (found["objective: first token"], found["objective: last token"]) == (1500, None)
+    assert (found["objective: first token"], found["objective: last token"]) == (1500, "no limit")
     assert found["objective: share of requests in time"] == 0.9
     assert found["longest prompt a node may get"] == 5000
     assert found["requests that may be sent twice, at most"] == 0.02
     assert found["price of one node"] == 2399
     assert found["input price of own/model"] == 3
     assert any(each.startswith("taken from spillway.yaml unless given") for each in found["warnings"])
+
+
+def test_every_price_of_ones_own_counts_in_a_bill(tmp_path: Path) -> None:
+    """What writing to a cache costs is taken as stated, and as other input where it is not."""
+    path = tmp_path / "c.yaml"
+    head = "{input_usd_per_mtok: 3, output_usd_per_mtok: 12"
+    path.write_text(
+        f"prices:\n  openai/gpt-5.4: {head}, cache_write_usd_per_mtok: 4}}\n  openai/o3: {head}}}\n"
+    )
+    price = price_of_line_items(
+        CloudFigures(date(2026, 11, 24), own=read_stated(path, is_preset=False).prices)
+    )
+    for item, usd in (("gpt-5.4, cache writes", 4), ("gpt-5.4, input", 3), ("o3, cache writes", 3)):
+        assert price(read_line_item(item), 0.0) == usd
 
 
 def test_options_win(capsys: pytest.CaptureFixture[str]) -> None:

@@ -46,6 +46,11 @@ BAD: dict[str, tuple[Write | None, tuple[object, ...], str]] = {
                   "does not fit the 20 GB"),
     "impossible": (file_of(GOOD), ("--slo-ttft-ms", 1), "even an idle node misses the objective"),
     "impossible whole": (file_of(GOOD), ("--slo-total-ms", 1), "raise --slo-total-ms above"),
+    "first after last": (file_of(GOOD), ("--slo-ttft-ms", 30_000),
+                         "--slo-ttft-ms 30000 allows the first token to come after the last"),
+    "a day for a stated price": (
+        file_of(GOOD), ("--price-date", "2025-09-01", "--input-usd-per-mtok", 1, "--output-usd-per-mtok", 2),
+        "--price-date has no place beside --input-usd-per-mtok"),
     "unknown machine": (file_of(GOOD), ("--hardware", "rtx-40900"), "did you mean rtx-4090?"),
     "unknown price of a node": (file_of(GOOD), ("--bandwidth-gb-s", 300, "--tflops", 10),
                                 "what the node costs is unknown"),

@@ -14,7 +14,7 @@ from spillway.planner.breakeven import (
     Case,
     ShareCurve,
     Spread,
-    cheapest,
+    by_cost,
     draw_outcomes,
     evaluate,
     monte_carlo,
@@ -107,6 +107,8 @@ def test_residual_value_shortens_the_wait() -> None:
         ),
         ({"requests_per_month": D("0.2")}, r"saves only \$0.00012 of cloud"),
         ({"hardware_usd": D(100_000), "life_months": 1}, "over 1 month the node saves"),
+        ({"hardware_usd": D("28421.4")}, r"the node saves \$28,421.31 and loses \$28,421.40 in value"),
+        ({"hardware_usd": D("28421.31")}, r"the node saves no more than the \$28,421.31 that it loses in"),
         ({"nodes": 0}, "without a node"),
     ],
 )
@@ -233,7 +235,7 @@ def test_cheapest_fleet_wins() -> None:
         for n in range(5)
     ]
     outcomes = [evaluate(case) for case in fleets]
-    assert cheapest(outcomes).case.nodes == 3
+    assert by_cost(outcomes)[0].case.nodes == 3
     assert outcomes[0].total_usd_per_month == 600
     assert outcomes[0].reason == "without a node there is nothing to pay back"
 

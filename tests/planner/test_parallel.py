@@ -30,6 +30,12 @@ def scaled(shared: int, item: int) -> int:
     return shared * item
 
 
+def killed(shared: int, item: int) -> int:
+    """What the system does to a process when memory runs out."""
+    os.kill(os.getpid(), signal.SIGKILL)
+    return shared * item
+
+
 def stubborn(folder: str, item: int) -> None:
     """Never ends by itself, and writes down every Ctrl-C that it hears and who it is."""
     Path(folder, f"{item}-{os.getpid()}").touch()
@@ -56,6 +62,12 @@ def test_a_failing_run_fails_the_whole(count: int) -> None:
     """An error in one run reaches the caller and leaves no process behind."""
     with pytest.raises(ValueError, match="seven"), Workers(1, count) as pool:
         pool.run(scaled, [1, 7, 2])
+
+
+def test_a_process_that_is_killed_is_said() -> None:
+    """One sentence says what most likely ended it and what to do."""
+    with pytest.raises(ConfigError, match=r"memory ran out: .*--workers 1"), Workers(1, 2) as pool:
+        pool.run(killed, [1, 2, 3])
 
 
 def stubborn_pool(folder: Path) -> list[str]:

@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from spillway.planner.breakeven import Case, Month, ShareCurve, cheapest, evaluate
+from spillway.planner.breakeven import Case, Month, ShareCurve, by_cost, evaluate
 from spillway.planner.money import HOURS_PER_MONTH
 
 D = Decimal
@@ -62,4 +62,4 @@ def test_of_fleets_that_cost_the_same_the_smaller_is_recommended() -> None:
     two = evaluate(replace(CASE, nodes=2, hardware_usd=D(1000)))
     one = evaluate(replace(CASE, nodes=1))
     assert one.total_usd_per_month == two.total_usd_per_month
-    assert cheapest([two, one]).case.nodes == cheapest([one, two]).case.nodes == 1
+    assert by_cost([two, one]) == by_cost([one, two]) == [one, two]

@@ -21,6 +21,7 @@ from spillway.planner.plan_inputs import Effort
 from spillway.planner.plan_runs import POLICIES
 from spillway.planner.plan_side import Side, loads_of, side_runs
 from spillway.planner.report.as_json import dumps, to_json
+from spillway.planner.report.page import page
 from spillway.planner.report.terminal import printed
 from spillway.vocabulary import Objective
 from tests.planner.plans import CHEAP, DAY, DEAR, article, never, pays
@@ -314,6 +315,17 @@ def test_only_suitable_requests_go_local() -> None:
     assert not any("even on an idle node" in warning for warning in plan.warnings)
     assert plan.shown.ran.spills["task_not_local"] == pytest.approx(360, rel=0.15)
     assert sum(plan.shown.ran.spills.values()) == 600 - round(plan.shown.ran.local_share * 600)
+
+
+def test_each_part_of_the_objective_is_said_for_itself() -> None:
+    """What was not stated is still the default and a guess, and no limit is none that nobody knows."""
+    asked = replace(CHEAP, sizes=(1,), objective=Objective("default", 3.0, None, 0.95))
+    plan = make_plan(build_inputs(asked), workers=1)
+    told = {each.name: (each.value, each.unit, each.grade) for each in plan.assumptions}
+    assert told["objective: first token"] == (3000, "ms", "given")
+    assert told["objective: last token"] == ("no limit", "", "given")
+    assert told["objective: share of requests in time"] == (0.95, "ratio", "guess")
+    assert "unknown ms" not in page(plan)
 
 
 def test_unknown_memory_is_said() -> None:

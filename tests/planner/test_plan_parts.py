@@ -13,6 +13,7 @@ import pytest
 from spillway.errors import ConfigError, WorkloadError
 from spillway.planner.node_figures import NodeFigures
 from spillway.planner.node_model import load_fit
+from spillway.planner.plan_build import build_inputs
 from spillway.planner.plan_cloud import CloudFigures, choose_cloud, provider_of
 from spillway.planner.plan_costs import ARTICLE_COSTS, KNOWN, USUAL_COSTS, with_given
 from spillway.planner.plan_inputs import CloudChoice, SlowedPace, percent_below
@@ -22,6 +23,7 @@ from spillway.planner.plan_traffic import from_numbers
 from spillway.planner.workload import Total, Workload
 from spillway.slo.pace import LinearPace
 from spillway.vocabulary import Objective, Rates
+from tests.planner.plans import CHEAP
 
 D = Decimal
 DAY = date(2026, 11, 24)
@@ -63,6 +65,14 @@ def test_given_figures_keep_what_was_uncertain_about_them() -> None:
     assert (found["usd_per_kwh"].low, found["usd_per_kwh"].high) == (D("0.33"), D("0.47"))
     assert found["residual_ratio"].low == 0
     assert found["growth_per_year"] == USUAL_COSTS["growth_per_year"]
+
+
+@pytest.mark.parametrize(("growth", "said"), [("1", False), ("5", True)])
+def test_growth_that_may_be_a_percentage_is_said(growth: str, said: bool) -> None:
+    """Six times as much after a year is possible, and what is written so may be five percent."""
+    inputs = build_inputs(replace(CHEAP, costs={"growth_per_year": D(growth)}))
+    sentence = "6 times as much after each year: where only 5 % more was meant, write --growth 5%"
+    assert any(each.endswith(sentence) for each in inputs.warnings) == said
 
 
 def test_every_uncertain_figure_has_a_label_and_a_spread() -> None:

@@ -66,6 +66,11 @@ def _asked(options: PlanOptions, stated: Stated) -> Asked:
             "--price-date has no place beside --preset, which brings its own prices: name a --cloud too, or "
             "leave it out"
         )
+    if options.price_date is not None and options.input_usd_per_mtok is not None:
+        raise ConfigError(
+            "--price-date has no place beside --input-usd-per-mtok, which is the price on every day: leave "
+            "one of them out"
+        )
     day = _price_day(options.price_date)
     names = [field.name for field in fields(NodeFigures) if hasattr(options, field.name)]
     given = NodeFigures(**{name: getattr(options, name) for name in names})

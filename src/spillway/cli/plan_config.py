@@ -132,11 +132,12 @@ def _objective(config: Config) -> Objective | None:
 
 
 def _rates(price: PriceConfig) -> Rates:
-    cached = price.cache_read_usd_per_mtok
+    read = price.cache_read_usd_per_mtok
     return Rates(
         price.input_usd_per_mtok,
         price.output_usd_per_mtok,
-        price.input_usd_per_mtok if cached is None else cached,
+        price.input_usd_per_mtok if read is None else read,
+        price.cache_write_usd_per_mtok,
         source=OWN_PRICE,
     )
 
@@ -284,11 +285,16 @@ def _on_profile(figures: NodeFigures, stated: Stated) -> Iterator[str]:
 def wished(
     ttft_ms: float | None, total_ms: float | None, attainment: float | None, stated: Objective | None
 ) -> Objective:
-    """The objective of the options, what they leave out from the configuration, else the usual one."""
+    """The objective of the options, what they leave out from the configuration, else the usual one.
+
+    ``ConfigError`` for a limit on the first token that the one on the last leaves no room for.
+    """
     base = stated or USUAL
-    return Objective(
-        "default",
-        base.ttft_s if ttft_ms is None else ttft_ms / 1000 or None,
-        base.total_s if total_ms is None else total_ms / 1000 or None,
-        base.attainment_ratio if attainment is None else attainment,
-    )
+    first_s = base.ttft_s if ttft_ms is None else ttft_ms / 1000 or None
+    last_s = base.total_s if total_ms is None else total_ms / 1000 or None
+    if ttft_ms and first_s is not None and last_s is not None and first_s > last_s:
+        raise ConfigError(
+            f"--slo-ttft-ms {ttft_ms:g} allows the first token to come after the last, which has to be there "
+            f"after {1000 * last_s:g} ms: raise --slo-total-ms too, or lift it with 0"
+        )
+    return Objective("default", first_s, last_s, base.attainment_ratio if attainment is None else attainment)

@@ -27,10 +27,11 @@ __all__ = [
     "ShareCurve",
     "Spread",
     "band",
-    "cheapest",
+    "by_cost",
     "draw_outcomes",
     "evaluate",
     "monte_carlo",
+    "pays",
     "quantile",
     "sensitivities",
 ]
@@ -224,18 +225,18 @@ def _why_never(case: Case, months: Sequence[Month], lost_usd: Decimal) -> str:
     saved_usd = sum((month.saved_usd for month in months), ZERO)
     if saved_usd <= 0:
         return f"running {they} {_runs_at_a_loss(months)}"
-    save, lose = ("saves", "loses") if case.nodes == 1 else ("save", "lose")
-    life = span_of(case.life_months)
-    return f"over {life} {they} {save} {usd(saved_usd)} and {lose} {usd(lost_usd)} in value"
+    save, lose, it = ("saves", "loses", "it") if case.nodes == 1 else ("save", "lose", "they")
+    life, (saved, lost) = span_of(case.life_months), _told_apart(saved_usd, lost_usd)
+    if saved == lost:
+        return f"over {life} {they} {save} no more than the {lost} that {it} {lose} in value"
+    return f"over {life} {they} {save} {saved} and {lose} {lost} in value"
 
 
 def _runs_at_a_loss(months: Sequence[Month]) -> str:
     """What running costs and what it saves, as means where months differ; never the same figure twice."""
     spent_usd = sum((month.running_usd for month in months), ZERO) / len(months)
     avoided_usd = sum((month.all_cloud_usd - month.cloud_usd for month in months), ZERO) / len(months)
-    spent, avoided = usd(spent_usd), usd(avoided_usd)
-    if spent == avoided:
-        spent, avoided = f"${spent_usd:,.2f}", f"${avoided_usd:,.2f}"
+    spent, avoided = _told_apart(spent_usd, avoided_usd)
     if avoided_usd <= 0:
         saves = "saves nothing of cloud"
     elif spent == avoided:
@@ -245,6 +246,12 @@ def _runs_at_a_loss(months: Sequence[Month]) -> str:
     differ = any(month.saved_usd != months[0].saved_usd for month in months)
     mean = f", mean over {span_of(len(months))}" if differ else ""
     return f"costs {spent} a month and {saves}{mean}"
+
+
+def _told_apart(one_usd: Decimal, other_usd: Decimal) -> tuple[str, str]:
+    """Both as dollars, to the cent where they read alike without."""
+    one, other = usd(one_usd), usd(other_usd)
+    return (one, other) if one != other else (f"${one_usd:,.2f}", f"${other_usd:,.2f}")
 
 
 @dataclass(frozen=True)
@@ -313,6 +320,11 @@ def band(outcomes: Sequence[Outcome]) -> Band:
     )
 
 
+def pays(outcomes: Sequence[Outcome]) -> bool:
+    """Whether the fleet pays for itself in the middle future."""
+    return band(outcomes).p50 is not None
+
+
 T = TypeVar("T")
 
 
@@ -373,6 +385,6 @@ def sensitivities(case: Case, spreads: Mapping[str, Spread]) -> list[Sensitivity
     return sorted(found, key=lambda item: (-item.weight_usd, item.name))
 
 
-def cheapest(outcomes: Sequence[Outcome]) -> Outcome:
-    """The fleet of least mean monthly cost; the smallest among equals."""
-    return min(outcomes, key=lambda outcome: (outcome.total_usd_per_month, outcome.case.nodes))
+def by_cost(outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """The fleets in the order of their mean monthly cost; the smaller first among equals."""
+    return sorted(outcomes, key=lambda outcome: (outcome.total_usd_per_month, outcome.case.nodes))

@@ -12,6 +12,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from types import TracebackType
 from typing import Any, Generic, TypeVar, cast
@@ -67,13 +68,22 @@ class Workers(AbstractContextManager["Workers[Shared]"], Generic[Shared]):
         items: Sequence[Item],
         on_done: Callable[[], None] | None = None,
     ) -> list[Found]:
-        """``function(shared, item)`` for every item, in the items' order; ``on_done`` after each."""
+        """``function(shared, item)`` for every item, in the items' order; ``on_done`` after each.
+
+        ``ConfigError`` when a process of this machine was ended by somebody else.
+        """
         said = on_done or (lambda: None)
         if self._backend is not None:
             return _gather(self._on_cluster(function, items), said)
         if self._count <= 1 or len(items) <= 1:
             return _gather((function(self._shared, item) for item in items), said)
-        return self._in_processes(function, items, said)
+        try:
+            return self._in_processes(function, items, said)
+        except BrokenProcessPool:
+            raise ConfigError(
+                "a process that simulates was ended from outside, most likely because memory ran out: use "
+                "fewer of them (--workers 1), or simulate less (--simulate-requests)"
+            ) from None
 
     def _in_processes(
         self, function: Callable[[Shared, Item], Found], items: Sequence[Item], said: Callable[[], None]

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 
 from spillway.planner import compiled
 from spillway.planner.breakeven import (
@@ -14,10 +15,9 @@ from spillway.planner.breakeven import (
     Sensitivity,
     Spread,
     band,
-    cheapest,
-    draw_outcomes,
+    by_cost,
     evaluate,
-    monte_carlo,
+    pays,
     sensitivities,
 )
 from spillway.planner.money import Naive
@@ -32,18 +32,25 @@ from spillway.planner.plan_checks import (
 )
 from spillway.planner.plan_costs import assumptions_of
 from spillway.planner.plan_inputs import (
-    DEFAULT_OBJECTIVE,
     Assumption,
-    PlanGrade,
     PlanInputs,
     exact_percent,
     length_of,
     percent,
     percent_below,
+    promises,
 )
-from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale, spreads_of
+from spillway.planner.plan_money import Answers, Course, courses, make_case, on_one_scale
 from spillway.planner.plan_runs import ALL_CLOUD, Ran, Run, World, carry_out, usd_per_request
-from spillway.planner.plan_side import MachineLine, Patient, PolicyLine, Side, growth_loads, side_runs
+from spillway.planner.plan_side import (
+    MachineLine,
+    Patient,
+    PolicyLine,
+    Side,
+    future_runs,
+    growth_loads,
+    side_runs,
+)
 from spillway.planner.routed import USUAL
 from spillway.planner.thresholds import what_would_pay
 from spillway.routing import Policy as RoutingPolicy
@@ -150,17 +157,33 @@ def make_plan(
     """
     ceiling = check_idle(inputs)
     world = _world(inputs)
-    first = _first_runs(inputs)
-    tally = _Tally(len(first) + len(side_runs(inputs, 1)), on_progress)
+    runs = _first_runs(inputs)
+    tally = _Tally(len(runs) + len(side_runs(inputs, 1)), on_progress)
     with Workers(world, workers, backend) as pool:
-        ran = pool.run(carry_out, first, tally.step)
-        fleets = _fleets(inputs, ran)
-        chosen = _cheapest(inputs, fleets)
-        shown = chosen if chosen else _least_bad(inputs, fleets)
-        more = side_runs(inputs, shown, is_never=not chosen)
-        tally.total = len(first) + len(more)
-        second = pool.run(carry_out, more, tally.step)
-    return _finish(inputs, ceiling, fleets, shown, Side(inputs, tuple(second)))
+        fleets = _fleets(inputs, pool.run(carry_out, runs, tally.step))
+        worth = _worth(inputs, fleets)
+        ask = partial(_asked, inputs, pool, tally)
+        shown = worth[0] if worth else _least_bad(inputs, fleets)
+        side = ask(side_runs(inputs, shown.nodes, is_never=not worth))
+        futures = side.futures(shown.ran)
+        if not pays(futures) and (other := _next_that_pays(inputs, worth[1:], ask)) is not None:
+            shown, side = other, ask(side_runs(inputs, other.nodes))
+            futures = side.futures(other.ran)
+    return _finish(inputs, ceiling, fleets, shown, side, futures)
+
+
+def _asked(inputs: PlanInputs, pool: Workers[World], tally: _Tally, runs: Sequence[Run]) -> Side:
+    """The answers to these questions; the bar is told that there are so many more."""
+    tally.total = tally.done + len(runs)
+    return Side(inputs, tuple(pool.run(carry_out, runs, tally.step)))
+
+
+def _next_that_pays(
+    inputs: PlanInputs, lines: Sequence[FleetLine], ask: Callable[[Sequence[Run]], Side]
+) -> FleetLine | None:
+    """The first of these fleets that pays in the middle future."""
+    asked = ((line, ask(future_runs(inputs, line.nodes))) for line in lines)
+    return next((line for line, side in asked if pays(side.futures(line.ran))), None)
 
 
 class _Tally:
@@ -168,15 +191,15 @@ class _Tally:
 
     def __init__(self, total: int, say: Progress | None) -> None:
         self.total = total
+        self.done = 0
         self._say = say
-        self._done = 0
         if say is not None:
             say(0, total)
 
     def step(self) -> None:
-        self._done += 1
+        self.done += 1
         if self._say is not None:
-            self._say(self._done, self.total)
+            self._say(self.done, self.total)
 
 
 def _world(inputs: PlanInputs) -> World:
@@ -240,43 +263,47 @@ def _wanted(inputs: PlanInputs, cloud: Ran) -> float:
     return min(inputs.objective.attainment_ratio, cloud.attainment)
 
 
-def _cheapest(inputs: PlanInputs, fleets: Sequence[FleetLine]) -> int:
-    """Nodes of the cheapest fleet asked about that keeps the objective; 0 when that is the cloud alone."""
-    asked = [line for line in fleets if line.nodes in inputs.sizes or not line.nodes]
-    kept = [line.outcome for line in asked if line.keeps_objective or not line.nodes]
-    return cheapest(kept).case.nodes
+def _worth(inputs: PlanInputs, fleets: Sequence[FleetLine]) -> list[FleetLine]:
+    """Fleets asked about that keep the objective and cost less than the cloud alone, the cheapest first."""
+    found = {
+        line.nodes: line
+        for line in fleets
+        if line.nodes in inputs.sizes and line.keeps_objective and line.outcome.saved_usd > 0
+    }
+    return [found[each.case.nodes] for each in by_cost([line.outcome for line in found.values()])]
 
 
-def _least_bad(inputs: PlanInputs, fleets: Sequence[FleetLine]) -> int:
+def _least_bad(inputs: PlanInputs, fleets: Sequence[FleetLine]) -> FleetLine:
     """The fleet asked about that loses least."""
     some = [line for line in fleets if line.nodes and line.nodes in inputs.sizes]
     kept = [line for line in some if line.keeps_objective] or some
-    return max(kept, key=lambda line: (line.outcome.saved_usd, -line.nodes)).nodes
+    return max(kept, key=lambda line: (line.outcome.saved_usd, -line.nodes))
 
 
 def _finish(
-    inputs: PlanInputs, ceiling: Ceiling, fleets: Sequence[FleetLine], shown: int, side: Side
+    inputs: PlanInputs,
+    ceiling: Ceiling,
+    fleets: Sequence[FleetLine],
+    line: FleetLine,
+    side: Side,
+    futures: Sequence[Outcome],
 ) -> Plan:
-    """The second half: futures of the shown fleet, verdict, and all that is told besides."""
-    line = next(each for each in fleets if each.nodes == shown)
-    case, share = side.case(line.ran), side.share_spread()
-    spreads = spreads_of(inputs, share)
-    futures = draw_outcomes(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
-    found = band(futures)
-    assumptions = _assumptions(inputs, share)
-    pays = found.p50 is not None and _cheapest(inputs, fleets) > 0
+    """The second half: the verdict on the shown fleet, ``line``, and all that is told besides."""
+    case, spreads, found = side.case(line.ran), side.spreads(), band(futures)
+    assumptions = _assumptions(inputs, side.share_spread())
+    is_worth_it = line.keeps_objective and line.outcome.saved_usd > 0 and pays(futures)
     one = next(each for each in fleets if each.nodes == 1)
     machines, policies = side.machines(one.ran, one.outcome), side.policies()
-    more_usd = CLEARLY * line.outcome.saved_usd if pays else ZERO
+    more_usd = CLEARLY * line.outcome.saved_usd if is_worth_it else ZERO
     thriftier = [each for each in machines if each.outcome.saved_usd > more_usd]
     alone = next(each.ran for each in policies if each.name == ALL_CLOUD)
     missed = None if line.keeps_objective else _missed(inputs, line, fleets[0].ran)
     return Plan(
         inputs=inputs,
-        is_worth_it=pays,
-        reason=None if pays else _why_never(line, found, missed),
-        recommended_nodes=shown if pays else 0,
-        shown_nodes=shown,
+        is_worth_it=is_worth_it,
+        reason=None if is_worth_it else _why_never(line, found, missed),
+        recommended_nodes=line.nodes if is_worth_it else 0,
+        shown_nodes=line.nodes,
         band=found,
         naive=Naive(inputs.naive),
         ceiling=ceiling,
@@ -286,29 +313,22 @@ def _finish(
         course=courses(futures),
         sensitivities=tuple(each for each in sensitivities(case, spreads) if each.weight_usd),
         spreads=spreads,
-        would_pay={} if pays or not line.keeps_objective else what_would_pay(evaluate(case), futures),
+        would_pay={} if is_worth_it or not line.keeps_objective else what_would_pay(evaluate(case), futures),
         machines=machines,
-        alone=_alone(inputs, one, line, side, spreads),
+        alone=_alone(inputs, one, line, side),
         better=side.better(thriftier, promised(inputs, alone)),
         patient=side.patient(line.ran),
         assumptions=assumptions,
-        warnings=tuple(_warnings(inputs, ceiling, line, assumptions, missed, pays=pays)),
+        warnings=tuple(_warnings(inputs, ceiling, line, assumptions, missed, pays=is_worth_it)),
     )
 
 
-def _alone(
-    inputs: PlanInputs, one: FleetLine, shown: FleetLine, side: Side, spreads: Mapping[str, Spread]
-) -> FleetLine | None:
+def _alone(inputs: PlanInputs, one: FleetLine, shown: FleetLine, side: Side) -> FleetLine | None:
     """One node, simulated for comparison alone, where asking about it would have changed the answer."""
     least_usd = max(ZERO, shown.outcome.saved_usd if shown.keeps_objective else ZERO)
     if 1 in inputs.sizes or not one.keeps_objective or one.outcome.saved_usd <= least_usd:
         return None
-    answers = side.answers()
-    case = replace(
-        one.outcome.case, output_cost_ratio=answers.cost_ratio, output_share_loss=answers.share_loss
-    )
-    found = monte_carlo(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
-    return one if found.p50 is not None else None
+    return one if side.pays_elsewhere(one.outcome) else None
 
 
 def _missed(inputs: PlanInputs, line: FleetLine, cloud: Ran) -> str:
@@ -336,14 +356,6 @@ def _nodes_for_all(fleets: Sequence[FleetLine], ceiling: Ceiling) -> int | None:
 
 def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
     """Everything the plan rests on: traffic, node, cloud, objective, money, and how it was simulated."""
-    objective = inputs.objective
-    said: PlanGrade = "guess" if objective == DEFAULT_OBJECTIVE else "given"
-    source = "default objective" if said == "guess" else "given"
-    limits = [
-        Assumption("objective: first token", _ms(objective.ttft_s), "ms", said, source),
-        Assumption("objective: last token", _ms(objective.total_s), "ms", said, source),
-        Assumption("objective: share of requests in time", objective.attainment_ratio, "ratio", said, source),
-    ]
     money = [
         *assumptions_of(inputs.costs),
         *inputs.assumptions,
@@ -354,7 +366,8 @@ def _assumptions(inputs: PlanInputs, share: Spread) -> tuple[Assumption, ...]:
     ]  # fmt: skip
     cached = unknown_cached(inputs)
     traffic = [*inputs.traffic.assumptions, *([] if cached is None else [cached])]
-    limits += [_longest_prompt(inputs.most_input_tokens), _suitable(inputs.suitable_ratio), _hedged(inputs)]
+    limits = [*promises(inputs.objective), _longest_prompt(inputs.most_input_tokens)]
+    limits += [_suitable(inputs.suitable_ratio), _hedged(inputs)]
     return (
         *traffic, *inputs.node.assumptions, *inputs.cloud.assumptions, *limits, *money, *_simulated(inputs),
     )  # fmt: skip
@@ -400,10 +413,6 @@ def _simulated(inputs: PlanInputs) -> list[Assumption]:
         ),
         Assumption("futures drawn", inputs.effort.draws, "draws", "derived", f"seed {inputs.seed}"),
     ]  # fmt: skip
-
-
-def _ms(seconds: float | None) -> int | None:
-    return None if seconds is None else round(1000 * seconds)
 
 
 def _warnings(

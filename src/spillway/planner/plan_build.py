@@ -8,6 +8,7 @@ from datetime import date
 from decimal import Decimal
 
 from spillway.errors import ConfigError
+from spillway.planner.breakeven import Spread
 from spillway.planner.catalogue import load_machines
 from spillway.planner.money import NaiveInputs
 from spillway.planner.node_figures import NodeFigures
@@ -112,7 +113,7 @@ def build_inputs(asked: Asked) -> PlanInputs:
         machines={**machines, machine: node} if machine in machines else machines,
         machine=machine if machine in machines else None,
         assumptions=_assumptions(asked),
-        warnings=(*asked.notes, *node.warnings, *_unnamed(figures, node), *warnings),
+        warnings=(*asked.notes, *node.warnings, *_unnamed(figures, node), *_steep(costs), *warnings),
     )
 
 
@@ -229,6 +230,17 @@ def _unnamed(figures: NodeFigures, node: NodeChoice) -> list[str]:
     return [f"nobody named a machine: planned with {node.machine_name}; --hardware names another"]
 
 
+def _steep(costs: Mapping[str, Spread]) -> list[str]:
+    """That traffic doubles within a year or more, where a percentage may have been meant."""
+    growth = costs["growth_per_year"].mode.normalize()
+    if growth <= 1:
+        return []
+    return [
+        f"traffic is taken to be {growth + 1:f} times as much after each year: where only {growth:f} % more "
+        f"was meant, write --growth {growth:f}%"
+    ]
+
+
 def _machines(figures: NodeFigures, typical: Typical) -> dict[str, NodeChoice]:
     """One of each machine in the catalogue that holds the same model."""
     if figures.profile is not None:
@@ -251,6 +263,7 @@ def _naive(
 ) -> NaiveInputs:
     """The usual calculation over the same traffic."""
     input_rate, output_rate = cloud.mean_rates(traffic.workload)
+    a_prompt = max(traffic.workload.mean_input_tokens, 1.0)  # usage may be all answers
     return NaiveInputs(
         requests_per_month=traffic.requests_per_month,
         input_tokens=Decimal(repr(traffic.workload.mean_input_tokens)),
@@ -261,9 +274,14 @@ def _naive(
         active_w=node.active_w,
         usd_per_kwh=usd_per_kwh,
         life_months=Decimal(life_months),
-        decode_tok_s=Decimal(repr(round(node.decode_tok_s(), 2))),
-        prefill_tok_s=Decimal(round(node.prefill_tok_s(traffic.workload.mean_input_tokens))),
+        decode_tok_s=_speed(node.decode_tok_s()),
+        prefill_tok_s=_speed(node.prefill_tok_s(a_prompt)),
     )
+
+
+def _speed(tok_s: float) -> Decimal:
+    """To six digits: what is slow is not none."""
+    return Decimal(f"{tok_s:.6g}")
 
 
 def _assumptions(asked: Asked) -> tuple[Assumption, ...]:

@@ -38,6 +38,7 @@ __all__ = [
     "length_of",
     "percent",
     "percent_below",
+    "promises",
 ]
 
 SECONDS_PER_MONTH = HOURS_PER_MONTH * 3600
@@ -65,6 +66,29 @@ class Assumption:
     def of(cls, name: str, figure: Figure, unit: str) -> Assumption:
         """A figure of the catalogue."""
         return cls(name, figure.value, unit, figure.grade, f"{figure.source} ({figure.date})")
+
+
+def promises(objective: Objective) -> list[Assumption]:
+    """The objective's figures; each that is the default's is a guess, whatever was said of the others."""
+    usual = DEFAULT_OBJECTIVE
+    return [
+        _promise("first token", _ms(objective.ttft_s), _ms(usual.ttft_s), "ms"),
+        _promise("last token", _ms(objective.total_s), _ms(usual.total_s), "ms"),
+        _promise("share of requests in time", objective.attainment_ratio, usual.attainment_ratio, "ratio"),
+    ]
+
+
+def _promise(what: str, value: float | None, usual: float | None, unit: str) -> Assumption:
+    name = f"objective: {what}"
+    if value == usual:
+        return Assumption(name, value, unit, "guess", "default objective")
+    if value is None:
+        return Assumption(name, "no limit", "", "given", "given")
+    return Assumption(name, value, unit, "given", "given")
+
+
+def _ms(seconds: float | None) -> int | None:
+    return None if seconds is None else round(1000 * seconds)
 
 
 @dataclass(frozen=True)

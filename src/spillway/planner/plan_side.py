@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 
-from spillway.planner.breakeven import Case, Outcome, Spread, evaluate, monte_carlo
+from spillway.planner.breakeven import Case, Outcome, Spread, draw_outcomes, evaluate, monte_carlo
 from spillway.planner.plan_inputs import NodeChoice, PlanInputs
 from spillway.planner.plan_money import Answers, make_case, on_one_scale, share_spread, spreads_of
 from spillway.planner.plan_runs import CLAIRVOYANT, OURS, POLICIES, Ran, Run, loosened, usd_per_request
 from spillway.vocabulary import Objective
 
-__all__ = ["MachineLine", "Patient", "PolicyLine", "Side", "growth_loads", "loads_of", "side_runs"]
+__all__ = [
+    "MachineLine", "Patient", "PolicyLine", "Side", "future_runs", "growth_loads", "loads_of", "side_runs",
+]  # fmt: skip
 
 PATIENCE = 2.5
 """How much longer an objective is tried when looking for what would change the verdict."""
@@ -75,24 +77,30 @@ def growth_loads(inputs: PlanInputs) -> tuple[float, ...]:
 
 def side_runs(inputs: PlanInputs, nodes: int, *, is_never: bool = False) -> list[Run]:
     """All of them; the best known run first since it takes longest."""
-    error = inputs.node.error_ratio
-    lengths = inputs.costs["output_factor"]
     others = [key for key in inputs.machines if key != inputs.machine]
     return [
         Run(nodes, CLAIRVOYANT),
         *(Run(nodes, name) for name in POLICIES if name not in (CLAIRVOYANT, OURS)),
-        Run(nodes),
-        *(Run(nodes, load=load) for load in loads_of(inputs, is_never=is_never)),
-        *(Run(nodes, slower=factor) for factor in (1 + error, 1 / (1 + error))),
-        *(Run(nodes, longer=float(length)) for length in (lengths.low, lengths.high)),
+        *future_runs(inputs, nodes, is_never=is_never),
         *(Run(nodes, patience=PATIENCE, load=load) for load in growth_loads(inputs)),
         *(Run(1, machine=key, load=load) for key in others for load in growth_loads(inputs)),
     ]
 
 
+def future_runs(inputs: PlanInputs, nodes: int, *, is_never: bool = False) -> list[Run]:
+    """Those of them that the fleet's futures rest on: other loads, speeds and lengths."""
+    error, lengths = inputs.node.error_ratio, inputs.costs["output_factor"]
+    return [
+        Run(nodes),
+        *(Run(nodes, load=load) for load in loads_of(inputs, is_never=is_never)),
+        *(Run(nodes, slower=factor) for factor in (1 + error, 1 / (1 + error))),
+        *(Run(nodes, longer=float(length)) for length in (lengths.low, lengths.high)),
+    ]
+
+
 @dataclass(frozen=True)
 class Side:
-    """The answers to ``side_runs``."""
+    """The answers to ``side_runs``, or to ``future_runs`` where only the futures are asked for."""
 
     inputs: PlanInputs
     ran: tuple[Ran, ...]
@@ -136,6 +144,27 @@ class Side:
         slower, faster = self._of(slower=1 + error), self._of(slower=1 / (1 + error))
         return share_spread(self.now, slower, faster, error)
 
+    def spreads(self) -> dict[str, Spread]:
+        """All that is uncertain about the fleet, by the field of its case."""
+        return spreads_of(self.inputs, self.share_spread())
+
+    def futures(self, whole: Ran) -> list[Outcome]:
+        """What the fleet comes to in each future; ``whole`` is the longer run."""
+        inputs = self.inputs
+        return draw_outcomes(self.case(whole), self.spreads(), draws=inputs.effort.draws, seed=inputs.seed)
+
+    def pays_elsewhere(self, outcome: Outcome) -> bool:
+        """Whether another fleet or machine pays in the middle future.
+
+        What is uncertain about its share is taken to be what is uncertain about the plan's own.
+        """
+        inputs, answers = self.inputs, self.answers()
+        case = replace(
+            outcome.case, output_cost_ratio=answers.cost_ratio, output_share_loss=answers.share_loss
+        )
+        found = monte_carlo(case, self.spreads(), draws=inputs.effort.draws, seed=inputs.seed)
+        return found.p50 is not None
+
     def policies(self) -> tuple[PolicyLine, ...]:
         """Every policy on the fleet, in the order of ``POLICIES``."""
         best = self._of(policy=CLAIRVOYANT).useful_share
@@ -163,22 +192,11 @@ class Side:
         return tuple(sorted(found, key=lambda line: (-line.outcome.saved_usd, line.key)))
 
     def better(self, lines: Sequence[MachineLine], promised: float) -> MachineLine | None:
-        """The first other machine that keeps the objective and pays in the middle future too.
-
-        What is uncertain about its share is taken to be what is uncertain about the plan's own node.
-        """
-        inputs, answers = self.inputs, self.answers()
-        spreads = spreads_of(inputs, self.share_spread())
+        """The first other machine that keeps the objective and pays in the middle future too."""
         for line in lines:
-            if line.key == inputs.machine or line.ran.attainment < promised or line.outcome.saved_usd <= 0:
+            if line.key == self.inputs.machine or line.ran.attainment < promised:
                 continue
-            case = replace(
-                line.outcome.case,
-                output_cost_ratio=answers.cost_ratio,
-                output_share_loss=answers.share_loss,
-            )
-            found = monte_carlo(case, spreads, draws=inputs.effort.draws, seed=inputs.seed)
-            if found.p50 is not None:
+            if line.outcome.saved_usd > 0 and self.pays_elsewhere(line.outcome):
                 return line
         return None
 

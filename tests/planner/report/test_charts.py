@@ -10,11 +10,13 @@ from itertools import pairwise
 
 import pytest
 
+from spillway.planner.plan import make_plan
+from spillway.planner.plan_build import build_inputs
 from spillway.planner.report import png
 from spillway.planner.report.charts import LETTER, months_of, share_by_fleet, short_count, short_usd
 from spillway.planner.report.page import page
 from spillway.planner.report.words import whole_usd
-from tests.planner.plans import never, pays
+from tests.planner.plans import CHEAP, never, pays
 
 
 @pytest.mark.parametrize(
@@ -108,3 +110,11 @@ def test_what_pointers_show_is_printed_too(plan: object) -> None:
         assert f"{whole_usd(each.at_low_usd)}\nat " in bare
     for month in months_of(made.inputs.life_months):
         assert f"{whole_usd(made.course.with_nodes[month].p50_usd)}\n" in bare
+
+
+def test_what_is_spent_by_the_end_of_an_odd_life_is_told() -> None:
+    """The last month stands on the page although no year ends with it."""
+    plan = make_plan(build_inputs(replace(CHEAP, life_months=30, sizes=(1,))), workers=1)
+    bare = re.sub(r"<svg.*?</svg>", "", page(plan), flags=re.DOTALL)
+    rows = re.findall(r"<tr><th scope=\"row\">(\d+)</th><td class=\"n\">(\$[\d,]+)\n", bare)
+    assert rows[-1] == ("30", whole_usd(plan.course.all_cloud[30].p50_usd))

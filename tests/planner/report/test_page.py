@@ -96,6 +96,15 @@ def test_what_came_from_files_is_escaped() -> None:
     assert EVIL in "".join(reader.text)
 
 
+def test_every_row_says_what_it_is_about() -> None:
+    """Who hears the page rather than sees it is told the fleet, the policy or the reason of each figure."""
+    html = page(never())
+    for sheet in re.findall(r'<section class="sheet">.*?</section>', html, re.DOTALL):
+        rows = re.findall(r"<tr[^>]*>.*?</tr>", sheet.partition("<tbody>")[2], re.DOTALL)
+        assert rows
+        assert all(re.match(r'<tr[^>]*><th scope="row"', row) and row.count("<th") == 1 for row in rows)
+
+
 def test_charts_are_xml() -> None:
     """Each chart parses by itself and says in words what it shows."""
     for draw in (charts.cost_over_time, charts.share_by_fleet, charts.day, charts.tornado):

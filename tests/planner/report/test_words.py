@@ -93,6 +93,14 @@ def test_uncertain_figures() -> None:
     assert spread_of("maintenance_hours", Decimal("0.50")) == "0.5 h"
 
 
+def test_ends_of_uncertain_figures_are_not_rounded_away() -> None:
+    """Small shares and prices below a cent read as what was reckoned with."""
+    assert spread_of("redone_ratio", Decimal("0.025")) == "2.5 %"
+    assert spread_of("redone_ratio", Decimal("0.04")) == "4 %"
+    assert spread_of("growth_per_year", Decimal("-0.025")) == "−2.5 %"
+    assert spread_of("usd_per_kwh", Decimal("0.055")) == "$0.055"
+
+
 def test_a_machine_that_is_there_has_nothing_to_pay_back() -> None:
     """Hardware that costs nothing is not said to be paid back."""
     plan = pays()
@@ -173,6 +181,16 @@ def test_what_is_late_is_not_said_to_pay() -> None:
     assert headline(plan) == "No fleet keeps the objective."
     other = next(line for line in plan.machines if line.key == "rtx-3090")
     assert verdict(replace(plan, better=other)).endswith("objective, but GeForce RTX 3090 pays")
+
+
+@pytest.mark.parametrize(("in_time", "is_said"), [(0.94, False), (0.95, True)])
+def test_a_longer_objective_is_named_where_it_is_kept(in_time: float, is_said: bool) -> None:
+    """A fleet that misses its objective is not said to do under a longer one that it misses too."""
+    plan, patient = late(), never().patient
+    assert patient is not None
+    better = replace(patient, ran=replace(patient.ran, attainment=in_time), outcome=pays().shown.outcome)
+    said = [each for each in suggestions(replace(plan, patient=better)) if "would carry" in each]
+    assert bool(said) == is_said
 
 
 def test_rent_is_no_price_of_a_machine() -> None:

@@ -123,10 +123,10 @@ def _machines(plan: Plan) -> _Table:
 
 def _spent(plan: Plan) -> _Table:
     """The course of both bills in figures: on paper and on a phone no pointer rests on the chart."""
-    course = plan.course
+    course, life = plan.course, plan.inputs.life_months
     rows = [
         _Row((str(month), _two_lines(course.all_cloud[month]), _two_lines(course.with_nodes[month])))
-        for month in charts.months_of(plan.inputs.life_months)
+        for month in sorted({*charts.months_of(life), life})
     ]
     return _Table(("months", "all cloud", f"with {nodes_of(plan.shown_nodes)}"), rows)
 

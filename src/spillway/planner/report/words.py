@@ -12,7 +12,7 @@ from spillway.planner.plan import CLEARLY, FleetLine, Plan
 from spillway.planner.plan_costs import KNOWN
 from spillway.planner.plan_inputs import DAY_S, NodeChoice, Value, exact_percent, length_of
 from spillway.planner.plan_runs import CLAIRVOYANT
-from spillway.planner.plan_side import MachineLine, PolicyLine
+from spillway.planner.plan_side import MachineLine, Patient, PolicyLine
 from spillway.routing import reasons
 from spillway.vocabulary import Objective
 
@@ -147,8 +147,9 @@ def spread_of(field: str, value: Decimal) -> str:
     known = KNOWN.get(field)
     unit = "ratio" if known is None else known.unit
     if unit.startswith("ratio"):
-        return f"{100 * value:.0f} %".replace("-", "−")
-    return f"${value:.2f}" if unit.startswith("USD") else f"{value.normalize():f} h"
+        places = 1 if abs(value) < Decimal("0.1") else 0
+        return f"{100 * value:.{places}f}".removesuffix(".0").replace("-", "−") + " %"
+    return exact_usd(value) if unit.startswith("USD") else f"{value.normalize():f} h"
 
 
 def value_of(value: Value) -> str:
@@ -298,14 +299,20 @@ def suggestions(plan: Plan) -> Iterator[str]:
         cost = f"{usd(rent)} a month" if rent else usd(best.node.price_usd)
         then = paid(best.outcome.break_even_months)
         yield f"One {machine_name(best)} ({cost}) would carry {share(best.ran.local_share)} {then}."
-    patient = plan.patient
-    least_usd = max(plan.shown.outcome.saved_usd * CLEARLY, Decimal(0))
-    if patient is not None and patient.outcome.saved_usd > least_usd:
+    if plan.patient is not None and _is_worth_waiting(plan, plan.patient):
+        ran, outcome = plan.patient.ran, plan.patient.outcome
         yield (
-            f"With {objective_of(patient.objective)}, {nodes_of(plan.shown_nodes)} would carry "
-            f"{share(patient.ran.local_share)} {paid(patient.outcome.break_even_months)}."
+            f"With {objective_of(plan.patient.objective)}, {nodes_of(plan.shown_nodes)} would carry "
+            f"{share(ran.local_share)} {paid(outcome.break_even_months)}."
         )
     yield from _what_would_pay(plan)
+
+
+def _is_worth_waiting(plan: Plan, patient: Patient) -> bool:
+    """Whether it clearly saves more under a longer objective, which it keeps if it misses its own."""
+    least_usd = max(plan.shown.outcome.saved_usd * CLEARLY, Decimal(0))
+    keeps = plan.shown.keeps_objective or patient.ran.attainment >= patient.objective.attainment_ratio
+    return keeps and patient.outcome.saved_usd > least_usd
 
 
 def _one_instead(plan: Plan, one: FleetLine) -> str:
