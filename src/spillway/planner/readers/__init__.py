@@ -232,7 +232,7 @@ def read_workload(
             doubt = next((report.doubt for report in reports if report.doubt), "")
             raise WorkloadError(f"{paths[0]} holds no usable total{_first_fault(reports)}{doubt}")
         return _spread(files, totals, shape, seed), reports
-    courses = [Course(file.report.source, file.format.name) for file in files]
+    courses = [Course(file.report.source, file.format) for file in files]
     drawn = (course.counted(file.chunks()) for course, file in zip(courses, files, strict=True))
     workload = collect(chain.from_iterable(drawn), reports)
     reports[-1].across.extend(compare_courses(courses))
