@@ -260,6 +260,14 @@ TRACE = {"id": "t", "timestamp": "2026-11-02", "bookmarked": False, "public": Fa
     ("record", "said"),
     [
         (TRACE, "holds Langfuse's traces"),
+        (
+            {"starting_at": "2026-11-01T00:00:00Z", "ending_at": "2026-11-02T00:00:00Z", "results": []},
+            "holds Anthropic's usage or costs by period, which do not tell how many requests",
+        ),
+        (
+            {"usage_date_utc": "2026-11-01", "usage_input_tokens_no_cache": 9, "usage_output_tokens": 9},
+            "give a log of the requests, or their number and mean lengths",
+        ),
         ({"traceID": "0", "spans": [], "processes": {}}, "as Jaeger writes them; give the spans as OpenTel"),
     ],
 )

@@ -40,6 +40,11 @@ IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end
 """All that a bucket of OpenAI's API holds where nothing was used."""
 JAEGER = frozenset({"traceID", "spans", "processes"})
 """What a trace has that Jaeger wrote."""
+ANTHROPIC = (
+    frozenset({"starting_at", "ending_at", "results"}),
+    frozenset({"usage_input_tokens_no_cache", "usage_output_tokens"}),
+)
+"""Columns of Anthropic's reports by its API, of usage and costs, and of its console's export."""
 PART = "its last page says that more follow: give all pages, or this is a part"
 ROWS_TO_TELL = 100
 """Rows whose times tell together how a file writes them."""
@@ -171,6 +176,12 @@ def _refuse_others(source: Source) -> None:
         raise WorkloadError(
             f"{source.path} holds Langfuse's traces, each of which may stand for many requests; export the "
             "observations instead"
+        )
+    if any(names.issubset(source.names) for names in ANTHROPIC):
+        raise WorkloadError(
+            f"{source.path} holds Anthropic's usage or costs by period, which do not tell how many requests "
+            "there were; give a log of the requests, or their number and mean lengths: --requests-per-month, "
+            "--input-tokens and --output-tokens"
         )
     if JAEGER.issubset(source.names):
         raise WorkloadError(
