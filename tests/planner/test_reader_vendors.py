@@ -131,7 +131,7 @@ def test_a_copy_of_a_file_without_ids_is_refused(tmp_path: Path) -> None:
     """Where no id tells requests apart, the same ones under another name would double the traffic."""
     paths = [without_ids(tmp_path, name, range(300)) for name in ("one.csv", "two.csv")]
     with pytest.raises(
-        WorkloadError, match="two.csv hold the same 300 requests, to the token and the second"
+        WorkloadError, match=r"two\.csv hold the same 300 requests, to the token and the second"
     ):
         read_workload(paths)
 

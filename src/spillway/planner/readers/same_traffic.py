@@ -9,7 +9,7 @@ from itertools import combinations
 import numpy as np
 
 from spillway.planner.readers.formats import Format
-from spillway.planner.workload import Chunk, WorkloadError
+from spillway.planner.workload import Chunk, Floats, Ints, WorkloadError
 
 __all__ = ["Course", "compare_courses"]
 
@@ -38,7 +38,11 @@ class Course:
             begun, place, counts = np.unique(chunk.time_s // HOUR_S, return_inverse=True, return_counts=True)
             hours = begun.astype(np.int64).tolist()
             self.hours.update(dict(zip(hours, counts.tolist(), strict=True)))
-            of_each = chunk.input_tokens, chunk.output_tokens, chunk.time_s % HOUR_S // 1
+            of_each: Sequence[Ints | Floats] = (
+                chunk.input_tokens,
+                chunk.output_tokens,
+                chunk.time_s % HOUR_S // 1,
+            )
             for found, values in zip(self.sums, of_each, strict=True):
                 sums = np.bincount(place, values).astype(np.int64).tolist()
                 found.update(dict(zip(hours, sums, strict=True)))
