@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -158,6 +159,28 @@ def test_mixed_clocks_are_named_by_line(times: tuple[str, ...], lines: str, tmp_
     text = "time,input_tokens,output_tokens\n" + "".join(f"{time},100,10\n" for time in times)
     with pytest.raises(WorkloadError, match=rf"some times are dates .* \(lines {lines}\)"):
         read(write(tmp_path, text))
+
+
+@pytest.mark.parametrize("before", ["\n\n", "\r\n\r\n", "\n \n"])
+def test_empty_lines_above_a_header_tell_nothing(before: str, tmp_path: Path) -> None:
+    """What stands between cells is told by the header, and lines count from the file's first."""
+    good = "".join(f"{second};100;10\n" for second in range(0, 200, 2))
+    _, report = read(write(tmp_path, before + "t_s;input_tokens;output_tokens\n0;many;10\n" + good))
+    assert report.rows == 100
+    assert report.bad.lines == {"input tokens is not a number": [4]}
+
+
+def test_what_is_no_file_is_said_with_what_to_give(tmp_path: Path) -> None:
+    """A folder, the standard input and a pipe are not files that do not exist."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in (
+        (tmp_path, r"is a folder; give the files in it, as in .*/\*"),
+        (Path("-"), "- is no file, and usage is read more than once; save it to one first"),
+        (tmp_path / "pipe", "pipe is no file, and usage is read more than once"),
+        (tmp_path / "none.csv", "none.csv does not exist$"),
+    ):
+        with pytest.raises(WorkloadError, match=said):
+            read(path)
 
 
 @pytest.mark.parametrize("line", ["sep=;\n", "sep=;\r\n", "SEP=;\n", '\ufeff"sep=;"\n'])

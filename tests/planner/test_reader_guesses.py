@@ -228,6 +228,31 @@ def test_a_named_column_is_the_whole_prompt(tmp_path: Path) -> None:
     assert workload.input_tokens.tolist() == [6000, 6000]
 
 
+@pytest.mark.parametrize(
+    "record",
+    [
+        {"input": {"inputTokenCount": 50, "cacheReadInputTokenCount": 2000, "cacheWriteInputTokenCount": 30},
+         "output": {"outputTokenCount": 7}, "modelId": "m"},
+        {"usage": {"inputTokens": 50, "outputTokens": 7, "cacheReadInputTokens": 2000,
+                   "cacheReadInputTokenCount": 2000, "cacheWriteInputTokens": 30,
+                   "cacheWriteInputTokenCount": 30}},
+        {"usageMetadata": {"promptTokenCount": 2080, "candidatesTokenCount": 3, "thoughtsTokenCount": 4,
+                           "cachedContentTokenCount": 2000, "totalTokenCount": 2087}},
+    ],
+    ids=["Bedrock's log", "Bedrock's answer", "Gemini"],
+)  # fmt: skip
+def test_counts_without_parts_are_made_whole(record: dict[str, Any], tmp_path: Path) -> None:
+    """Bedrock counts a prompt without what a cache got and held, Gemini an answer without its thoughts."""
+    path = tmp_path / "a.jsonl"
+    rows = [{"timestamp": f"2026-11-02T12:00:{i:02}Z", **record} for i in (1, 2)]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    workload, _ = read(path)
+    assert workload.input_tokens.tolist() == [2080, 2080]
+    assert workload.output_tokens.tolist() == [7, 7]
+    assert workload.cached_tokens is not None
+    assert workload.cached_tokens.tolist() == [2000, 2000]
+
+
 TRACE = {"id": "t", "timestamp": "2026-11-02", "bookmarked": False, "public": False, "input": "a"}
 
 
@@ -235,6 +260,14 @@ TRACE = {"id": "t", "timestamp": "2026-11-02", "bookmarked": False, "public": Fa
     ("record", "said"),
     [
         (TRACE, "holds Langfuse's traces"),
+        (
+            {"starting_at": "2026-11-01T00:00:00Z", "ending_at": "2026-11-02T00:00:00Z", "results": []},
+            "holds Anthropic's usage or costs by period, which do not tell how many requests",
+        ),
+        (
+            {"usage_date_utc": "2026-11-01", "usage_input_tokens_no_cache": 9, "usage_output_tokens": 9},
+            "give a log of the requests, or their number and mean lengths",
+        ),
         ({"traceID": "0", "spans": [], "processes": {}}, "as Jaeger writes them; give the spans as OpenTel"),
     ],
 )

@@ -119,6 +119,32 @@ def test_other_traffic_of_two_tools_is_not_doubted(tmp_path: Path) -> None:
     assert reports[-1].across == []
 
 
+def without_ids(folder: Path, name: str, seconds: range) -> Path:
+    """An Azure trace with one request at each of these seconds, longer and longer."""
+    rows = [f"2026-11-01 00:{second // 60:02}:{second % 60:02},{100 + second},10" for second in seconds]
+    path = folder / name
+    path.write_text("\n".join(["TIMESTAMP,ContextTokens,GeneratedTokens", *rows]))
+    return path
+
+
+def test_a_copy_of_a_file_without_ids_is_refused(tmp_path: Path) -> None:
+    """Where no id tells requests apart, the same ones under another name would double the traffic."""
+    paths = [without_ids(tmp_path, name, range(300)) for name in ("one.csv", "two.csv")]
+    with pytest.raises(
+        WorkloadError, match=r"two\.csv hold the same 300 requests, to the token and the second"
+    ):
+        read_workload(paths)
+
+
+@pytest.mark.parametrize("seconds", [range(300, 600), range(1, 301)], ids=["later", "longer"])
+def test_other_requests_without_ids_count(seconds: range, tmp_path: Path) -> None:
+    """Two parts of a trace, or two gateways that are as busy, are all traffic."""
+    paths = [without_ids(tmp_path, "one.csv", range(300)), without_ids(tmp_path, "two.csv", seconds)]
+    workload, reports = read_workload(paths)
+    assert len(workload.time_s) == 600
+    assert reports[-1].across == []
+
+
 OTLP = {"traceId": "t", "spanId": "s", "startTimeUnixNano": "1793491200000000000", "attributes": [
     {"key": "gen_ai.usage.input_tokens", "value": {"intValue": "100"}},
     {"key": "gen_ai.usage.output_tokens", "value": {"intValue": "10"}}]}  # fmt: skip

@@ -40,6 +40,11 @@ IDLE_DAY = frozenset({"object", "start_time", "end_time", "start_time_iso", "end
 """All that a bucket of OpenAI's API holds where nothing was used."""
 JAEGER = frozenset({"traceID", "spans", "processes"})
 """What a trace has that Jaeger wrote."""
+ANTHROPIC = (
+    frozenset({"starting_at", "ending_at", "results"}),
+    frozenset({"usage_input_tokens_no_cache", "usage_output_tokens"}),
+)
+"""Columns of Anthropic's reports by its API, of usage and costs, and of its console's export."""
 PART = "its last page says that more follow: give all pages, or this is a part"
 ROWS_TO_TELL = 100
 """Rows whose times tell together how a file writes them."""
@@ -172,6 +177,12 @@ def _refuse_others(source: Source) -> None:
             f"{source.path} holds Langfuse's traces, each of which may stand for many requests; export the "
             "observations instead"
         )
+    if any(names.issubset(source.names) for names in ANTHROPIC):
+        raise WorkloadError(
+            f"{source.path} holds Anthropic's usage or costs by period, which do not tell how many requests "
+            "there were; give a log of the requests, or their number and mean lengths: --requests-per-month, "
+            "--input-tokens and --output-tokens"
+        )
     if JAEGER.issubset(source.names):
         raise WorkloadError(
             f"{source.path} holds traces as Jaeger writes them; give the spans as OpenTelemetry's JSON, as "
@@ -232,7 +243,7 @@ def read_workload(
             doubt = next((report.doubt for report in reports if report.doubt), "")
             raise WorkloadError(f"{paths[0]} holds no usable total{_first_fault(reports)}{doubt}")
         return _spread(files, totals, shape, seed), reports
-    courses = [Course(file.report.source, file.format.name) for file in files]
+    courses = [Course(file.report.source, file.format) for file in files]
     drawn = (course.counted(file.chunks()) for course, file in zip(courses, files, strict=True))
     workload = collect(chain.from_iterable(drawn), reports)
     reports[-1].across.extend(compare_courses(courses))

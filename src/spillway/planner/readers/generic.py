@@ -26,7 +26,8 @@ WORDS: Mapping[str, tuple[tuple[str, ...], ...]] = {
     ),
     "output_tokens": (
         ("output", "tokens"), ("completion", "tokens"), ("generated", "tokens"), ("tokens", "out"),
-        ("response", "tokens"), ("output", "length"), ("completion", "length"), ("completion",), ("output",),
+        ("response", "tokens"), ("output", "length"), ("completion", "length"),
+        ("candidates", "tokens", "count"), ("completion",), ("output",),
     ),
     "requests": (
         ("num", "requests"), ("request", "count"), ("requests",), ("calls",), ("call", "count"), ("count",),
@@ -91,6 +92,9 @@ NEVER: Mapping[str, frozenset[str]] = {
 }  # fmt: skip
 """Our column → words that make a name that of something else."""
 NOT_TAKEN = "numbers that go up and down, as lengths of time do"
+CANDIDATES = ["candidates", "tokens", "count"]
+"""What Gemini calls the tokens of an answer, without those that were thought."""
+CREATIONS = frozenset({("cache", "creation"), ("cache", "write")})
 NEEDED = ("time", "input_tokens", "output_tokens")
 UNITS = {"ms": 1e-3, "us": 1e-6, "ns": 1e-9, "s": 1.0, "sec": 1.0, "seconds": 1.0}
 """What a numeric time column's last word says of its unit."""
@@ -178,7 +182,8 @@ def generic_format(
         )
     _refuse_sums(found, given, source)
     kind = Format(GENERIC, (), (), (), ())
-    parts = {} if "input_tokens" in given else _parts_beside(found["input_tokens"], names)
+    guessed = [found[our] for our in ("input_tokens", "output_tokens") if our not in given]
+    parts = {name: beside for name in guessed if (beside := _parts_beside(name, names))}
     kind = replace(kind, rewrite=WithParts(parts) if parts else None)
     kind = replace(kind, has_request_ids="id" in given or len(words_of(found.get("id", ""))) > 1)
     return _with_columns(kind, found)
@@ -218,18 +223,21 @@ def _refuse_sums(found: Mapping[str, str], given: Mapping[str, str], source: str
             )
 
 
-def _parts_beside(name: str, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
-    """The column and those of what a cache got and held, where they are named as Anthropic does.
+def _parts_beside(name: str, names: Iterable[str]) -> tuple[str, ...]:
+    """The columns of what a count goes without, by the names that a provider gives to both.
 
-    It counts them beside ``input_tokens``, while others count them in it and name no creation of a cache.
+    Anthropic and Bedrock count beside ``input_tokens`` what a cache got and held, while others count it in
+    them and name no creation of a cache; Gemini counts what was thought beside the candidates.
     """
-    if words_of(_leaf(name)) != ["input", "tokens"]:
-        return {}
-    before = name.removesuffix(_leaf(name))
+    before, said = name.removesuffix(_leaf(name)), words_of(_leaf(name))
     beside = {each: words_of(_leaf(each)) for each in names if each == before + _leaf(each)}
-    created = [each for each, words in beside.items() if words == ["cache", "creation", "input", "tokens"]]
-    read = [each for each, words in beside.items() if words == ["cache", "read", "input", "tokens"]]
-    return {name: (*created, *read)} if created else {}
+    if said == CANDIDATES:
+        return tuple(each for each, words in beside.items() if words == ["thoughts", *said[1:]])
+    if said[:2] != ["input", "tokens"] or said[2:] not in ([], ["count"]):
+        return ()
+    created = [each for each, words in beside.items() if words[2:] == said and tuple(words[:2]) in CREATIONS]
+    read = [each for each, words in beside.items() if words == ["cache", "read", *said]]
+    return (*created, *read) if created else ()
 
 
 def corrected(known: Format, names: tuple[str, ...], columns: Mapping[str, str], source: str) -> Format:

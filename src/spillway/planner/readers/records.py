@@ -91,8 +91,12 @@ def _readable(path: Path) -> Iterator[None]:
 
 def open_source(path: Path) -> Source:
     """The file's kind and first names, told by its content; ``WorkloadError`` when it is none we read."""
+    if path.is_dir():
+        raise WorkloadError(f"{path} is a folder; give the files in it, as in {path}/*")
+    if str(path) == "-" or (path.exists() and not path.is_file()):
+        raise WorkloadError(f"{path} is no file, and usage is read more than once; save it to one first")
     if not path.is_file():
-        raise WorkloadError(f"{path} does not exist or is not a file")
+        raise WorkloadError(f"{path} does not exist")
     with _readable(path), path.open("rb") as raw:
         first = raw.read(16)
     if first == b"SQLite format 3\0":

@@ -27,11 +27,13 @@ class Table:
         # The limit is the module's, for all readers; its usual 131,072 is less than a long prompt.
         csv.field_size_limit(MOST_CELL_CHARACTERS)
         self._source = source
-        self._line = next(lines, "")
+        # The first line tells what stands between cells, and an empty one tells nothing.
+        held = ((number, line) for number, line in enumerate(lines) if line.strip())
+        self._lines_before, self._line = next(held, (0, ""))
         named = NAMED_DELIMITER.fullmatch(self._line)
         if named:
             self._line = next(lines, "")
-        self._lines_before = 1 if named else 0
+        self._lines_before += 1 if named else 0
         unquoted = QUOTED.sub("", self._line)
         self._delimiter = named[1] if named else max(",;\t|", key=unquoted.count)
         kept = self._kept(chain([self._line], lines))
