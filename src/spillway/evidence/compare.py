@@ -1,9 +1,10 @@
 """How far a node's answer agrees with the reference's to the same request, judged by what kind of answer it
 is.
 
-In this order: tool calls and JSON field by field, code by its syntax tree, short answers by their words and
+In this order: tool calls and JSON field by field, code by whether it parses, short answers by their words and
 numbers. Free text cannot be compared like that, nor can short answers of classes where many are right:
-``None`` says that it takes a judge. Pure, and bounded in time.
+``None`` says that it takes a judge, also where both say the same. If only agreement could be seen, every
+class would look good. Pure, and bounded in time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ __all__ = ["Comparison", "Reply", "compare", "number_in", "plain_words"]
 SHORT_WORDS = 12
 """An answer of more words is a text."""
 SHORT_CHARACTERS = 1000
-LONGEST_CONTAINER_WORDS = 25
 LONGEST_CHARACTERS = 200_000
 NUMBER_TOLERANCE = 1e-6
 WORD = re.compile(r"(?:[\w'+\-./%$€£]|,(?=\d))*[\w%]")
@@ -33,7 +33,7 @@ FREE_TASKS = frozenset(
         *("translation", "planning", "conversation"),
     }
 )
-"""Many answers are right: other words are no disagreement, however short."""
+"""Many answers are right: other words are no disagreement, so the same words are no score either."""
 NEGATIONS = frozenset(
     {"not", "no", "never", "neither", "nor", "cannot", "isn't", "aren't", "don't", "doesn't"}
 )
@@ -85,16 +85,14 @@ def _compare_words(local: str, reference: str, task: str | None) -> Comparison |
     if max(len(local), len(reference)) > SHORT_CHARACTERS:
         return None
     a, b = plain_words(local), plain_words(reference)
-    if not b:
+    if not b or task in FREE_TASKS:
         return None
-    if task in FREE_TASKS:
-        return Comparison(1.0, "short") if a == b else None
     ours, theirs = number_in(local), number_in(reference)
     if ours is not None and theirs is not None:
         return Comparison(float(_same_number(ours, theirs)), "number")
-    if a == b or _holds(a, b) or _holds(b, a):
-        return Comparison(1.0, "short")
-    return Comparison(0.0, "short") if max(len(a), len(b)) <= SHORT_WORDS else None
+    if max(len(a), len(b)) > SHORT_WORDS:
+        return None
+    return Comparison(float(a == b or _holds(a, b) or _holds(b, a)), "short")
 
 
 def plain_words(text: str) -> list[str]:
@@ -113,7 +111,7 @@ def plain_words(text: str) -> list[str]:
 def _holds(longer: list[str], shorter: list[str]) -> bool:
     """Whether a sentence says the short answer and does not deny it."""
     size = len(shorter)
-    if not 0 < size <= SHORT_WORDS or not size < len(longer) <= LONGEST_CONTAINER_WORDS:
+    if not 0 < size < len(longer):
         return False
     if NEGATIONS & (set(longer) - set(shorter)):
         return False
