@@ -102,6 +102,18 @@ def test_mistakes_get_one_sentence(
     assert captured.err.count("\n") == 1
 
 
+def test_a_period_that_is_not_over_ends_now(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole month asked for on its first day charges no node for the days to come."""
+    (folder / "spillway.yaml").write_text(CONFIG)
+    _fill(folder / "own.db")
+
+    def wear(*options: str) -> float:
+        assert run(["report", "--json", *options]) == 0
+        return float(json.loads(capsys.readouterr().out)["nodes"][0]["amortisation_usd"])
+
+    assert wear("--until", "2999-01-01") == pytest.approx(wear(), rel=1e-3)
+
+
 @pytest.mark.parametrize("extra", [[], ["--since", "1h"]])
 def test_an_empty_ledger_is_no_error(
     folder: Path, capsys: pytest.CaptureFixture[str], extra: list[str]

@@ -73,7 +73,8 @@ def _make(settings: Config, url: str, since: str | None, until: str | None, by: 
     grouping = _grouping(by)
     store = LedgerStore.open(url, must_exist=True)
     try:
-        period = Period(since_s, until_s)
+        # what is still to come has cost nothing yet: no wear and no idle power of it
+        period = Period(since_s, max(min(until_s, now_s), since_s or 0.0))
         return make_report(store, period, grouping, hardware, None if tariff is None else float(tariff))
     finally:
         store.close()
