@@ -16,6 +16,7 @@ from spillway.classify import OwnTasks, write_own_tasks
 from spillway.cli import run
 from spillway.config.schema import Config
 from spillway.fleet.examine import Compare, Finding, examine
+from spillway.ledger.store import LedgerStore
 from spillway.pinning.lock import Lock
 from spillway.pinning.lock_file import save_lock
 from spillway.planner.profile import profile_to_json
@@ -263,6 +264,16 @@ async def test_names_of_a_server_do_not_break_lines(
     assert r"other\nname" in out
     assert "\x1b" not in out
     assert all(line.startswith(("ok  ", "note", "PROB", "1 pr", "all ")) for line in out.splitlines())
+
+
+async def test_a_ledger_that_may_only_be_read_is_a_problem(
+    upstream: FakeUpstream, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite opens such a file without a word, and the gateway's first commit would fail."""
+    LedgerStore.open("sqlite:///old.db").close()
+    monkeypatch.setattr(os, "access", lambda place, mode: str(place) != "old.db")
+    assert await check(CLOUD.format(url=upstream.url) + "ledger: sqlite:///old.db\n") == 3
+    assert "PROBLEM  ledger: the ledger old.db is read-only" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("ledger", ["sqlite:///spillway.db", "sqlite:///:memory:"])

@@ -51,6 +51,7 @@ FIGURES = ("bench", "--predict", "--tflops", "1", "--weights-gb", "1", "--bandwi
         (["evidence", "--judge"], "--judge belongs to --from-log"),
         (["evidence", "--local-model", "x"], "--local-model belongs to --from-log"),
         (["report", "--by", "zebra"], "--by 'zebra'"),
+        (["up", "--log-level", "loud"], "--log-level 'loud' is no level: write debug, info, warning, error"),
     ],
 )
 def test_wrong_usage_is_one_line(capsys: pytest.CaptureFixture[str], arguments: list[str], said: str) -> None:

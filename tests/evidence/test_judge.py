@@ -42,6 +42,15 @@ async def test_verdicts_are_combined_over_both_orders(answers: tuple[str, str], 
     assert second.index("reference answer") < second.index("local answer")
 
 
+async def test_the_same_words_are_a_tie_that_costs_nothing() -> None:
+    """Nobody is asked which of two equal answers is better."""
+    judge = Judge()
+    assert (
+        await judge_pair("Q", "Hello there,\nhow are you?", "Hello there, how are you?", judge, MARK)
+    ).score == 1
+    assert judge.asked == []
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "Both are good, A is longer.", '{"better": "C"}', "{", '{"winner": "A"}', "A or B", "x" * 10**6],

@@ -403,11 +403,13 @@ async def test_a_judge_that_answers_nonsense_is_rested(stage: Stage) -> None:
 
 
 async def test_without_a_judge_texts_have_no_score(stage: Stage) -> None:
-    """Nothing is guessed about free text."""
+    """Nothing is guessed about free text, and answers that are the same by chance earn no trust."""
     stage.cloud.default = Reply(text=LONG)
     shadow = stage.shadow()
-    await stage.compare(shadow, job_of(), answer_of(LONG + " Indeed."))
-    assert (shadow.stats.no_score, shadow.stats.compared) == (1, 0)
+    for number, answer in enumerate((LONG + " Indeed.", LONG)):
+        await stage.compare(shadow, job_of(number), answer_of(answer))
+    assert (shadow.stats.no_score, shadow.stats.compared) == (2, 0)
+    assert KEY not in stage.desk.book.records
 
 
 async def test_gates_teach_even_where_nothing_is_compared(stage: Stage) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from spillway.cli import run as run_here
 from spillway.evidence import Event, EvidenceBook, Key, QualityLimits, key_of
 from spillway.evidence.store import event_row, record_row, write_evidence
 from spillway.evidence.table import EvidenceLine, make_table
@@ -151,6 +152,16 @@ def test_command_says_when_there_is_nothing(tmp_path: Path) -> None:
     missing = run("--ledger", f"sqlite:///{tmp_path}/other.db", folder=tmp_path)
     assert missing.returncode == 2
     assert len(missing.stderr.strip().splitlines()) == 1
+
+
+def test_command_names_a_ledger_without_its_password(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Where no comparison was lost the sentence tells the place as a person calls it, not the URL."""
+    store = LedgerStore.open("sqlite:///:memory:")
+    monkeypatch.setattr(LedgerStore, "open", lambda url, must_exist: store)
+    assert run_here(["evidence", "--disagreements", "--ledger", "postgresql://me:s3cret@db/x"]) == 0
+    assert capsys.readouterr().out == "The ledger :memory: holds no comparison that a node lost.\n"
 
 
 @pytest.mark.parametrize("arguments", [["--limit", "0", "--disagreements"], ["--nonsense"]])

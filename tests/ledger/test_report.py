@@ -171,6 +171,17 @@ def test_a_node_without_figures_stays_unknown(store: LedgerStore) -> None:
     assert (node.paid_back_usd, node.breaks_even) == (None, None)
 
 
+def test_without_a_reference_nobody_knows_whether_a_node_pays(tmp_path: Path) -> None:
+    """Answers whose price at the reference is unknown avoided an unknown sum, not nothing."""
+    machine = NodeHardware(Decimal(2000), Decimal(48), Decimal(10), Decimal(100))
+    store = LedgerStore.open(f"sqlite:///{tmp_path / 'no_reference.db'}")
+    store.append([_row("a", MORNING_S, LOCAL, None, attempts=[attempt_of(usage=Usage(100, 20))])])
+    (node,) = make_report(store, EVER, "day", {"mini": machine}, 0.36).nodes
+    assert node.energy_usd is not None
+    assert (node.paid_back_usd, node.paid_back_ratio, node.breaks_even) == (None, None, None)
+    store.close()
+
+
 def test_an_unused_node_is_shown(store: LedgerStore) -> None:
     """A machine that answered nothing wears out all the same."""
     spare = NodeHardware(Decimal("1262.304"), Decimal(48), Decimal(10), Decimal(100))

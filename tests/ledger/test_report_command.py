@@ -56,6 +56,15 @@ def test_the_configuration_says_where_and_what(folder: Path, capsys: pytest.Capt
         assert word in text
 
 
+def test_a_node_without_figures_is_no_free_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is unused on one node beside another of unknown cost is told as the part that is known."""
+    other = CONFIG.replace("}]", '}, {name: other, url: "http://127.0.0.1:8"}]')
+    (folder / "spillway.yaml").write_text(other)
+    _fill(folder / "own.db")
+    assert run(["report"]) == 0
+    assert " + 1 node unknown of the nodes' wear" in " ".join(capsys.readouterr().out.split())
+
+
 def test_drift_is_a_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What differed from its pin, and how many requests that kept off; without drift nothing is said."""
     _fill(folder / "a.db")
@@ -100,6 +109,18 @@ def test_mistakes_get_one_sentence(
     assert captured.out == ""
     assert says in captured.err
     assert captured.err.count("\n") == 1
+
+
+def test_a_period_that_is_not_over_ends_now(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A whole month asked for on its first day charges no node for the days to come."""
+    (folder / "spillway.yaml").write_text(CONFIG)
+    _fill(folder / "own.db")
+
+    def wear(*options: str) -> float:
+        assert run(["report", "--json", *options]) == 0
+        return float(json.loads(capsys.readouterr().out)["nodes"][0]["amortisation_usd"])
+
+    assert wear("--until", "2999-01-01") == pytest.approx(wear(), rel=1e-3)
 
 
 @pytest.mark.parametrize("extra", [[], ["--since", "1h"]])

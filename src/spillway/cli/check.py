@@ -183,6 +183,10 @@ def _ledger(settings: Config) -> Finding:
     place = sqlite_path(settings.ledger)
     if place and place != MEMORY and not Path(place).exists() and Path(place).parent.is_dir():
         return _ledger_to_come(Path(place))
+    if place and Path(place).is_file() and not os.access(place, os.W_OK):
+        return Finding(
+            "problem", "ledger", f"the ledger {place} is read-only: make it writable, or name another"
+        )
     try:
         store = LedgerStore.open(settings.ledger)
     except LedgerError as error:

@@ -171,7 +171,7 @@ def _show_disagreements(url: str, limit: int, as_json: bool) -> None:
 
     store = LedgerStore.open(url, must_exist=True)
     try:
-        found = disagreements(store, limit)
+        place, found = store.place, disagreements(store, limit)
     finally:
         store.close()
     if as_json:
@@ -180,7 +180,7 @@ def _show_disagreements(url: str, limit: int, as_json: bool) -> None:
         echo_json(msgspec.json.encode({"schema": DISAGREEMENTS_SCHEMA, "disagreements": found}))
         return
     if not found:
-        typer.echo(f"The ledger {url} holds no comparison that a node lost.")
+        typer.echo(f"The ledger {place} holds no comparison that a node lost.")
     for each in found:
         _print_disagreement(each)
 

@@ -73,7 +73,8 @@ def _make(settings: Config, url: str, since: str | None, until: str | None, by: 
     grouping = _grouping(by)
     store = LedgerStore.open(url, must_exist=True)
     try:
-        period = Period(since_s, until_s)
+        # what is still to come has cost nothing yet: no wear and no idle power of it
+        period = Period(since_s, max(min(until_s, now_s), since_s or 0.0))
         return make_report(store, period, grouping, hardware, None if tariff is None else float(tariff))
     finally:
         store.close()
@@ -143,7 +144,10 @@ def _sentences(report: Report) -> Iterator[str]:
     if total.excluded_requests:
         yield f"           not compared: {_excluded(total)}"
     if (unused_usd := _unused_usd(report)) is not None:
-        yield f"Unused     {_usd(unused_usd)} of the nodes' wear and idle power, which no request carries"
+        unknown = sum(node.unattributed_usd is None for node in report.nodes)
+        more = f" + {unknown} node{'s' if unknown > 1 else ''} unknown" if unknown else ""
+        known = f"{_usd(unused_usd)}{more}"
+        yield f"Unused     {known} of the nodes' wear and idle power, which no request carries"
     yield f"Local      {_share(total.local_ratio)} of answers, {_share(total.local_tokens_ratio)} of tokens"
     yield (
         f"Requests   {total.requests}: {total.ok} answered, {total.errors} failed, {total.cut} cut, "

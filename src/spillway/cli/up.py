@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = ["command", "serve"]
 
+LOG_LEVELS = ("debug", "info", "warning", "error")
+
 
 def command(
     config: Annotated[
@@ -39,8 +41,16 @@ def command(
 
     Example: spillway up --port 4000
     """
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    _log(log_level)
     _run(_main(config, host, port, write_config=write_config, force=force))
+
+
+def _log(level: str) -> None:
+    from spillway.errors import ConfigError
+
+    if level.lower() not in LOG_LEVELS:
+        raise ConfigError(f"--log-level {level!r} is no level: write {', '.join(LOG_LEVELS)}")
+    logging.basicConfig(level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s")
 
 
 async def _main(
@@ -65,7 +75,7 @@ async def _main(
         _warn(doubt)
     paces = {name: profile.pace for name, profile in profiles.items()}
     assembly = Assembly(
-        with_known_hardware(settings), found=found, profiles=paces, state_folder=_state_folder()
+        with_known_hardware(settings), found=found, profiles=paces, state_folder=_state_folder(settings)
     )
     assembly.nodes.on_probe.append(Comparison(profiles, _warn).note)
     await serve(assembly)
@@ -100,10 +110,23 @@ def _calm_the_collector() -> None:
     gc.set_threshold(20_000, 20, 50)
 
 
-def _state_folder() -> Path:
-    """Where what belongs to this user's gateway is kept when it has no other place."""
+def _state_folder(config: Config) -> Path | None:
+    """Where rows wait while a database elsewhere is away; ``None`` where the ledger is a file of its own.
+
+    ConfigError where that cannot be made, as in a container whose files are read-only.
+    """
+    from spillway.errors import ConfigError
+    from spillway.ledger.store import sqlite_path
+
+    if sqlite_path(config.ledger) is not None:
+        return None
     folder = Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "spillway"
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot make {folder} ({error.strerror}): set XDG_STATE_HOME to a folder that can be written"
+        ) from None
     return folder
 
 

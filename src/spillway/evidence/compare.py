@@ -1,9 +1,10 @@
 """How far a node's answer agrees with the reference's to the same request, judged by what kind of answer it
 is.
 
-In this order: tool calls and JSON field by field, code by its syntax tree, short answers by their words and
+In this order: tool calls and JSON field by field, code by whether it parses, short answers by their words and
 numbers. Free text cannot be compared like that, nor can short answers of classes where many are right:
-``None`` says that it takes a judge. Pure, and bounded in time.
+``None`` says that it takes a judge, also where both say the same. If only agreement could be seen, every
+class would look good. Pure, and bounded in time.
 """
 
 from __future__ import annotations
@@ -21,7 +22,6 @@ __all__ = ["Comparison", "Reply", "compare", "number_in", "plain_words"]
 SHORT_WORDS = 12
 """An answer of more words is a text."""
 SHORT_CHARACTERS = 1000
-LONGEST_CONTAINER_WORDS = 25
 LONGEST_CHARACTERS = 200_000
 NUMBER_TOLERANCE = 1e-6
 WORD = re.compile(r"(?:[\w'+\-./%$€£]|,(?=\d))*[\w%]")
@@ -33,10 +33,17 @@ FREE_TASKS = frozenset(
         *("translation", "planning", "conversation"),
     }
 )
-"""Many answers are right: other words are no disagreement, however short."""
-NEGATIONS = frozenset(
-    {"not", "no", "never", "neither", "nor", "cannot", "isn't", "aren't", "don't", "doesn't"}
+"""Many answers are right: other words are no disagreement, so the same words are no score either."""
+MARKS = "$€£%"
+DENIALS = frozenset(
+    {
+        *("not", "no", "never", "neither", "nor", "cannot", "without", "or"),
+        *("nicht", "kein", "keine", "keinen", "nie", "oder", "niet", "geen", "nooit"),
+        *("ne", "pas", "non", "jamais", "aucun", "aucune", "ou", "nunca", "ni", "não", "nem"),
+    }
 )
+"""What turns a sentence around, or leaves it open, in the languages short answers mostly come in; English
+ones that end in n't as well."""
 
 
 class Reply(Struct, frozen=True):
@@ -85,16 +92,14 @@ def _compare_words(local: str, reference: str, task: str | None) -> Comparison |
     if max(len(local), len(reference)) > SHORT_CHARACTERS:
         return None
     a, b = plain_words(local), plain_words(reference)
-    if not b:
+    if not b or task in FREE_TASKS:
         return None
-    if task in FREE_TASKS:
-        return Comparison(1.0, "short") if a == b else None
     ours, theirs = number_in(local), number_in(reference)
     if ours is not None and theirs is not None:
-        return Comparison(float(_same_number(ours, theirs)), "number")
-    if a == b or _holds(a, b) or _holds(b, a):
-        return Comparison(1.0, "short")
-    return Comparison(0.0, "short") if max(len(a), len(b)) <= SHORT_WORDS else None
+        return Comparison(float(_same_number(ours, theirs) and _fit(a, b)), "number")
+    if max(len(a), len(b)) > SHORT_WORDS:
+        return None
+    return Comparison(float(a == b or _holds(a, b) or _holds(b, a)), "short")
 
 
 def plain_words(text: str) -> list[str]:
@@ -103,7 +108,7 @@ def plain_words(text: str) -> list[str]:
     >>> plain_words('**The answer is:** "Paris".')
     ['paris']
     """
-    folded = unicodedata.normalize("NFKC", text).casefold()
+    folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'")
     folded = re.sub(
         r"^\W*(?:the )?(?:final )?(?:answer|label|category|result)(?: is)?\s*:?", "", folded.strip()
     )
@@ -111,11 +116,11 @@ def plain_words(text: str) -> list[str]:
 
 
 def _holds(longer: list[str], shorter: list[str]) -> bool:
-    """Whether a sentence says the short answer and does not deny it."""
+    """Whether a sentence says the short answer, and neither denies it nor offers another one."""
     size = len(shorter)
-    if not 0 < size <= SHORT_WORDS or not size < len(longer) <= LONGEST_CONTAINER_WORDS:
+    if not 0 < size < len(longer):
         return False
-    if NEGATIONS & (set(longer) - set(shorter)):
+    if any(word in DENIALS or word.endswith("n't") for word in set(longer) - set(shorter)):
         return False
     return any(longer[start : start + size] == shorter for start in range(len(longer) - size + 1))
 
@@ -129,11 +134,26 @@ def number_in(text: str) -> float | None:
     words = plain_words(text)
     found = [_number(word) for word in words]
     numbers = [number for number in found if number is not None]
-    return numbers[0] if len(numbers) == 1 and len(words) <= 3 and not _has_choice(words) else None
+    return numbers[0] if len(numbers) == 1 and len(words) <= 3 and not _is_open(words) else None
 
 
-def _has_choice(words: list[str]) -> bool:
-    return "or" in words or "and" in words
+def _fit(one: list[str], other: list[str]) -> bool:
+    """Whether what stands beside the numbers of two answers may mean the same: one may leave it out.
+
+    >>> _fit(["$12"], ["12", "dollars"]), _fit(["2", "months"], ["2", "years"]), _fit(["$5"], ["€5"])
+    (True, False, False)
+    """
+    parts = [
+        {word.strip(MARKS).rstrip("s") for word in words if _number(word) is None} - {""}
+        for words in (one, other)
+    ]
+    marks = [{letter for word in words for letter in word if letter in MARKS} for words in (one, other)]
+    return all(a <= b or b <= a for a, b in (parts, marks))
+
+
+def _is_open(words: list[str]) -> bool:
+    """Whether several values are offered, or one is denied; "No. 5" denies nothing."""
+    return any(word == "and" or (word in DENIALS and word != "no") for word in words)
 
 
 def final_number(text: str) -> float | None:
@@ -144,7 +164,7 @@ def final_number(text: str) -> float | None:
 
 
 def _number(word: str) -> float | None:
-    bare = word.strip("$€£%.")
+    bare = word.strip(f"{MARKS}.")
     if not re.fullmatch(r"[+-]?\d{1,3}(?:,\d{3})*(?:\.\d+)?|[+-]?\d{1,300}(?:\.\d{1,300})?", bare):
         return None
     return float(bare.replace(",", ""))

@@ -1,4 +1,4 @@
-"""Code compared without running it: by whether it is Python at all, and by its syntax tree."""
+"""Code compared without running it: by whether it is Python at all."""
 
 from __future__ import annotations
 
@@ -24,14 +24,11 @@ def code_in(text: str) -> str | None:
 
 
 def compare_code(local: str, reference: str) -> float | None:
-    """1 when both are the same program, 0 when only the reference is valid Python; ``None`` otherwise."""
-    theirs = _tree(code_in(reference))
-    if theirs is None:
-        return None
-    ours = _tree(code_in(local))
-    if ours is None:
-        return 0.0
-    return 1.0 if ours == theirs else None
+    """0 when only the reference is valid Python; ``None`` otherwise, also for twice the same program.
+
+    Two programs that differ may do the same, so how often they do not differ says nothing.
+    """
+    return 0.0 if _is_python(code_in(reference)) and not _is_python(code_in(local)) else None
 
 
 def examples_in(prompt: str) -> list[tuple[str, str]]:
@@ -39,28 +36,13 @@ def examples_in(prompt: str) -> list[tuple[str, str]]:
     return EXAMPLE.findall(prompt[:MAX_CHARACTERS])[:20]
 
 
-def _tree(code: str | None) -> str | None:
-    """The program without comments, docstrings and layout; ``None`` when it is no Python."""
+def _is_python(code: str | None) -> bool:
     if not code or not code.strip():
-        return None
+        return False
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            return _bare(ast.parse(code))
+            ast.parse(code)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-
-
-def _bare(tree: ast.Module) -> str:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef | ast.AsyncFunctionDef):
-            node.body = [item for item in node.body if not _is_text(item)] or [ast.Pass()]
-    return ast.dump(tree)
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return (
-        isinstance(node, ast.Expr)
-        and isinstance(node.value, ast.Constant)
-        and isinstance(node.value.value, str)
-    )
+        return False
+    return True

@@ -56,7 +56,7 @@ def compare_json(local: Any, reference: Any) -> float | None:
         compared += size
         agreed += (a & b).total()
     if compared == 0:
-        return 1.0 if ours == theirs else None
+        return None if ours or theirs else 1.0
     return agreed / compared
 
 

@@ -36,9 +36,12 @@ class JudgeNonsense(Exception):
 async def judge_pair(prompt: str, local: str, reference: str, ask: Ask, mark: str) -> Comparison:
     """The node's answer beside the reference's by two verdicts; JudgeNonsense when either is none.
 
-    A judge that prefers a place rather than an answer contradicts itself, and that counts as a tie. ``mark``
-    is a line that the texts cannot hold by chance: make a new one each time.
+    A judge that prefers a place rather than an answer contradicts itself, and that counts as a tie; so do
+    twice the same words, which nobody is asked about. ``mark`` is a line that the texts cannot hold by
+    chance: make a new one each time.
     """
+    if local.split() == reference.split():
+        return Comparison(1.0, "judge")
     once = read_verdict(await ask(judge_messages(prompt, local, reference, mark)))
     again = read_verdict(await ask(judge_messages(prompt, reference, local, mark)))
     first = {"first": "local", "second": "reference", "tie": "tie"}[once]

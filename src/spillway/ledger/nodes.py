@@ -89,7 +89,8 @@ class Use(Struct, frozen=True):
     span_s: float
     attempts: int = 0
     busy_s: float = 0.0
-    avoided_usd: float = 0.0
+    avoided_usd: float | None = 0.0
+    """Answers without a reference price count as nothing; ``None`` where none has one."""
 
 
 def uses_of(store: LedgerStore, period: Period) -> tuple[UpstreamUse, ...]:
@@ -135,7 +136,7 @@ def node_reports(
 def _by_node(store: LedgerStore, period: Period, uses: Sequence[UpstreamUse]) -> dict[str, Use]:
     when, bounds = period.condition
     span_s = _span_s(store, period)
-    avoided = {name: float(usd or 0) for name, usd in _rows(store, AVOIDED.format(when=when), bounds)}
+    avoided = {name: _float(usd) for name, usd in _rows(store, AVOIDED.format(when=when), bounds)}
     return {
         use.upstream: Use(span_s, use.attempts, use.busy_s, avoided.get(use.upstream, 0.0))
         for use in uses
@@ -195,7 +196,7 @@ def _power(use: Use, hardware: NodeHardware, usd_per_kwh: float | None) -> tuple
 def _net(use: Use, hardware: NodeHardware, usd_per_kwh: float | None) -> float | None:
     """What having the node has saved in cash: the reference's charges it avoided, less its power."""
     energy, _ = _power(use, hardware, usd_per_kwh)
-    return None if energy is None else use.avoided_usd - energy
+    return None if energy is None or use.avoided_usd is None else use.avoided_usd - energy
 
 
 def _break_even(
