@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spillway.planner.events import FOR_EVER, Fates, Node, Patience, side_by_side
-from spillway.planner.physics import ANSWERED, LEFT, NONE
+from spillway.planner.physics import ANSWERED, LEFT, NONE, OVERTAKEN
 from spillway.planner.policies import AllLocal
 from spillway.planner.pooling import ALL_NODES, advance_together, bit_of
 from spillway.planner.simulator import Fleet, simulate
@@ -95,6 +95,22 @@ def test_nobody_moves_to_where_it_would_be_late(patience: Patience, moves: bool)
     rows = [(0.0, 0, 1, 10, FOR_EVER), (0.0, 1, 1, 4, FOR_EVER), (1.0, 0, 1, 1, patience)]
     fates = play(rows)[0].fates
     assert (fates.moved_to[2], fates.first_s[2]) == ((1, 5.0) if moves else (NONE, 11.0))
+
+
+def test_a_cloud_that_was_asked_before_the_move_may_still_speak_first() -> None:
+    """It was asked at 2, the request moved at 4, and the cloud speaks at 7, when the prompt is half read."""
+    fleet = side_by_side(2, Steady(), 1, Fates.of(3), math.inf)
+    tables = fleet[0].tables
+    tables.hedges[0] = 1.0
+    fleet[0].submit(0.0, 0, 1, 30, 0)
+    fleet[1].submit(0.0, 1, 1, 4, 0)
+    advance_together(fleet, tables, 1.0)
+    fleet[0].submit(1.0, 2, 10, 1, 0, Patience(hedge_s=1.0), 5.0)
+    advance_together(fleet, tables, 1e9)
+    fleet[1].fetch()
+    fates = fleet[1].fates
+    assert (fates.asked_s[2], fates.moved_to[2]) == (2.0, 1)
+    assert (fates.fate[2], fates.end_s[2]) == (OVERTAKEN, 7.0)
 
 
 def test_one_that_may_not_move_is_in_nobodys_way() -> None:

@@ -70,7 +70,7 @@ def submit(node: Node, tables: Tables, i: int) -> None:
     node.in_flight += 1
     job.sharers = max(job.sharers, node.in_flight)
     enqueue(node, tables, i)
-    node.timer_s = min(node.timer_s, job.leaves_s, job.hedge_s)
+    node.timer_s = min(node.timer_s, job.leaves_s, job.hedge_s, overtaken_s(job))
     node.next_s = min(node.next_s, node.timer_s)
     if node.taken < node.slots and admit(node, tables):
         plan(node, tables)

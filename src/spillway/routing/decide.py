@@ -9,8 +9,9 @@
 7. **cost**: what is left is ordered: local before cloud (its hardware is paid for), then by price.
 8. **plan**: first choice, alternates, deadlines, time in the queue, hedge, gates.
 
-Rules 4 and 6 and the token budgets are about *preferring* a cloud: where nothing but local is left they step
-back, since a slow answer from the owner's machine beats none. The same code runs in gateway and planner.
+Rules 4 and 6 and the token budgets are about *preferring* a cloud: where nothing but local is left, or no
+cloud can answer now, they step back, since a slow answer from the owner's machine beats none. The same code
+runs in gateway and planner.
 """
 
 from __future__ import annotations
@@ -383,8 +384,9 @@ _DEADLINES = Deadlines()
 
 
 def _is_open_choice(left: list[Candidate]) -> bool:
-    """Whether both sides are still possible, so that preferring one means something."""
-    return any(c.node.side == "local" for c in left) and any(c.node.side == "cloud" for c in left)
+    """Whether both sides are still possible, so that preferring a cloud means something: one can answer."""
+    has_cloud = any(c.node.side == "cloud" and _ailment(c) is None for c in left)
+    return has_cloud and any(c.node.side == "local" for c in left)
 
 
 def _clouds_or_all(left: list[Candidate], reason: str, said: list[str]) -> list[Candidate]:
