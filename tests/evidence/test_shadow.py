@@ -222,6 +222,10 @@ async def test_gates_come_first_for_a_node_on_trial(stage: Stage) -> None:
         {"is_private": True},
         {"pin": "local"},
         {"pin": "cloud"},
+        {"model": "local"},
+        {"model": "mini/qwen3-4b"},
+        {"model": "at-home"},
+        {"model": "own-box"},
         {"task": None},
         {"operation": "embedding"},
         {"choices": 2},
@@ -230,8 +234,9 @@ async def test_gates_come_first_for_a_node_on_trial(stage: Stage) -> None:
     ],
 )
 async def test_what_must_not_or_cannot_be_compared_is_left_alone(stage: Stage, facts: dict[str, Any]) -> None:
-    """Private and pinned requests above all; nothing is asked of anybody."""
-    shadow = stage.shadow(tasks=frozenset({"extraction"}))
+    """Private and pinned requests above all, and those whose name keeps them on a side; nobody is asked."""
+    aliases = {"at-home": "local", "own-box": "mini/qwen3-4b"}
+    shadow = stage.shadow(tasks=frozenset({"extraction"}), aliases=aliases)
     job = job_of(**facts)
     assert not shadow.wants(job)
     shadow.note(job, outcome_of(job), answer_of("blue"))
