@@ -437,3 +437,15 @@ def test_a_budget_opens_again_at_midnight() -> None:
     assert budget.left_usd == 0
     clock.set_wall_s(86_400.0 * 11)
     assert budget.left_usd == 1
+
+
+def test_what_is_out_at_midnight_counts_for_the_day_it_comes_back() -> None:
+    """An answer that was asked for yesterday and comes today frees nothing of what was set aside today."""
+    clock = FakeClock(wall_s=86_400.0 * 11 - 1)
+    budget = Budget(Decimal(1), clock)
+    assert budget.reserve(Decimal("0.5"))
+    clock.set_wall_s(86_400.0 * 11)
+    assert budget.reserve(Decimal("0.5"))
+    budget.settle(Decimal("0.5"), Decimal("0.1"))
+    assert budget.left_usd == Decimal("0.4")
+    assert not budget.reserve(Decimal("0.5"))
