@@ -75,12 +75,14 @@ class LiveAttempt:
         self.choice = step.choice
         self.asking = asking
         self.index = run.begin_attempt()
-        self.streams = run.job.facts.operation != "embedding"
+        facts = run.job.facts
+        self.streams = facts.operation != "embedding"
         self.tee = StreamTee(
             choices=asking.choices,
             keeps_text=asking.keeps_text,
             holds_calls=asking.holds_calls,
-            joins_texts=not run.job.facts.is_stream,
+            joins_texts=not facts.is_stream,
+            takes_usage=facts.is_stream and facts.wants_usage,
         )
         self.pending: list[bytes] = []
         """Events that may go to the client now."""

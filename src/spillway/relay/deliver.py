@@ -120,7 +120,7 @@ def usage_event(run: Run, live: LiveAttempt, attempt: Attempt, bill: Bill) -> by
     usage = attempt.usage
     if run.seam is not None and usage is not None:
         usage = plus(run.seam.usage, usage)
-    chunk = live.tee.held_usage or _bare_chunk(run, live)
+    chunk = live.tee.held_usage or live.tee.end_usage or _bare_chunk(run, live)
     fields = msgspec.json.decode(chunk)
     fields["usage"] = {
         **(usage_json(fields.get("usage"), usage) or {}),
