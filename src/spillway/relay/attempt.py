@@ -116,6 +116,8 @@ class LiveAttempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, AttemptFailed):
+            error.step = self.step
         if error is None or self.is_noted:
             return
         if isinstance(error, AttemptFailed):

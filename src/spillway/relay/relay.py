@@ -114,10 +114,11 @@ class Relay:
                 return
             except GateFailed as verdict:
                 refused = verdict
-                route.failed(step, verdict.failure)
+                route.failed(verdict.step or step, verdict.failure)
             except AttemptFailed as error:
-                self._learn(step, error.failure)
-                route.failed(step, error.failure)
+                tried = error.step or step
+                self._learn(tried, error.failure)
+                route.failed(tried, error.failure)
         await _end_without(run, route, refused)
 
     async def _attempt(self, run: Run, route: Route, step: Step) -> None:
