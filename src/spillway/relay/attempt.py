@@ -22,7 +22,7 @@ from spillway.relay.run import Run
 from spillway.relay.step import AttemptFailed, Step
 from spillway.relay.stitch import Stitcher
 from spillway.relay.tee import StreamTee
-from spillway.vocabulary import Attempt, Bill, Usage
+from spillway.vocabulary import Attempt, Usage
 
 __all__ = ["Asking", "LiveAttempt"]
 
@@ -348,7 +348,7 @@ class LiveAttempt:
 
     # endings
 
-    def succeed(self, error_code: str | None = None) -> tuple[Attempt, Bill]:
+    def succeed(self, error_code: str | None = None) -> Attempt:
         """Notes an answer and frees the slot; ``error_code`` is that of a gate which the answer failed."""
         usage = self.usage()
         self._excuse()
@@ -399,7 +399,7 @@ class LiveAttempt:
 
     def _note(
         self, error_code: str | None, status: int | None, usage: Usage | None, finish: str | None = None
-    ) -> tuple[Attempt, Bill]:
+    ) -> Attempt:
         self.is_noted = True
         exchange = self._exchange
         if exchange is not None and not exchange.is_complete and not self.tee.is_done:
@@ -425,4 +425,5 @@ class LiveAttempt:
             kind=self.step.kind,
             is_sent=self._is_sent,
         )
-        return attempt, self.run.note_attempt(attempt)
+        self.run.note_attempt(attempt)
+        return attempt

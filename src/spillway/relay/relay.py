@@ -132,10 +132,10 @@ class Relay:
                 return
             held = await hold(run, live, watch)
             code = self._verdict(run.job, held)
-            attempt, bill = live.succeed(code)
+            attempt = live.succeed(code)
             if code is not None:
                 raise GateFailed(code, held, attempt)
-            await release(run, held, attempt, bill)
+            await release(run, held, attempt)
 
     async def _first_to_speak(self, run: Run, route: Route, step: Step) -> LiveAttempt:
         """The attempt that has begun to answer: this step's, or that of a hedge beside it."""
@@ -204,7 +204,8 @@ async def _end_without(run: Run, route: Route, refused: GateFailed | None) -> No
         await break_off(run, choice, failure)
     elif refused is not None:
         run.note_event("gate_failed")
-        await release(run, refused.held, refused.attempt, run.answer_with(refused.attempt))
+        run.answer_with(refused.attempt)
+        await release(run, refused.held, refused.attempt)
     else:
         await give_up(run, choice, failure)
 
