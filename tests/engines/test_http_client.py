@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from spillway.engines import http_client
 from spillway.engines.http_client import HttpClient
-from spillway.engines.wire import Origin, PeerTimeout
+from spillway.engines.wire import Origin, PeerClosed, PeerTimeout
 from spillway.testing.http_server import Connection, HttpRequest, HttpServer
 
 GAP_S = 0.05
@@ -53,3 +54,33 @@ async def test_a_body_that_trickles_in_does_not_renew_the_limit() -> None:
         with pytest.raises(PeerTimeout):
             await exchange.body(10_000, 4 * GAP_S)
         assert asyncio.get_running_loop().time() - began_s < 20 * GAP_S
+
+
+@pytest.mark.parametrize(("stale_s", "asked"), [(0.0, 2), (60.0, 3)])
+async def test_what_ran_for_a_while_is_not_sent_again(
+    monkeypatch: pytest.MonkeyPatch, stale_s: float, asked: int
+) -> None:
+    """A kept connection that closes at once never ran the request; one that closes later did, and somebody
+    may be paid for it: sending it again is the relay's to decide and the ledger's to know."""
+    monkeypatch.setattr(http_client, "STALE_S", stale_s)
+    served: list[HttpRequest] = []
+
+    async def serve(connection: Connection, request: HttpRequest) -> None:
+        served.append(request)
+        if len(served) == 2:
+            await connection.pause(GAP_S)
+            connection.close()
+        else:
+            connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}")
+
+    server = HttpServer(serve)
+    await server.start()
+    client = HttpClient(Origin.parse(f"http://{server.host}:{server.port}"))
+    await (await client.open("POST", "/", body=b"{}")).body(10)
+    try:
+        await (await client.open("POST", "/", body=b"{}")).body(10)
+    except PeerClosed:
+        assert asked == 2
+    assert len(served) == asked
+    await client.close()
+    await server.stop()

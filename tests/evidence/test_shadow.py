@@ -222,6 +222,10 @@ async def test_gates_come_first_for_a_node_on_trial(stage: Stage) -> None:
         {"is_private": True},
         {"pin": "local"},
         {"pin": "cloud"},
+        {"model": "local"},
+        {"model": "mini/qwen3-4b"},
+        {"model": "at-home"},
+        {"model": "own-box"},
         {"task": None},
         {"operation": "embedding"},
         {"choices": 2},
@@ -230,8 +234,9 @@ async def test_gates_come_first_for_a_node_on_trial(stage: Stage) -> None:
     ],
 )
 async def test_what_must_not_or_cannot_be_compared_is_left_alone(stage: Stage, facts: dict[str, Any]) -> None:
-    """Private and pinned requests above all; nothing is asked of anybody."""
-    shadow = stage.shadow(tasks=frozenset({"extraction"}))
+    """Private and pinned requests above all, and those whose name keeps them on a side; nobody is asked."""
+    aliases = {"at-home": "local", "own-box": "mini/qwen3-4b"}
+    shadow = stage.shadow(tasks=frozenset({"extraction"}), aliases=aliases)
     job = job_of(**facts)
     assert not shadow.wants(job)
     shadow.note(job, outcome_of(job), answer_of("blue"))
@@ -434,3 +439,15 @@ def test_a_budget_opens_again_at_midnight() -> None:
     assert budget.left_usd == 0
     clock.set_wall_s(86_400.0 * 11)
     assert budget.left_usd == 1
+
+
+def test_what_is_out_at_midnight_counts_for_the_day_it_comes_back() -> None:
+    """An answer that was asked for yesterday and comes today frees nothing of what was set aside today."""
+    clock = FakeClock(wall_s=86_400.0 * 11 - 1)
+    budget = Budget(Decimal(1), clock)
+    assert budget.reserve(Decimal("0.5"))
+    clock.set_wall_s(86_400.0 * 11)
+    assert budget.reserve(Decimal("0.5"))
+    budget.settle(Decimal("0.5"), Decimal("0.1"))
+    assert budget.left_usd == Decimal("0.4")
+    assert not budget.reserve(Decimal("0.5"))

@@ -71,6 +71,7 @@ async def running(tmp_path: Path) -> AsyncIterator[Running]:
             quality=QualityConfig(
                 exploration_share=0.0, shadow=ShadowConfig(share=1.0, usd_per_day=Decimal(1))
             ),
+            aliases={"at-home": "local"},
             ledger=f"sqlite:///{tmp_path}/ledger.db",
         )
         assembly = Assembly(config)
@@ -177,3 +178,10 @@ async def test_drift_is_kept_for_reports(running: Running) -> None:
     running.assembly.pins.on_event(event_of(1_790_000_000.0, "mini", change, "warn"))
     lines = await running.assembly.writer.ask(lambda store: drift_lines(store, Period(None, 1_800_000_000.0)))
     assert [(line.node, line.field) for line in lines] == [("mini", "context")]
+
+
+async def test_an_alias_of_a_side_is_compared_with_nobody(running: Running) -> None:
+    """A name that stands for ``local`` keeps the request at home, its comparison included."""
+    await running.ask(model="at-home")
+    assert running.node.received
+    assert not running.cloud.received

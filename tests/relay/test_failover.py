@@ -322,3 +322,14 @@ async def test_a_lost_piece_of_a_call_or_of_json_is_not_skipped(
     script(here, "mini", Reply(fault=Fault.MALFORMED_EVENT, after=2))
     alone = await here.ask(stream=is_stream, choices=here.choices("mini"), **exact)
     assert alone.attempts == [("mini", "first", None)]
+
+
+@BOTH
+async def test_the_parts_of_a_cost_add_up_to_it(stage: SetUp, is_stream: bool) -> None:
+    """A broken attempt was paid for too: ``cost_details`` is of all attempts, as ``cost`` is."""
+    here = await stage(one="cloud", other="cloud")
+    script(here, "one", Fault.CUT)
+    got = await here.ask(stream=is_stream, usage={"include": True})
+    usage = got.chunks[-1]["usage"] if is_stream else got.json["usage"]
+    assert usage["cost"] == 0.02
+    assert usage["cost_details"] == {"price_usd": 0.02, "energy_usd": None, "amortisation_usd": None}

@@ -94,6 +94,18 @@ async def test_a_hedge_that_fails_leaves_the_first(stage: SetUp, hedging: dict[s
     assert got.attempts == [("cloud", "hedge", "upstream_failed"), ("mini", "first", None)]
 
 
+@BOTH
+async def test_a_hedge_that_breaks_is_named(stage: SetUp, hedging: dict[str, Any], is_stream: bool) -> None:
+    """Where a hedge won and broke with no attempt left, the error names it, not the one that it overtook."""
+    here: Stage = await stage(relay=hedging, mini="local", cloud="cloud")
+    script(here, "mini", Fault.SILENT)
+    script(here, "cloud", Fault.CUT)
+    got = await here.ask(stream=is_stream, hedge_delay_s=0.05, max_attempts=2)
+    assert got.attempts[-1] == ("cloud", "hedge", "upstream_closed")
+    named = got.chunks[-1]["error"]["upstream"] if is_stream else got.error and got.error.upstream
+    assert named == "cloud"
+
+
 async def test_when_both_fail_the_next_is_asked(stage: SetUp, hedging: dict[str, Any]) -> None:
     """Both contenders count as tried; whoever is left in the plan comes next."""
     here: Stage = await stage(relay=hedging, mini="local", cloud="cloud", other="cloud")

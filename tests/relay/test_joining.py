@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -148,3 +149,25 @@ def test_reasoning_and_calls_pass_through_a_seam() -> None:
     assert [c["id"] for c in chunks] == ["first", "first"]
     assert chunks[0]["choices"][0]["delta"] == call
     assert chunks[0]["spillway"]["continued"] is True
+
+
+@pytest.mark.parametrize("blank_line", [b"\n\n", b"\r\n\r\n"])
+def test_usage_after_the_end_moves_to_the_usage_chunk(blank_line: bytes) -> None:
+    """OpenRouter sends usage last, on a chunk with an empty piece; before the end it passes as it comes."""
+    usage = {"prompt_tokens": 9, "completion_tokens": 1, "prompt_tokens_details": {"cached_tokens": 4}}
+    said = {"index": 0, "delta": {"content": "hi"}, "finish_reason": None}
+    ended = {"index": 0, "delta": {"content": ""}, "finish_reason": "stop"}
+    after = {"index": 0, "delta": {"content": ""}, "finish_reason": None}
+    chunks = [
+        {"id": "c", "choices": [said], "usage": usage},
+        {"id": "c", "choices": [ended]},
+        {"id": "c", "choices": [after], "usage": usage},
+    ]
+    events = [b"data: " + msgspec.json.encode(chunk) + blank_line for chunk in chunks]
+    tee = StreamTee(takes_usage=True)
+    passed = [tee.feed(event) for event in events]
+    assert passed[:2] == events[:2]
+    assert passed[2] == events[2].replace(msgspec.json.encode(usage), b"null")
+    assert tee.end_usage == msgspec.json.encode({"id": "c", "choices": [], "usage": usage})
+    assert tee.usage is not None
+    assert tee.usage.cache_read_tokens == 4

@@ -55,6 +55,17 @@ async def test_unknown_routes_and_methods(running: Running) -> None:
     await nothing_happened(running)
 
 
+async def test_head_is_answered_at_once(running: Running) -> None:
+    """A monitor that asks with HEAD gets the head alone, and the connection serves its next request."""
+    async with raw_connection(running.port) as client:
+        for path, status in (("/health/live", b"200"), ("/v1/models", b"200"), ("/v1/nope", b"404")):
+            client.send_bytes(f"HEAD {path} HTTP/1.1\r\nhost: x\r\n\r\n".encode())
+            head = (await client.answer(enough=b"\r\n\r\n")).head
+            assert head.startswith(b"http/1.1 " + status), path
+        client.send_bytes(b"GET /health/live HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await client.answer()).json == {"status": "live"}
+
+
 async def test_wrong_spillway_headers(running: Running) -> None:
     """A mistyped wish is an error that names the header: guessing could send a private request away."""
     for header in WRONG_HEADERS:

@@ -286,6 +286,22 @@ async def test_usage_chunk_carries_the_cost(start: Start) -> None:
     assert usage["prompt_tokens"] > 0
 
 
+@pytest.mark.parametrize("tools", [None, [{"type": "function", "function": {"name": "find"}}]])
+async def test_usage_on_the_last_chunk_is_told_once(start: Start, tools: Any) -> None:
+    """An upstream may put usage on the chunk that ends the answer; clients that add up what they are told
+    would count it twice, so it moves to the usage chunk with all its details."""
+    running = await start(openai="cloud")
+    running.upstreams["openai"].default = Reply(fault=Fault.USAGE_ON_LAST_CHUNK)
+    asked = body(stream=True, stream_options={"include_usage": True}, tools=tools)
+    chunks = (await ask(running, asked)).chunks
+    assert [chunk["choices"] for chunk in chunks if chunk.get("usage")] == [[]]
+    assert chunks[-2]["choices"][0]["finish_reason"]
+    plain = (await ask(running, body(stream=True, tools=tools))).chunks
+    assert plain[-1]["choices"][0]["finish_reason"]
+    assert plain[-1]["usage"].items() <= chunks[-1]["usage"].items()
+    assert chunks[-1]["usage"]["cost"] == 0.01
+
+
 async def test_headers_tell_where_it_came_from(start: Start) -> None:
     """Every answer says upstream, side, reason, attempts, cost and echoes the caller's id."""
     running = await start(mini="local", openai="cloud")

@@ -46,11 +46,15 @@ class HeadJoiner:
         else:
             self._transport.write(head + (_unframed(data) if self._is_unframing else data))
 
+    def flush(self) -> None:
+        """Sends a head that no body followed, as to ``HEAD``."""
+        head, self._head = self._head, b""
+        if head:
+            self._transport.write(head)
+
     def close(self) -> None:
         """Sends what is kept and closes; a client that takes nothing of the rest does not keep it open."""
-        if self._head:
-            self._transport.write(self._head)
-            self._head = b""
+        self.flush()
         self._transport.close()
         self._watch(self.get_write_buffer_size())
 

@@ -15,6 +15,8 @@ __all__ = ["PriceWatch"]
 
 RENEW_S = 3600.0
 """How often prices that change with time are looked up again."""
+MOST_WANTED = 1000
+"""A cloud may be asked for any model, so callers can name as many as they like; each look-up is a process."""
 
 
 class PriceWatch:
@@ -39,8 +41,9 @@ class PriceWatch:
         """Set once the first look-up is done."""
 
     def rates(self, cloud: str, model: str) -> Rates | None:
-        """What that cloud charges for that model now; ``None`` while or where it is unknown."""
-        if (cloud, model) not in self._wanted:
+        """What that cloud charges for that model now; ``None`` while or where it is unknown, and for models
+        that are asked for the first time after very many others."""
+        if (cloud, model) not in self._wanted and len(self._wanted) < MOST_WANTED:
             self.want([(cloud, model)])
         return self._book.rates(cloud, model, self._clock.wall_s())
 

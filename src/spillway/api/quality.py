@@ -10,6 +10,7 @@ from spillway.api.shadow import Shadow, ShadowSettings
 from spillway.api.shadow_ask import Target
 from spillway.api.thresholds import Thresholds
 from spillway.clock import Clock
+from spillway.config.consistency import alias_ends
 from spillway.config.schema import Config
 from spillway.evidence import EvidenceBook, QualityLimits
 from spillway.evidence.desk import EvidenceDesk
@@ -102,6 +103,7 @@ def _shadow_settings(config: Config, reference: tuple[str, str] | None) -> Shado
         judge=_judge(config, given.judge),
         runs_code=given.runs_code,
         max_parallel=given.max_parallel,
+        aliases=alias_ends(config),
     )
 
 

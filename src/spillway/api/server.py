@@ -130,6 +130,11 @@ class Http(HttpToolsProtocol):
         cast(dict[str, Any], self.scope)[BODY_ARRIVED] = True
         super().on_message_complete()
 
+    def on_response_complete(self) -> None:
+        """The answer is whole, one without a body too."""
+        self._joiner.flush()
+        super().on_response_complete()
+
     def connection_lost(self, exc: Exception | None) -> None:
         """The client is gone: its running request is cancelled at once."""
         self._stop_head_timer()

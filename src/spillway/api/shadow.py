@@ -154,6 +154,7 @@ class Shadow:
 
     def _is_forced(self, name: str) -> bool:
         """Whether the caller chose the side or the upstream: then nobody else is to see the request."""
+        name = self._settings.aliases.get(name, name)
         return name in SIDES or name.partition("/")[0] in self._fleet.upstreams
 
     def _forget(self, task: asyncio.Task[None]) -> None:

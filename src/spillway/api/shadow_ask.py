@@ -40,7 +40,7 @@ class Budget:
         self._limit = usd_per_day
         self._clock = clock
         self._day = self._today()
-        self._taken = Decimal(0)
+        self._spent = self._reserved = Decimal(0)
 
     @property
     def day_began_s(self) -> float:
@@ -51,29 +51,29 @@ class Budget:
     def left_usd(self) -> Decimal:
         """What may still be spent today."""
         self._turn()
-        return max(Decimal(0), self._limit - self._taken)
+        return max(Decimal(0), self._limit - self._spent - self._reserved)
 
     def note_spent(self, usd: Decimal) -> None:
         """What an earlier run of the gateway has spent today."""
-        self._taken += usd
+        self._spent += usd
 
     def reserve(self, usd: Decimal) -> bool:
         """Whether so much is left; if so it is set aside."""
         if usd > self.left_usd:
             return False
-        self._taken += usd
+        self._reserved += usd
         return True
 
     def settle(self, reserved: Decimal, spent: Decimal | None) -> None:
-        """What a reservation came to; unknown counts as all of it."""
+        """What a reservation came to, today whenever it was made; unknown counts as all of it."""
         self._turn()
-        if spent is not None:
-            self._taken = max(Decimal(0), self._taken - reserved + spent)
+        self._reserved -= reserved
+        self._spent += reserved if spent is None else spent
 
     def _turn(self) -> None:
         today = self._today()
         if today != self._day:
-            self._day, self._taken = today, Decimal(0)
+            self._day, self._spent = today, Decimal(0)
 
     def _today(self) -> int:
         return int(self._clock.wall_s() // SECONDS_PER_DAY)

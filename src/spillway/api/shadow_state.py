@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
 
 from msgspec import Struct
@@ -22,6 +23,8 @@ class ShadowSettings(Struct, frozen=True):
     judge: Target | None = None
     runs_code: bool = False
     max_parallel: int = 2
+    aliases: Mapping[str, str] = {}
+    """Names that stand for others: one that leads to a side or an upstream chooses it."""
 
 
 class ShadowStats(Struct):

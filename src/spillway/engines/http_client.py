@@ -24,6 +24,9 @@ IDLE_LIMIT = 256
 """Idle connections kept per origin."""
 IDLE_S = 4.0
 """Idle connections older than this are not reused: llama.cpp and uvicorn close theirs after 5 s."""
+STALE_S = 1.0
+"""A kept connection that the peer had closed tells so within a round trip (guess). One that closes later was
+reading or answering the request, which is then the failure of a request that ran."""
 
 
 def untold() -> None:
@@ -66,16 +69,17 @@ class HttpClient:
         """Like ``open``, with a head from ``request_head`` built beforehand; ``on_sent`` is told when a
         connection was there and the request is on it.
 
-        A kept connection that closes before it answers a byte was closed while idle, so the request never
-        ran: it is sent once more on a fresh connection.
+        A kept connection that closes at once, before it answers a byte, was closed while idle, so the request
+        never ran: it is sent once more on a fresh connection.
         """
         connection = self._take_idle()
         if connection is not None:
             on_sent()
+            sent_s = connection.loop.time()
             try:
                 return await self._exchange(connection, head, body, head_s, may_reuse)
             except PeerClosed as error:
-                if error.has_answered:
+                if error.has_answered or connection.loop.time() - sent_s > STALE_S:
                     raise
         connection = await self._connect(connect_s)
         on_sent()

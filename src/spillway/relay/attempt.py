@@ -22,7 +22,7 @@ from spillway.relay.run import Run
 from spillway.relay.step import AttemptFailed, Step
 from spillway.relay.stitch import Stitcher
 from spillway.relay.tee import StreamTee
-from spillway.vocabulary import Attempt, Bill, Usage
+from spillway.vocabulary import Attempt, Usage
 
 __all__ = ["Asking", "LiveAttempt"]
 
@@ -75,12 +75,14 @@ class LiveAttempt:
         self.choice = step.choice
         self.asking = asking
         self.index = run.begin_attempt()
-        self.streams = run.job.facts.operation != "embedding"
+        facts = run.job.facts
+        self.streams = facts.operation != "embedding"
         self.tee = StreamTee(
             choices=asking.choices,
             keeps_text=asking.keeps_text,
             holds_calls=asking.holds_calls,
-            joins_texts=not run.job.facts.is_stream,
+            joins_texts=not facts.is_stream,
+            takes_usage=facts.is_stream and facts.wants_usage,
         )
         self.pending: list[bytes] = []
         """Events that may go to the client now."""
@@ -114,6 +116,8 @@ class LiveAttempt:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if isinstance(error, AttemptFailed):
+            error.step = self.step
         if error is None or self.is_noted:
             return
         if isinstance(error, AttemptFailed):
@@ -344,7 +348,7 @@ class LiveAttempt:
 
     # endings
 
-    def succeed(self, error_code: str | None = None) -> tuple[Attempt, Bill]:
+    def succeed(self, error_code: str | None = None) -> Attempt:
         """Notes an answer and frees the slot; ``error_code`` is that of a gate which the answer failed."""
         usage = self.usage()
         self._excuse()
@@ -395,7 +399,7 @@ class LiveAttempt:
 
     def _note(
         self, error_code: str | None, status: int | None, usage: Usage | None, finish: str | None = None
-    ) -> tuple[Attempt, Bill]:
+    ) -> Attempt:
         self.is_noted = True
         exchange = self._exchange
         if exchange is not None and not exchange.is_complete and not self.tee.is_done:
@@ -421,4 +425,5 @@ class LiveAttempt:
             kind=self.step.kind,
             is_sent=self._is_sent,
         )
-        return attempt, self.run.note_attempt(attempt)
+        self.run.note_attempt(attempt)
+        return attempt

@@ -16,7 +16,7 @@ from spillway.relay.run import Run, total_usd
 from spillway.relay.seam import Seam, plus
 from spillway.relay.step import AttemptFailed
 from spillway.relay.verifier import Watch
-from spillway.vocabulary import Attempt, Bill, Choice, Usage
+from spillway.vocabulary import Attempt, Choice, Usage
 
 __all__ = ["Held", "break_off", "give_up", "hold", "pass_on", "release", "stop"]
 
@@ -100,10 +100,10 @@ async def _leave_seam(run: Run, live: LiveAttempt, failure: Failure) -> None:
 async def _end(run: Run, live: LiveAttempt) -> None:
     """Settles the request, then lets go of the end of the stream."""
     tail = live.take() + live.take_held()
-    attempt, bill = live.succeed()
+    attempt = live.succeed()
     if run.seam is not None:
         run.note_event("continued")
-    tail += usage_event(run, live, attempt, bill) + DONE
+    tail += usage_event(run, live, attempt) + DONE
     if not run.client.has_committed:
         await _commit(run, live)
     text = live.said if run.seam is None else run.seam.text + live.said
@@ -113,18 +113,18 @@ async def _end(run: Run, live: LiveAttempt) -> None:
     await live.drain()
 
 
-def usage_event(run: Run, live: LiveAttempt, attempt: Attempt, bill: Bill) -> bytes:
+def usage_event(run: Run, live: LiveAttempt, attempt: Attempt) -> bytes:
     """The usage chunk with the cost in it; empty when the client did not ask for it."""
     if not run.job.facts.wants_usage:
         return b""
     usage = attempt.usage
     if run.seam is not None and usage is not None:
         usage = plus(run.seam.usage, usage)
-    chunk = live.tee.held_usage or _bare_chunk(run, live)
+    chunk = live.tee.held_usage or live.tee.end_usage or _bare_chunk(run, live)
     fields = msgspec.json.decode(chunk)
     fields["usage"] = {
         **(usage_json(fields.get("usage"), usage) or {}),
-        **cost_fields(run, live.choice, bill, usage),
+        **cost_fields(run, live.choice, usage),
     }
     if run.seam is not None and run.seam.identifier is not None:
         fields["id"] = run.seam.identifier
@@ -210,13 +210,13 @@ async def hold(run: Run, live: LiveAttempt, watch: Watch | None = None) -> Held:
     return held
 
 
-async def release(run: Run, held: Held, attempt: Attempt, bill: Bill) -> None:
+async def release(run: Run, held: Held, attempt: Attempt) -> None:
     """Settles the request and sends the answer in the form that was asked for."""
     live, facts = held.live, run.job.facts
     if facts.is_stream:
-        data = held.events_for_client() + usage_event(run, live, attempt, bill) + DONE
+        data = held.events_for_client() + usage_event(run, live, attempt) + DONE
     else:
-        fields = cost_fields(run, held.choice, bill, attempt.usage) if facts.wants_usage else None
+        fields = cost_fields(run, held.choice, attempt.usage) if facts.wants_usage else None
         data = held.body_for_client(fields)
     if facts.is_stream and run.ttft_s is None:
         run.ttft_s = run.elapsed_s()

@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from spillway.relay.run import Run, total_usd
-from spillway.vocabulary import Bill, Choice, Usage
+from spillway.vocabulary import Choice, Usage
 
 __all__ = ["cost_fields", "response_headers", "usd"]
 
@@ -46,9 +46,10 @@ def usd(amount: Decimal | None) -> bytes:
     return b"unknown" if amount is None else f"{amount:.12f}".rstrip("0").rstrip(".").encode()
 
 
-def cost_fields(run: Run, choice: Choice, bill: Bill, usage: Usage | None) -> dict[str, Any]:
-    """What is merged into ``usage`` for a client that asked for it; unknown amounts are null."""
+def cost_fields(run: Run, choice: Choice, usage: Usage | None) -> dict[str, Any]:
+    """What is merged into ``usage`` where the client asked for it: costs of all attempts; null is unknown."""
     total = total_usd(run.bills)
+    cloud, local = run.bills_of("cloud"), run.bills_of("local")
     spillway = {
         "upstream": choice.upstream,
         "side": choice.side,
@@ -62,9 +63,15 @@ def cost_fields(run: Run, choice: Choice, bill: Bill, usage: Usage | None) -> di
     return {
         "cost": None if total is None else float(total),
         "cost_details": {
-            "price_usd": None if bill.price_usd is None else float(bill.price_usd),
-            "energy_usd": None if bill.energy_usd is None else float(bill.energy_usd),
-            "amortisation_usd": None if bill.amortisation_usd is None else float(bill.amortisation_usd),
+            "price_usd": _sum([bill.price_usd for bill in cloud]),
+            "energy_usd": _sum([bill.energy_usd for bill in local]),
+            "amortisation_usd": _sum([bill.amortisation_usd for bill in local]),
         },
         "spillway": spillway,
     }
+
+
+def _sum(amounts: list[Decimal | None]) -> float | None:
+    """All of them together; ``None`` when one is unknown or there is none."""
+    known = [amount for amount in amounts if amount is not None]
+    return float(sum(known)) if known and len(known) == len(amounts) else None

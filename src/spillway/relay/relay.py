@@ -114,10 +114,11 @@ class Relay:
                 return
             except GateFailed as verdict:
                 refused = verdict
-                route.failed(step, verdict.failure)
+                route.failed(verdict.step or step, verdict.failure)
             except AttemptFailed as error:
-                self._learn(step, error.failure)
-                route.failed(step, error.failure)
+                tried = error.step or step
+                self._learn(tried, error.failure)
+                route.failed(tried, error.failure)
         await _end_without(run, route, refused)
 
     async def _attempt(self, run: Run, route: Route, step: Step) -> None:
@@ -131,10 +132,10 @@ class Relay:
                 return
             held = await hold(run, live, watch)
             code = self._verdict(run.job, held)
-            attempt, bill = live.succeed(code)
+            attempt = live.succeed(code)
             if code is not None:
                 raise GateFailed(code, held, attempt)
-            await release(run, held, attempt, bill)
+            await release(run, held, attempt)
 
     async def _first_to_speak(self, run: Run, route: Route, step: Step) -> LiveAttempt:
         """The attempt that has begun to answer: this step's, or that of a hedge beside it."""
@@ -203,7 +204,8 @@ async def _end_without(run: Run, route: Route, refused: GateFailed | None) -> No
         await break_off(run, choice, failure)
     elif refused is not None:
         run.note_event("gate_failed")
-        await release(run, refused.held, refused.attempt, run.answer_with(refused.attempt))
+        run.answer_with(refused.attempt)
+        await release(run, refused.held, refused.attempt)
     else:
         await give_up(run, choice, failure)
 

@@ -14,7 +14,7 @@ from spillway.fleet.marks import Beginning
 from spillway.relay.books import Books
 from spillway.relay.commit import CLOSED, Client
 from spillway.relay.seam import Seam
-from spillway.vocabulary import Attempt, Bill, Decision, Outcome, RequestFacts
+from spillway.vocabulary import Attempt, Bill, Decision, Outcome, RequestFacts, Side
 
 __all__ = ["Job", "Run", "total_usd"]
 
@@ -118,19 +118,21 @@ class Run:
         if code not in self.events:
             self.events.append(code)
 
-    def note_attempt(self, attempt: Attempt) -> Bill:
-        """Adds an attempt as it ended; returns its bill."""
-        bill = self._books.bill(attempt)
+    def note_attempt(self, attempt: Attempt) -> None:
+        """Adds an attempt as it ended, and its bill."""
         self.attempts.append(attempt)
-        self.bills.append(bill)
-        return bill
+        self.bills.append(self._books.bill(attempt))
 
-    def answer_with(self, attempt: Attempt) -> Bill:
-        """Makes an attempt that was noted earlier the one whose answer the client gets; its bill."""
+    def bills_of(self, side: Side) -> list[Bill]:
+        """What the attempts there have cost so far."""
+        pairs = zip(self.attempts, self.bills, strict=True)
+        return [bill for attempt, bill in pairs if attempt.side == side]
+
+    def answer_with(self, attempt: Attempt) -> None:
+        """Makes an attempt that was noted earlier the one whose answer the client gets."""
         at = self.attempts.index(attempt)
         self.attempts.append(self.attempts.pop(at))
         self.bills.append(self.bills.pop(at))
-        return self.bills[-1]
 
     def settle(
         self,

@@ -34,6 +34,9 @@ class Step(Struct, eq=False):
 class AttemptFailed(Exception):
     """The attempt ended without an answer; ``failure`` says how."""
 
+    step: Step | None = None
+    """Whose attempt it was, once begun: a hedge's where one had overtaken the step that was to be tried."""
+
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.sentence)
         self.failure = failure

@@ -33,8 +33,10 @@ class StreamTee:
         "_is_holding",
         "_joins_texts",
         "_seen",
+        "_takes_usage",
         "_template",
         "_texts",
+        "end_usage",
         "error",
         "finish_reason",
         "held",
@@ -56,11 +58,14 @@ class StreamTee:
         keeps_text: bool = False,
         holds_calls: bool = False,
         joins_texts: bool = False,
+        takes_usage: bool = False,
     ) -> None:
         """``choices`` is how many answers were asked for; ``holds_calls`` keeps back everything from the
         first piece of a tool call on, so that a broken one can be made again; ``joins_texts`` makes one event
-        of several pieces of text that arrived together, for answers that are put together anyway."""
+        of several pieces of text that arrived together, for answers that are put together anyway;
+        ``takes_usage`` takes it out of events that end the answer, for clients that get a usage chunk."""
         self._joins_texts = joins_texts
+        self._takes_usage = takes_usage
         self._template = TextTemplate()
         self._carry = b""
         self._choices = choices
@@ -80,6 +85,8 @@ class StreamTee:
         self.usage: Usage | None = None
         self.held_usage: bytes | None = None
         """The ``data`` of the usage chunk that was kept back."""
+        self.end_usage: bytes | None = None
+        """The same, made of the usage that was taken out of an event which ends the answer."""
         self.error: bytes | None = None
         """The ``error`` object of an event in which the upstream reported its own failure."""
         self.malformed_events = 0
@@ -113,7 +120,7 @@ class StreamTee:
             self._carry = b""  # one event, as most often
             if self._fits_template(data):
                 return data
-            return data if self._note(data[6:-2], data) else b""
+            return self._note(data[6:-2], data)
         end = _end_of_last_event(data)
         self._carry = data[end:]
         return self._examine(data[:end]) if end else b""
@@ -134,16 +141,15 @@ class StreamTee:
             else:
                 stop = data.find(separator, at)
                 end = stop + len(separator) if stop >= 0 else len(data)
-                event = data[at:end]
-                if stop != at and self._passes(event):
-                    passed.append(event)
+                if stop != at:
+                    passed.append(self._passed(data[at:end]))
             at = end
         return b"".join(passed)
 
-    def _passes(self, event: bytes) -> bool:
-        """Notes what it says; a comment keeps the connection alive."""
+    def _passed(self, event: bytes) -> bytes:
+        """What of it may go on, after noting what it says; a comment keeps the connection alive."""
         payload = data_of(event)
-        return payload is None or self._note(payload, event)
+        return event if payload is None else self._note(payload, event)
 
     def _fits_template(self, event: bytes) -> bool:
         """Notes an event that differs from one that was read in its text alone; else False."""
@@ -170,21 +176,21 @@ class StreamTee:
         if self._texts is not None:
             self._keep_text(words_of(text))
 
-    def _note(self, payload: bytes, event: bytes) -> bool:
-        """Remembers what one event says; False when it is kept back."""
+    def _note(self, payload: bytes, event: bytes) -> bytes:
+        """Remembers what one event says; returns what of it goes on, nothing when it is kept back."""
         if payload == b"[DONE]":
             self.is_done = True
-            return False
+            return b""
         chunk = parse_chunk(payload)
         if chunk is None:
             self.malformed_events += payload != b"null"  # llama.cpp sends null before several answers
-            return False
+            return b""
         if self._is_more_text(chunk):
             self._template.learn(event)
-            return True
+            return event
         if chunk.error is not msgspec.UNSET and chunk.error is not None and bytes(chunk.error) != b"null":
             self.error = bytes(chunk.error)
-            return False
+            return b""
         if self.model is None:
             self.model = chunk.model
         if self.identifier is None:
@@ -193,8 +199,17 @@ class StreamTee:
         if chunk.usage is not None:
             self._note_usage(chunk, payload)
             if not chunk.choices:
-                return False
-        return self._lets_through(chunk, event)
+                return b""
+            if self._takes_usage and self.has_finished:
+                event = self._without_usage(payload, event)
+        return event if self._lets_through(chunk, event) else b""
+
+    def _without_usage(self, payload: bytes, event: bytes) -> bytes:
+        """The event less its usage, which is kept: some clients add up what they are told twice."""
+        fields = msgspec.json.decode(payload, type=dict[str, msgspec.Raw])
+        self.end_usage = msgspec.json.encode({**fields, "choices": []})
+        blank_line = event[len(event.rstrip(b"\r\n")) :]
+        return b"data: " + msgspec.json.encode({**fields, "usage": None}) + blank_line
 
     def _is_more_text(self, chunk: Chunk) -> bool:
         """Notes one more piece of the only answer's text, which is what nearly all chunks are."""
