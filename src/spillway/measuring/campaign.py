@@ -378,8 +378,8 @@ class Campaign:
         if wave.purpose == "probe":
             self.measured.probes.append([_sent(answer) for answer in answers])
             return
-        if wave.purpose == "cached" and not self._has_counts:
-            return  # nobody says how much of it the node had to read
+        if wave.purpose == "cached" and not (self._has_counts and answers[0].cached_tokens is not None):
+            return  # nobody says how much of it the node had to read; vLLM and Ollama usually do not
         if wave.size == 1:
             self._keep_alone(answers[0])
         elif (step := step_of(answers, wave.gaps)) is not None:
