@@ -175,6 +175,8 @@ class Campaign:
                 raise MeasureFailed(f"{self._target.url} cannot be measured: {said}") from None
             asked.append((words, answer))
             self._count(answer)
+        async with self._in_time():
+            await self._target.learn_context()
         self._learn_words(asked[1:])
         for words, answer in asked[1:]:
             self._keep_alone(self._believed(answer, self._prompts.tokens_of(words)))
