@@ -87,7 +87,7 @@ async def test_a_context_is_that_of_the_loaded_model(upstream: FakeUpstream) -> 
     upstream.respond("GET", "/api/ps", {"models": []})
     upstream.respond("POST", "/api/show", {"model_info": {"x.context_length": 131_072}})
     target = await find_target(upstream.origin, None, None)
-    assert target.context_tokens is None
+    assert (target.kind, target.context_tokens) == ("ollama", None)
     upstream.respond("GET", "/api/ps", {"models": [{**model, "context_length": 4096}]})
     await Campaign(target, Limits(duration_s=20, max_requests=6), seed=1).run()
     assert target.context_tokens == 4096
