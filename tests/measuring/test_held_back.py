@@ -92,19 +92,23 @@ class Writer:
             await writer.drain()
 
     async def _answer(self, asked: dict[str, object], writer: asyncio.StreamWriter) -> None:
-        text = json.dumps(asked["messages"])
-        prompt = len(text.split())
+        read, usage = self._read(json.dumps(asked["messages"]))
         tokens = min(int(str(asked["max_tokens"])), self.most_tokens)
         is_held = self.is_at_once and next(self.number) % self.held_every == 0
         writer.write(HEAD + b"text/event-stream\r\n\r\n")
-        await _pause(prompt * READ_S + is_held * self.step_s * tokens)
+        await _pause(read * READ_S + is_held * self.step_s * tokens)
         for number in range(tokens):
             if number % self.at_a_time == 0 and not is_held:
                 await _pause(self.step_s)
             self._event(writer, {"choices": [{"index": 0, "delta": {"content": "w "}}]})
         self._event(writer, {"choices": [{"index": 0, "delta": {}, "finish_reason": "length"}]})
-        self._event(writer, {"choices": [], "usage": {"prompt_tokens": prompt, "completion_tokens": tokens}})
+        self._event(writer, {"choices": [], "usage": {**usage, "completion_tokens": tokens}})
         writer.write(b"data: [DONE]\n\n")
+
+    def _read(self, text: str) -> tuple[int, dict[str, object]]:
+        """How many tokens of the prompt it has to read, and what it says of the prompt."""
+        prompt = len(text.split())
+        return prompt, {"prompt_tokens": prompt}
 
     def _event(self, writer: asyncio.StreamWriter, chunk: dict[str, object]) -> None:
         writer.write(b"data: " + json.dumps(chunk).ljust(self.event_bytes).encode() + b"\n\n")

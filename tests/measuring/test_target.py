@@ -79,6 +79,34 @@ async def test_a_passthrough_is_no_node() -> None:
             await find_target(server.origin, None, None)
 
 
+async def test_a_context_is_that_of_the_loaded_model(upstream: FakeUpstream) -> None:
+    """Ollama loads with the first question and tells only then how much a prompt may hold."""
+    model = {"name": "small", "digest": "d1"}
+    upstream.respond("GET", "/api/tags", {"models": [model]})
+    upstream.respond("GET", "/api/version", {"version": "1"})
+    upstream.respond("GET", "/api/ps", {"models": []})
+    upstream.respond("POST", "/api/show", {"model_info": {"x.context_length": 131_072}})
+    target = await find_target(upstream.origin, None, None)
+    assert (target.kind, target.context_tokens) == ("ollama", None)
+    upstream.respond("GET", "/api/ps", {"models": [{**model, "context_length": 4096}]})
+    await Campaign(target, Limits(duration_s=20, max_requests=6), seed=1).run()
+    assert target.context_tokens == 4096
+    await target.close()
+
+
+async def test_a_context_that_could_be_gives_way_to_the_loaded_one(upstream: FakeUpstream) -> None:
+    """LM Studio tells the most a model can have while it is not loaded, which is seldom what it gets."""
+    model = {"key": "small", "type": "llm", "max_context_length": 131_072, "loaded_instances": []}
+    upstream.respond("GET", "/api/v1/models", {"models": [model]})
+    target = await find_target(upstream.origin, None, None)
+    assert (target.kind, target.context_tokens) == ("lmstudio", 131_072)
+    loaded = [{"id": "small", "config": {"context_length": 4096}}]
+    upstream.respond("GET", "/api/v1/models", {"models": [{**model, "loaded_instances": loaded}]})
+    await Campaign(target, Limits(duration_s=20, max_requests=6), seed=1).run()
+    assert target.context_tokens == 4096
+    await target.close()
+
+
 @pytest.mark.parametrize(
     ("fault", "said"),
     [

@@ -59,7 +59,7 @@ async def _measure(where: str, options: BenchOptions, show: Show) -> tuple[Measu
     limits = Limits(duration_s=options.duration, max_concurrency=options.max_concurrency)
     async with _server(where, options) as node:
         target = await find_target(node.url, options.model, node.api_key)
-        name = options.name or node.name or target.model
+        name = options.name or _usual_name(node.name, options.model) or target.model
         path = options.save or profile_path(name, os.environ)
         try:
             refuse_place(path)
@@ -69,6 +69,11 @@ async def _measure(where: str, options: BenchOptions, show: Show) -> tuple[Measu
         finally:
             await target.close()
         return measured, profile_of(measured, target, name, datetime.now(UTC).date()), path
+
+
+def _usual_name(place: str | None, model: str | None) -> str | None:
+    """Where it is and the model that was chosen there: the profile of another is not written over."""
+    return f"{place}-{model}" if place and model else place
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,10 @@ class BenchOptions:
         int, typer.Option(help="Most requests at once.", rich_help_panel=LIVE, min=1, max=256)
     ] = 32
     name: Annotated[
-        str | None, typer.Option(help="Name of the profile; default: where it is.", rich_help_panel=LIVE)
+        str | None,
+        typer.Option(
+            help="Name of the profile; default: where it is, and --model if given.", rich_help_panel=LIVE
+        ),
     ] = None
     save: Annotated[
         Path | None,

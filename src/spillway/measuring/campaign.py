@@ -182,6 +182,8 @@ class Campaign:
                 raise MeasureFailed(f"{self._target.url} cannot be measured: {said}") from None
             asked.append((words, answer))
             self._count(answer)
+        async with self._in_time():
+            await self._target.learn_context()
         self._learn_words(asked[1:])
         for words, answer in asked[1:]:
             self._keep_alone(self._believed(answer, self._prompts.tokens_of(words)))
@@ -393,8 +395,8 @@ class Campaign:
         if wave.purpose == "probe":
             self.measured.probes.append([_sent(answer) for answer in answers])
             return
-        if wave.purpose == "cached" and not self._has_counts:
-            return  # nobody says how much of it the node had to read
+        if wave.purpose == "cached" and not (self._has_counts and answers[0].cached_tokens is not None):
+            return  # nobody says how much of it the node had to read; vLLM and Ollama usually do not
         if wave.size == 1:
             self._keep_alone(answers[0])
         elif (step := step_of(answers, wave.gaps)) is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -18,6 +18,8 @@ __all__ = ["Target", "find_target", "reason_of"]
 
 IDENTIFY_S = 10.0
 METRICS_BYTES = 4_000_000
+LOAD_LATE = ("ollama", "lmstudio")
+"""Engines that load a model when it is first asked, and do not know ``ignore_eos``."""
 RUNNING = ("vllm:num_requests_running", "vllm:num_requests_waiting")
 
 
@@ -37,6 +39,7 @@ class Target:
     path: str
     runs_to_limit: bool = True
     """Whether it is asked to write on to the limit whatever the model says; not every engine knows that."""
+    api_key: str | None = field(default=None, repr=False)
 
     @property
     def lets_choose_slots(self) -> bool:
@@ -72,6 +75,18 @@ class Target:
 
     async def _send(self, body: dict[str, Any], patience_s: float) -> Answered:
         return await ask(self.client, self.path, self.headers, msgspec.json.encode(body), patience_s)
+
+    async def learn_context(self) -> None:
+        """The context is that of the model as loaded; before its first answer none may have been.
+
+        Ollama tells none until then, and LM Studio the most that the model could have.
+        """
+        if self.kind not in LOAD_LATE:
+            return
+        found = await identify(self.client, self.kind, self.api_key, IDENTIFY_S)
+        facts = next((each for each in found.models if each.name == self.model), None)
+        if facts is not None and facts.context_tokens is not None:
+            self.context_tokens = facts.context_tokens
 
     async def others(self) -> int | None:
         """Requests it works on right now; ``None`` when it does not tell. Ask while none is ours."""
@@ -123,13 +138,15 @@ async def find_target(url: str, model: str | None, api_key: str | None) -> Targe
         headers.append((b"authorization", b"Bearer " + api_key.encode()))
     try:
         found = await identify(client, "auto", api_key, IDENTIFY_S)
-        return _target(url, client, headers, found, model)
+        return _target(url, client, headers, found, model, api_key)
     except BaseException:
         await client.close()
         raise
 
 
-def _target(url: str, client: HttpClient, headers: Headers, found: Found, model: str | None) -> Target:
+def _target(
+    url: str, client: HttpClient, headers: Headers, found: Found, model: str | None, api_key: str | None
+) -> Target:
     if found.state == "refused":
         raise MeasureFailed(f"{url} asks for a key that was not given or is wrong: use --api-key")
     if found.state != "ready":
@@ -146,7 +163,8 @@ def _target(url: str, client: HttpClient, headers: Headers, found: Found, model:
         slots=found.slots if is_exact else None,
         context_tokens=facts.context_tokens,
         path="/v1/chat/completions",
-        runs_to_limit=found.kind not in ("ollama", "lmstudio"),
+        runs_to_limit=found.kind not in LOAD_LATE,
+        api_key=api_key,
     )
 
 
