@@ -1,4 +1,4 @@
-"""The routing policy: eight numbered rules, each of which removes candidates or stops with an error.
+"""The routing policy: eight numbered rules; they remove candidates, order them or stop with an error.
 
 1. **pin**: a private or pinned request keeps one side only; none left is an error, never a call elsewhere.
 2. **name**: a named upstream, model or alias keeps what serves it; ``auto`` keeps all.
