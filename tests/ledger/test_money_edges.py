@@ -76,13 +76,6 @@ async def test_prices_that_run_out_within_a_day_are_asked_for_again(
     assert old.rates("p", "week", time.time()) is None
 
 
-async def test_prices_are_loaded_anew_when_the_first_of_them_runs_out(tmp_path: Path) -> None:
-    """Not when the last one does."""
-    kept_prices(tmp_path, near=2.0, far=7.0, steady=None)
-    book = await load_prices([("p", "near"), ("p", "far"), ("p", "steady")], cache_folder=tmp_path)
-    assert book.good_until_s == pytest.approx(time.time() + 2 * DAY_S, abs=60)
-
-
 def test_an_error_keeps_no_promise_however_quick_it_was() -> None:
     """Nor does an answer that broke off; and of a retried node only the forecast that was made counts."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 
-import msgspec
 import pytest
 
 from spillway.verify import (
@@ -105,29 +104,12 @@ def test_stops_at_the_first_unsure_token() -> None:
     assert StreamWatch(wish(), ALL).feed_logprobs([-9.0]) is None
 
 
-def test_reads_events_as_they_come() -> None:
-    """Text and log-probabilities are taken from the events of a stream; other events change nothing."""
-    watch = StreamWatch(wish(), ALL, threshold=0.9)
-    sure = {"content": [{"token": "Hi", "logprob": -0.01}]}
-    unsure = {"content": [{"token": "ho", "logprob": -2.0}]}
-    assert watch.feed_event(event("Hi", sure)) is None
-    assert watch.feed_event(b"[DONE]") is None
-    assert watch.feed_event(b'{"choices": [], "usage": {}}') is None
-    assert watch.feed_event(event("ho", unsure)) == "gate_confidence"
-
-
-def event(text: str, logprobs: object) -> bytes:
-    """The payload of one stream event."""
-    return msgspec.json.encode({"choices": [{"index": 0, "delta": {"content": text}, "logprobs": logprobs}]})
-
-
 def test_gates_not_asked_for_are_not_watched() -> None:
     """Without gates everything passes and nothing is held back."""
     watch = StreamWatch(wish(), ())
     feed(watch, "I can't help with that. " * 100)
     assert watch.end() is None
     assert watch.is_opening_judged
-    assert watch.whole_gates == frozenset()
 
 
 def test_asked_repetition_is_allowed() -> None:

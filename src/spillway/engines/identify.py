@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
@@ -37,8 +36,6 @@ class Found:
     version: str | None = None
     why: str | None = None
     """For a person, when it is not ready."""
-    latency_s: float | None = None
-    """How long all questions took; ``None`` when it did not answer."""
     retires: Mapping[str, str] = field(default_factory=dict)
     """Models that their provider shuts down, with the day as YYYY-MM-DD."""
     told: tuple[Told, ...] = ()
@@ -77,17 +74,15 @@ async def identify(
     if api_key:
         headers.append((b"authorization", b"Bearer " + api_key.encode()))
     probe = Probe(client, headers, timeout_s, _memories.setdefault(client, Memory()))
-    started_s = time.monotonic()
     try:
         async with asyncio.timeout(timeout_s):
-            found = await probe.run(kind)
+            return await probe.run(kind)
     except TimeoutError:
         probe.forget()
         return Found("down", kind, why=f"it did not answer within {timeout_s:g} s")
     except WireError as error:
         probe.forget()
         return Found("down", kind, why=str(error))
-    return replace(found, latency_s=time.monotonic() - started_s)
 
 
 class Probe:

@@ -17,24 +17,15 @@ class EngineProfile:
     """What one kind of local server does."""
 
     kind: str
-    title: str
     ports: tuple[int, ...]
     """Where it listens when nobody says otherwise."""
     reuses_after_stream: bool = True
     """Whether a connection can be used again after a stream (decision 0005)."""
     default_slots: int | None = None
     """Sequences it serves at once unless it reports otherwise; ``None`` when there is no such limit."""
-    reports_queue: bool = False
-    """Whether its metrics tell how many requests run and wait."""
-    bounds_queue: bool = False
-    """Whether it refuses requests by itself when too many wait; the others keep them for ever."""
-    checks_model: bool = True
-    """Whether it refuses a model's name it does not know, rather than answering with what it has."""
     prefill: Prefill = "none"
     echoes_prefill: bool = False
     """Whether an unstreamed answer to a request that ends with the assistant's words repeats them."""
-    count_path: str | None = None
-    """Where it counts the tokens of a chat request exactly, template included."""
     pools_cache: bool = False
     """Whether all its sequences share one cache of prompts, rather than each slot keeping its last one."""
     cache_trust: tuple[float, float] = (0.5, 0.0)
@@ -45,31 +36,25 @@ class EngineProfile:
 ENGINES: dict[str, EngineProfile] = {
     profile.kind: profile
     for profile in (
-        EngineProfile("ollama", "Ollama", (11434,), default_slots=1, prefill="plain", cache_trust=(0.9, 0.0)),
+        EngineProfile("ollama", (11434,), default_slots=1, prefill="plain", cache_trust=(0.9, 0.0)),
         EngineProfile(
             "llamacpp",
-            "llama.cpp",
             (8080, 8081),
             reuses_after_stream=False,
-            reports_queue=True,
-            checks_model=False,
             prefill="plain",
             echoes_prefill=True,
-            count_path="/v1/chat/completions/input_tokens",
             cache_trust=(0.9, 0.5),  # what leaves a slot is kept in main memory, 8 GiB unless told otherwise
         ),
         EngineProfile(
             "vllm",
-            "vLLM",
             (8000,),
-            reports_queue=True,
             prefill="switched",
             pools_cache=True,
             cache_trust=(0.9, 0.5),
         ),
-        EngineProfile("lmstudio", "LM Studio", (1234,), default_slots=4, cache_trust=(0.9, 0.0)),
+        EngineProfile("lmstudio", (1234,), default_slots=4, cache_trust=(0.9, 0.0)),
         # may be a llama.cpp that was not recognised, or not up yet when it was asked
-        EngineProfile("openai", "OpenAI-compatible server", (), reuses_after_stream=False),
+        EngineProfile("openai", (), reuses_after_stream=False),
     )
 }
 
@@ -83,8 +68,6 @@ class CloudProfile:
     key_variable: str
     default_models: tuple[str, ...]
     """Used when nothing is configured; a small general model of the provider, served in November 2026."""
-    price_list: str | None = None
-    """The provider's id in the price catalogue where it is not the name."""
     prefill: Prefill = "none"
 
 
@@ -111,9 +94,8 @@ CLOUDS: dict[str, CloudProfile] = {
             "https://generativelanguage.googleapis.com/v1beta/openai",
             "GEMINI_API_KEY",
             ("gemini-3.1-flash-lite",),
-            "google",
         ),
-        CloudProfile("xai", "https://api.x.ai/v1", "XAI_API_KEY", ("grok-4.3",), "x-ai"),
+        CloudProfile("xai", "https://api.x.ai/v1", "XAI_API_KEY", ("grok-4.3",)),
         CloudProfile("together", "https://api.together.xyz/v1", "TOGETHER_API_KEY", ("openai/gpt-oss-120b",)),
         CloudProfile(
             "fireworks",

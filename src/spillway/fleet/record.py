@@ -183,7 +183,7 @@ class NodeRecord:
         """It ended well, with so many tokens; ``usage`` is what the engine says of it."""
         self._flow(now_s)
         if usage is not None:
-            self._learn_usage(entry, usage, now_s)
+            self._learn_usage(entry, usage)
         if entry.first_s is not None and output_tokens >= 3 and now_s > entry.first_s:
             self._learn_decode(entry, now_s, output_tokens)
         entry.is_finished = True
@@ -319,7 +319,7 @@ class NodeRecord:
             seconds = reading.seconds(self.learner.pace(reading.ended_s))
             self.learner.note_prefill(reading.ended_s, seconds, reading.prompts)
 
-    def _learn_usage(self, entry: Entry, usage: Usage, now_s: float) -> None:
+    def _learn_usage(self, entry: Entry, usage: Usage) -> None:
         """What the engine says it had of the prompt and what it wrote; beginnings count in our estimates."""
         if not usage.input_tokens:
             return

@@ -55,12 +55,6 @@ class PriceBook(Struct, frozen=True):
                 return span.rates
         return None
 
-    @property
-    def good_until_s(self) -> float | None:
-        """How far prices that change by the hour are written out; load anew before. ``None``: for ever."""
-        ends = [spans[-1].until_s for spans in self.spans.values() if spans]
-        return min((end for end in ends if end is not None), default=None)
-
 
 def flat_rates(
     input_usd_per_mtok: Decimal,

@@ -47,13 +47,6 @@ class Identity(Struct, frozen=True, kw_only=True):
     fingerprint: str | None = None
 
     @property
-    def sampling_digest(self) -> str | None:
-        """One digest of all defaults."""
-        if self.sampling is None:
-            return None
-        return sha256_of(json.encode(self.sampling, order="sorted").decode())
-
-    @property
     def short(self) -> str | None:
         """Twelve hex digits over what decides how good answers are: evidence is kept by them.
 

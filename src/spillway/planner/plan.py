@@ -138,11 +138,6 @@ class Plan:
         """What the cloud charges for the mean request today: tiers, cached tokens and batch considered."""
         return self.shown.outcome.case.cloud_usd_per_request
 
-    @property
-    def all_cloud_usd_per_month(self) -> Decimal:
-        """What the first month costs without any node."""
-        return self.shown.outcome.months[0].all_cloud_usd
-
 
 def make_plan(
     inputs: PlanInputs,
@@ -301,7 +296,7 @@ def _finish(
     return Plan(
         inputs=inputs,
         is_worth_it=is_worth_it,
-        reason=None if is_worth_it else _why_never(line, found, missed),
+        reason=None if is_worth_it else _why_never(line, missed),
         recommended_nodes=line.nodes if is_worth_it else 0,
         shown_nodes=line.nodes,
         band=found,
@@ -339,7 +334,7 @@ def _missed(inputs: PlanInputs, line: FleetLine, cloud: Ran) -> str:
     return f"{in_time} of the requests are in time{alone}"
 
 
-def _why_never(line: FleetLine, found: Band, missed: str | None) -> str:
+def _why_never(line: FleetLine, missed: str | None) -> str:
     """Why no fleet is bought, in one sentence; ``missed`` where it is the objective."""
     nodes = f"{line.nodes} node{'s' if line.nodes > 1 else ''}"
     if missed is not None:

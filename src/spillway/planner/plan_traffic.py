@@ -17,7 +17,6 @@ from spillway.planner.workload import MOST_REQUESTS, Workload
 
 __all__ = ["GIVEN", "from_numbers", "from_usage"]
 
-MONTH_S = float(HOURS_PER_MONTH) * 3600
 DAYS_PER_MONTH = float(HOURS_PER_MONTH) / 24
 WEEK_S = 7 * 86_400.0
 """A shorter stretch does not hold every kind of hour of a month."""

@@ -1,4 +1,4 @@
-"""The routing policy: eight numbered rules, each of which removes candidates or stops with an error.
+"""The routing policy: eight numbered rules; they remove candidates, order them or stop with an error.
 
 1. **pin**: a private or pinned request keeps one side only; none left is an error, never a call elsewhere.
 2. **name**: a named upstream, model or alias keeps what serves it; ``auto`` keeps all.
@@ -110,12 +110,12 @@ def _within_budget(
     facts: RequestFacts, left: list[Candidate], policy: Policy, said: list[str]
 ) -> list[Candidate]:
     """Budgets guide ``auto``; a caller who names a node or pins it has decided otherwise."""
-    if facts.must_stay_local or not _is_open_choice(left):
+    if not _is_open_choice(left):
         return left
     if facts.input_tokens > policy.max_local_input_tokens:
-        return _clouds_or_all(left, reasons.INPUT_BUDGET, said)
+        return _only_clouds(left, reasons.INPUT_BUDGET, said)
     if (facts.max_output_tokens or 0) > policy.max_local_output_tokens:
-        return _clouds_or_all(left, reasons.OUTPUT_BUDGET, said)
+        return _only_clouds(left, reasons.OUTPUT_BUDGET, said)
     return left
 
 
@@ -123,7 +123,7 @@ def _quality(
     facts: RequestFacts, left: list[Candidate], evidence: Evidence, policy: Policy, said: list[str]
 ) -> list[Candidate]:
     task = facts.task
-    if task is None or facts.must_stay_local or not _is_open_choice(left):
+    if task is None or not _is_open_choice(left):
         return left
 
     def is_trusted(candidate: Candidate) -> bool:
@@ -389,6 +389,6 @@ def _is_open_choice(left: list[Candidate]) -> bool:
     return has_cloud and any(c.node.side == "local" for c in left)
 
 
-def _clouds_or_all(left: list[Candidate], reason: str, said: list[str]) -> list[Candidate]:
+def _only_clouds(left: list[Candidate], reason: str, said: list[str]) -> list[Candidate]:
     said.append(reason)
     return [c for c in left if c.node.side == "cloud"]

@@ -137,11 +137,6 @@ class FakeUpstream:
         """How many connections were ever accepted."""
         return self._server.accepted_count
 
-    @property
-    def open_connections(self) -> int:
-        """How many connections are open now."""
-        return len(self._server.connections)
-
     def script(self, *replies: Fault | Reply) -> None:
         """Appends what the next generating requests get, one after the other."""
         self._script.extend(_as_reply(reply) for reply in replies)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-from spillway.verify.answer import GivenAnswer
 from spillway.verify.confidence import score_of
-from spillway.verify.defaults import NEEDS_WHOLE, OPENING_GATES
+from spillway.verify.defaults import OPENING_GATES
 from spillway.verify.gates import is_wrong_language
 from spillway.verify.json_prefix import JsonPrefix
 from spillway.verify.looping import WINDOW_CHARS, packs_too_small, repeats_at_end
@@ -28,7 +27,7 @@ class StreamWatch:
 
     It judges ``refusal`` and ``language`` on the opening, ``looping`` all along, ``json`` as soon as nothing
     could repair it, and ``confidence`` at the first token below the threshold. What it lets pass may still
-    fail a gate that needs the whole answer (``whole_gates``): call ``check`` at the end for those.
+    fail a gate that needs the whole answer (``NEEDS_WHOLE``): call ``check`` at the end for those.
     Costs about a millisecond for 500 tokens, spread over them; keeps the last 16,000 characters.
     """
 
@@ -54,11 +53,6 @@ class StreamWatch:
         """Code such as ``gate_refusal``; stays once set."""
 
     @property
-    def whole_gates(self) -> frozenset[str]:
-        """The gates that only the whole answer can pass."""
-        return self._gates & NEEDS_WHOLE
-
-    @property
     def is_opening_judged(self) -> bool:
         """Whether the gates that look at the opening are done: text held back for them may be released."""
         if OPENING_GATES.isdisjoint(self._gates):
@@ -80,14 +74,6 @@ class StreamWatch:
         if len(self._text) > 2 * TAIL_CHARS:
             self._text = self._text[-TAIL_CHARS:]
         return self.failed
-
-    def feed_event(self, data: bytes) -> str | None:
-        """Takes in the ``data:`` of one stream event, text and log-probabilities, and returns ``failed``."""
-        part = GivenAnswer.of_chunks((data,))
-        if part is None:
-            return self.failed
-        self.feed(part.text)
-        return self.feed_logprobs(part.logprobs) if part.logprobs else self.failed
 
     def feed_logprobs(self, logprobs: Iterable[float]) -> str | None:
         """Takes in the log-probabilities of the next tokens and returns ``failed``."""

@@ -105,7 +105,7 @@ def test_what_the_replay_charges_is_there() -> None:
     """The price of the mean request that every saving rests on stands beside the usual calculation's."""
     plan = pays()
     charged = to_json(plan)["honest"]["cloud_usd_per_request"]
-    assert charged == pytest.approx(float(plan.all_cloud_usd_per_month / 600))
+    assert charged == pytest.approx(float(plan.shown.outcome.months[0].all_cloud_usd / 600))
 
 
 def test_hardware_for_nothing_has_a_price() -> None:

@@ -46,11 +46,6 @@ class Canvas:
         """The area between two lines, both from left to right."""
         self._parts.append(f'<path d="{_path([*upper, *reversed(lower)])}Z" class="{kind}"/>')
 
-    def dot(self, at: Point, radius: float, kind: str) -> None:
-        """A filled circle."""
-        x, y = at
-        self._parts.append(f'<circle cx="{_n(x)}" cy="{_n(y)}" r="{_n(radius)}" class="{kind}"/>')
-
     def text(self, at: Point, words: str, kind: str = "", anchor: str = "start") -> None:
         """Words on their baseline; ``anchor`` is start, middle or end."""
         x, y = at

@@ -250,7 +250,7 @@ def comparison(plan: Plan) -> list[tuple[str, str, str]]:
     return [
         ("cloud, per request", usd(naive.cloud_usd_per_request), usd(plan.cloud_usd_per_request)),
         ("cloud, a month", usd(naive.cloud_usd_per_month), f"{usd(one.outcome.months[0].cloud_usd)} remain"),
-        ("local, per request", usd(naive.local_usd_per_request), usd(_local_usd(plan, one))),
+        ("local, per request", usd(naive.local_usd_per_request), usd(_local_usd(one))),
         ("one node's time", "not asked", whole),
         ("one node carries", "everything", f"{share(one.ran.local_share)}, {bill} of the bill"),
         (
@@ -262,7 +262,7 @@ def comparison(plan: Plan) -> list[tuple[str, str, str]]:
     ]  # fmt: skip
 
 
-def _local_usd(plan: Plan, one: FleetLine) -> Decimal | None:
+def _local_usd(one: FleetLine) -> Decimal | None:
     """What one of the requests that stay costs on the node, over its life.
 
     What stays of the bill tells how the share that stays moves as traffic does.
