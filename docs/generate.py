@@ -48,7 +48,7 @@ def _configuration() -> str:
         "",
         "Text values may hold `${NAME}` from the environment, and `$${` stands for a plain `${`. An unknown key, a wrong",
         "value or a variable that is not set is an error that names file, line and key, all of them at once; values from",
-        "the environment never show. A relative `model` starts at the file's own folder.",
+        "the environment never show. A relative `model` or `profile` starts at the file's own folder.",
         "",
         "The annotated example is `src/spillway/config/example.yaml`, and `spillway.schema.json` beside this page lets an",
         "editor check the file while you type. `spillway up --write-config` writes a file from what it finds.",

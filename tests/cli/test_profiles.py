@@ -92,7 +92,8 @@ def test_up_says_both_when_it_starts(
     Path("spillway.yaml").write_text(f"nodes: [{{name: box, url: '{URL}', profile: box.json}}]")
     assert run(["up"]) == 0
     doubt, other = capsys.readouterr().err.splitlines()
-    assert doubt == "spillway: the profile box.json was cut short (a warning): measure the node again"
+    place = tmp_path / "box.json"
+    assert doubt == f"spillway: the profile {place} was cut short (a warning): measure the node again"
     assert other.startswith(
-        "spillway: node box: its profile box.json was measured with shop, and it serves other"
+        f"spillway: node box: its profile {place} was measured with shop, and it serves other"
     )

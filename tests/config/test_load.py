@@ -72,6 +72,16 @@ def test_aliases_may_lead_to(tmp_path: Path) -> None:
     assert load(tmp_path, text).aliases["e"] == "openai/gpt-4o-mini"
 
 
+def test_profiles_stand_beside_the_configuration(tmp_path: Path) -> None:
+    """Wherever the command is run; a home is meant by ``~``, and a full path stays."""
+    place = tmp_path / "spillway.yaml"
+    node = "{{name: a{0}, url: 'http://127.0.0.1:1', profile: {1}}}"
+    named = ["one.json", "~/two.json", "/srv/three.json"]
+    place.write_text(f"nodes: [{', '.join(node.format(i, name) for i, name in enumerate(named))}]\n")
+    found = [one.profile for one in load_config(place, {}).config.nodes]
+    assert found == [str(tmp_path / "one.json"), str(Path("~/two.json").expanduser()), "/srv/three.json"]
+
+
 def test_own_task_classes_stand_beside_the_configuration(tmp_path: Path) -> None:
     """A relative name is looked for there, wherever the command was started."""
     place = tmp_path / "spillway.yaml"

@@ -77,8 +77,8 @@ def test_what_was_left_alone_says_when_to_come_back() -> None:
 def test_advice_may_be_a_number_or_a_date() -> None:
     """``Retry-After`` comes in both forms; what is neither is no advice, what is past means now."""
     later = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True).encode()
-    given = [from_status(429, b"", value).retry_after_s for value in (b"7", later, b"soon")]
+    given = [from_status(429, b"", value).retry_after_s for value in (b"7", later, b"soon", b"inf", b"nan")]
     assert given[0] == 7.0
     assert given[1] == pytest.approx(30, abs=3)
-    assert given[2] is None
+    assert given[2:] == [None, None, None]
     assert from_status(429, b"", b"Wed, 21 Oct 2015 07:28:00 GMT").retry_after_s == 0.0

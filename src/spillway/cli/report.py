@@ -129,7 +129,8 @@ def _print(report: Report) -> None:
 
 def _sentences(report: Report) -> Iterator[str]:
     total = report.total
-    parts = f"clouds {_usd(total.price_usd)}, power {_usd(total.energy_usd)}"
+    known = "known: " if total.cost_unknown_requests else ""
+    parts = f"{known}clouds {_usd(total.price_usd)}, power {_usd(total.energy_usd)}"
     spent = _spent(total.cost_usd, total.known_cost_usd, total.cost_unknown_requests)
     yield f"Spent      {spent} ({parts}, hardware {_usd(total.amortisation_usd)})"
     reference = " and ".join(report.reference_models) or "a reference"

@@ -100,9 +100,8 @@ def _beside(name: str, folder: Path) -> str:
 
 
 def _with_place(node: NodeConfig, folder: Path) -> NodeConfig:
-    if node.model is None:
-        return node
-    return node.model_copy(update={"model": _beside(node.model, folder)})
+    named = {"model": node.model, "profile": node.profile}
+    return node.model_copy(update={key: _beside(name, folder) for key, name in named.items() if name})
 
 
 def _end_of(alias: str, aliases: Mapping[str, str]) -> str:

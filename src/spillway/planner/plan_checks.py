@@ -99,7 +99,10 @@ def _impossible(inputs: PlanInputs, alone: _Alone) -> str:
             "configuration"
         )
     is_late = [late[asked] for late in alone.late(inputs.objective)]
-    return _all_late(inputs, alone.first_s[asked], alone.total_s[asked], *is_late)
+    whose = "the median request"
+    if not asked.all():
+        whose = f"the median of the {percent(float(asked.mean()))} of the requests that a node may get"
+    return _all_late(inputs, whose, alone.first_s[asked], alone.total_s[asked], *is_late)
 
 
 def _too_long(inputs: PlanInputs) -> str:
@@ -117,12 +120,16 @@ def _too_long(inputs: PlanInputs) -> str:
 
 def _all_late(
     inputs: PlanInputs,
+    median: str,
     first_s: Floats,
     total_s: Floats,
     late_start: NDArray[np.bool_],
     late_end: NDArray[np.bool_],
 ) -> str:
-    """Which limit each of these requests misses, and how far the limits would have to go up."""
+    """Which limit each of these requests misses, and how far the limits would have to go up.
+
+    ``median`` names the one in their middle.
+    """
     objective, is_both = inputs.objective, bool((late_start & late_end).all())
     limits = (
         ("first token", "--slo-ttft-ms", objective.ttft_s, first_s, late_start & (is_both | ~late_end)),
@@ -132,7 +139,7 @@ def _all_late(
     takes, raised = [], []
     for what, option, limit_s, times_s, whose in missed:
         needs_s, part = float(np.median(times_s[whose])), float(whose.mean())
-        of = "the median request" if is_both or len(missed) == 1 else f"{percent(part)} of the requests"
+        of = median if is_both or len(missed) == 1 else f"{percent(part)} of the requests"
         takes.append(f"{needs_s:.1f} s to the {what} of {of} and {limit_s or 0.0:g} s are allowed")
         raised.append(f"{option} above {1000 * needs_s:.0f}")
     return (
