@@ -56,6 +56,13 @@ def test_the_configuration_says_where_and_what(folder: Path, capsys: pytest.Capt
         assert word in text
 
 
+def test_parts_of_an_unknown_sum_are_called_known(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Power of $0.00 beside a request of unknown cost is no figure of that one."""
+    _fill(folder / "a.db")
+    assert run(["report", "--ledger", "sqlite:///a.db"]) == 0
+    assert " + 1 unknown (known: clouds " in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_node_without_figures_is_no_free_one(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """What is unused on one node beside another of unknown cost is told as the part that is known."""
     other = CONFIG.replace("}]", '}, {name: other, url: "http://127.0.0.1:8"}]')

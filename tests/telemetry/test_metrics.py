@@ -5,7 +5,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
-from spillway.telemetry.metrics import Metrics
+import msgspec
+
+from spillway.telemetry.metrics import MOST_TASKS, Metrics
 from spillway.vocabulary import Attempt, Bill, NodeSnapshot, Objective, Outcome, RequestFacts
 
 MINI = NodeSnapshot("mini", "local", (), waiting=3, drift=("template",), margins=((0.9, 0.8), (0.99, 0.4)))
@@ -44,6 +46,20 @@ def test_calibration_is_counted_from_answers() -> None:
     assert 'spillway_admitted_total{kept="true",upstream="mini"} 2.0' in text
     assert 'spillway_admitted_total{kept="false",upstream="mini"} 1.0' in text
     assert 'spillway_predicted_ttft_error_seconds_count{upstream="mini"} 3.0' in text
+
+
+def test_classes_made_up_by_callers_do_not_pile_up() -> None:
+    """The first are counted by name for ever, all later ones together."""
+    one = outcome(0.4, 3.0)
+
+    def of(task: str) -> Outcome:
+        return msgspec.structs.replace(one, facts=msgspec.structs.replace(one.facts, task=task))
+
+    text = scraped(*(of(f"task-{number}") for number in range(MOST_TASKS + 3)), of("task-0"))
+    assert 'outcome="ok",side="local",task="task-0",upstream="mini"} 2.0' in text
+    assert f'task="task-{MOST_TASKS - 1}"' in text
+    assert f'task="task-{MOST_TASKS}"' not in text
+    assert 'task="other",upstream="mini"} 3.0' in text
 
 
 def test_what_was_not_forecast_is_not_counted() -> None:

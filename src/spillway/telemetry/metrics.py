@@ -25,6 +25,8 @@ from spillway.vocabulary import Bill, NodeSnapshot, Outcome
 
 __all__ = ["Metrics"]
 
+MOST_TASKS = 200
+"""Task classes counted by name (guess): callers may make up any number, and each is kept for ever."""
 BREAKER_VALUE = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 
 
@@ -38,6 +40,7 @@ class Metrics(Collector):
         self._snapshots = snapshots
         self._spill_reasons = spill_reasons
         self._requests: dict[tuple[str, str, str, str], int] = defaultdict(int)
+        self._tasks: set[str] = set()
         self._spills: dict[str, int] = defaultdict(int)
         self._cost_usd: dict[str, Decimal] = defaultdict(Decimal)
         self._saved_usd = Decimal(0)
@@ -59,7 +62,7 @@ class Metrics(Collector):
         """Counts one finished request."""
         last = outcome.last
         side, upstream = (last.side, last.upstream) if last else ("none", "none")
-        self._requests[side, upstream, outcome.facts.task or "unknown", outcome.result] += 1
+        self._requests[side, upstream, self._task(outcome.facts.task), outcome.result] += 1
         self._total[side].observe(outcome.total_s)
         if outcome.ttft_s is not None:
             self._ttft[side].observe(outcome.ttft_s)
@@ -72,6 +75,16 @@ class Metrics(Collector):
             self._add_bill(bill)
         if saved_usd is not None:
             self._saved_usd += saved_usd
+
+    def _task(self, task: str | None) -> str:
+        """The class as it is counted: ``other`` where it is new after very many."""
+        if task is None:
+            return "unknown"
+        if task not in self._tasks:
+            if len(self._tasks) >= MOST_TASKS:
+                return "other"
+            self._tasks.add(task)
+        return task
 
     def note_shadow(self, bills: Sequence[Bill]) -> None:
         """Counts what one comparison cost: it is part of all costs, and saves nothing."""
