@@ -373,7 +373,8 @@ class Campaign:
         else:
             self._last_text = text = self._prompts.of_tokens(ask.prompt_tokens)
         answer = await self._ask(text, ask.output_tokens, ask.slot)
-        if self._has_counts and answer.prompt_tokens and not answer.cached_tokens:
+        is_whole = not ask.continues and not answer.cached_tokens  # some engines count what they read only
+        if self._has_counts and answer.prompt_tokens and is_whole:
             self._prompts.learn(len(text.split()), answer.prompt_tokens)
         return self._believed(answer, ask.prompt_tokens)
 
