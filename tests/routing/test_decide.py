@@ -209,19 +209,6 @@ def test_rule_4_untrusted_task_goes_to_the_cloud() -> None:
     assert plan(facts(task="reasoning"), [node()]) == ["mini"]
 
 
-@pytest.mark.parametrize("state", [{"breaker": "open"}, {"is_up": False}])
-@pytest.mark.parametrize(
-    "request_facts", [facts(task="reasoning"), facts(input_tokens=9000), facts(max_output_tokens=5000)]
-)
-def test_a_cloud_that_cannot_answer_is_not_preferred(
-    request_facts: RequestFacts, state: dict[str, Any]
-) -> None:
-    """While all clouds are out, what is kept for them goes to the owner's machine rather than nowhere."""
-    big = node(facts=ModelFacts("qwen", context_tokens=32_000))
-    assert plan(request_facts, [big, cloud(**state)]) == ["mini"]
-    assert plan(request_facts, [big, cloud("openai", **state), cloud("other")]) == ["other"]
-
-
 def test_rule_4_evidence_overrules_configuration() -> None:
     """What was measured counts more than what was configured."""
 
