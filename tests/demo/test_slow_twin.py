@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from spillway.demo import model, shop
-from spillway.demo.slow_twin import build_slow_twin
+from spillway.demo.slow_twin import blocks_for_latency, build_slow_twin
 
 EngineOn = Callable[[Path], Any]
 
@@ -63,6 +63,14 @@ def test_negative_block_counts_are_refused(tmp_path: Path) -> None:
     """Fewer blocks than the source has cannot be asked for."""
     with pytest.raises(ValueError, match="extra_blocks"):
         build_slow_twin(model.demo_model_path(), tmp_path / "twin.gguf", extra_blocks=-1)
+
+
+def test_blocks_follow_the_measured_slope() -> None:
+    """Two measurements give the time per block; a target already met needs none."""
+    assert blocks_for_latency(105.0, 5.0, probed_ms=25.0, probe_blocks=20) == 100
+    assert blocks_for_latency(105.0, 5.0, own_blocks=4) == 80
+    assert blocks_for_latency(4.0, 5.0) == 0
+    assert blocks_for_latency(100.0, 5.0, probed_ms=4.0, probe_blocks=10) == 0
 
 
 @pytest.mark.engine

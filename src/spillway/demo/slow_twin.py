@@ -35,6 +35,28 @@ def build_slow_twin(source: Path, target: Path, extra_blocks: int) -> None:
         part.unlink(missing_ok=True)
 
 
+def blocks_for_latency(
+    target_ms: float,
+    measured_ms: float,
+    probed_ms: float | None = None,
+    probe_blocks: int = 0,
+    own_blocks: int = 4,
+) -> int:
+    """Extra blocks that bring one request from `measured_ms` to about `target_ms`.
+
+    With a second measurement (`probed_ms`, taken with `probe_blocks` extra blocks) the time per block is the
+    slope between the two. Without one, the whole request is shared among `own_blocks`: an upper bound of a
+    block's time, since sampling and HTTP are counted in, so the twin may come out faster than asked.
+    """
+    if probed_ms is not None and probe_blocks > 0:
+        per_block_ms = (probed_ms - measured_ms) / probe_blocks
+    else:
+        per_block_ms = measured_ms / own_blocks
+    if per_block_ms <= 0 or target_ms <= measured_ms:
+        return 0
+    return round((target_ms - measured_ms) / per_block_ms)
+
+
 def _write_twin(source: Path, target: Path, extra_blocks: int) -> None:
     import gguf
 
