@@ -128,9 +128,9 @@ def save_fields(profile: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "level", "said"),
     [
-        (None, "problem", "there is no profile box.json"),
+        (None, "problem", "there is no profile /"),
         ({"schema": "spillway.profile/0"}, "problem", "is not a spillway.profile/1 object"),
-        ({"warnings": []}, "ok", "the profile box.json can be used"),
+        ({"warnings": []}, "ok", "/box.json can be used"),
         ({"is_complete": False}, "note", "was cut short (a warning): measure the node again"),
         ({"model": "other"}, "note", "was measured with other, and it serves fake-model: measure it again"),
     ],

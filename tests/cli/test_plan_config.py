@@ -168,13 +168,13 @@ def test_the_life_of_the_hardware_is_taken(tmp_path: Path) -> None:
 def test_only_what_was_taken_is_said_to_be(tmp_path: Path) -> None:
     """A rented node has neither the configured price nor its life, and another machine has nothing of it."""
     save_profile(PROFILE, Path("mini.json"))
-    path = tmp_path / "c.yaml"
+    path, profile = tmp_path / "c.yaml", tmp_path / "mini.json"
     path.write_text(own_machine(36))
     stated = read_stated(path, is_preset=False)
     rented = noted(stated, NodeFigures(rent_usd_per_hour=Decimal("0.1")))
     assert rented == (f"taken from {path} unless given as options: profile",)
     other = noted(stated, NodeFigures(hardware="rental-rtx-4090"))
-    assert other == ("the configuration's profile mini.json was left out: options describe another node",)
+    assert other == (f"the configuration's profile {profile} was left out: options describe another node",)
 
 
 def test_a_life_that_no_plan_can_count_is_left_out(tmp_path: Path) -> None:
@@ -217,10 +217,8 @@ def test_the_profile_of_another_model_is_said(capsys: pytest.CaptureFixture[str]
     assert "taken from spillway.yaml unless given as options: hardware, profile" in fitting
     assert not any("measured with" in each for each in fitting)
     Path("spillway.yaml").write_text(text % "other")
-    assert (
-        "node mini: its profile mini.json was measured with shop, and it serves other: measure it again"
-        in planned(capsys)["warnings"]
-    )
+    said = f"its profile {Path('mini.json').absolute()} was measured with shop, and it serves other"
+    assert f"node mini: {said}: measure it again" in planned(capsys)["warnings"]
 
 
 def test_a_profile_without_a_machine_takes_no_other_model() -> None:
